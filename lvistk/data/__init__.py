@@ -1,0 +1,1 @@
+"""Annotation files and photos in, augmented samples and batches out."""

@@ -1,0 +1,1 @@
+"""LVIS metrics without torch: kernels, breakdowns, reports."""

@@ -1,0 +1,1 @@
+"""Views, prediction, non-maximum suppression, merging, mask pasting."""

@@ -1,0 +1,1 @@
+"""Backbones, necks, heads and the detectors built from them."""

@@ -1,0 +1,1 @@
+"""Missing annotations and pseudo-labelled photos as training sources."""
