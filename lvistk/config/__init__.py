@@ -1,0 +1,1 @@
+"""Every setting of lvistk: frozen dataclasses, read from strict TOML and ``--set a.b=c``."""

@@ -1,0 +1,205 @@
+"""A pipeline file: shared tables and one table for each run of a stage.
+
+    name = "demo"
+    out = "runs/demo"            # stage folders are made below it
+    seed = 0
+    [data]                       # paths that fill the inputs of the same name
+    train = ["data/annotations/train.json"]
+    [model.backbone]             # settings shared by every stage that has them
+    name = "resnet50"
+    [stage.train_repr]
+    command = "train-repr"
+    [stage.train_repr.optim]
+    lr = 0.02
+    [stage.finetune]
+    command = "finetune"
+    inputs = { model = "train_repr" }   # an earlier stage, or a path
+
+Relative paths start at the working directory. ``--set NAME.a.b=c`` reaches the stage NAME, and
+``--set model.a=c`` or ``--set data.a=c`` the shared tables.
+"""
+
+import dataclasses
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lvistk.config.load import nearest, parse_assignments, read_toml, update
+from lvistk.config.stages import STAGES
+from lvistk.errors import UserError
+
+HEAD_KEYS = ("name", "out", "seed", "data", "stage")
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """One run of a stage: what to run, on what, into which folder."""
+
+    name: str
+    command: str
+    settings: Any
+    inputs: Any
+    out: Path
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    name: str
+    out: Path
+    stages: tuple[StagePlan, ...]
+
+    def stage(self, name: str) -> StagePlan:
+        for plan in self.stages:
+            if plan.name == name:
+                return plan
+        raise UserError(
+            f"pipeline '{self.name}' has no stage '{name}'"
+            + nearest(name, [plan.name for plan in self.stages])
+        )
+
+
+def load_pipeline(
+    path: Path, *, assignments: Sequence[str] = (), out: Path | None = None
+) -> Pipeline:
+    """Read and check a pipeline file; every stage's settings are complete afterwards."""
+    table = read_toml(path)
+    _merge_assignments(table, parse_assignments(assignments), path)
+    stages = table.get("stage", {})
+    if not isinstance(stages, Mapping) or not stages:
+        raise UserError(f"{path}: a pipeline needs at least one [stage.NAME] table")
+    name = str(table.get("name", path.stem))
+    folder = out or Path(str(table.get("out", f"runs/{name}")))
+    shared = {key: value for key, value in table.items() if key not in HEAD_KEYS}
+    _check_shared(shared, path)
+    plans: list[StagePlan] = []
+    for stage_name, stage_table in stages.items():
+        earlier = {plan.name: plan.out for plan in plans}
+        plans.append(
+            _plan(
+                stage_name,
+                stage_table,
+                table=table,
+                shared=shared,
+                earlier=earlier,
+                out=folder / stage_name,
+                where=f"{path.name} [stage.{stage_name}]",
+            )
+        )
+    _check_data_keys(table.get("data", {}), path)
+    return Pipeline(name=name, out=folder, stages=tuple(plans))
+
+
+def plan_alone(command: str, *, out: Path, assignments: Sequence[str] = ()) -> StagePlan:
+    """A stage without a pipeline file: defaults and ``--set``."""
+    kind = STAGES[command]
+    own = stage_name(command)
+    changes = parse_assignments(assignments)
+    changes = {**{k: v for k, v in changes.items() if k != own}, **changes.get(own, {})}
+    settings = update(kind.settings(), changes, where=f"{command} --set")
+    return StagePlan(own, command, settings, kind.inputs(), out)
+
+
+def stage_name(command: str) -> str:
+    """``train-repr`` as a name in TOML and ``--set``: ``train_repr``."""
+    return command.replace("-", "_")
+
+
+def with_inputs(plan: StagePlan, given: Mapping[str, Any]) -> StagePlan:
+    """``plan`` with inputs from the command line; ``None`` and empty ones change nothing."""
+    changes = {key: value for key, value in given.items() if value not in (None, (), [])}
+    inputs = update(plan.inputs, changes, where=plan.command)
+    return dataclasses.replace(plan, inputs=inputs)
+
+
+def _plan(
+    name: str,
+    stage_table: Any,
+    *,
+    table: Mapping[str, Any],
+    shared: Mapping[str, Any],
+    earlier: Mapping[str, Path],
+    out: Path,
+    where: str,
+) -> StagePlan:
+    if not isinstance(stage_table, Mapping) or "command" not in stage_table:
+        raise UserError(f'{where}: a stage needs command = "..."; known: {", ".join(STAGES)}')
+    command = stage_table["command"]
+    if command not in STAGES:
+        raise UserError(f"{where}: unknown command '{command}'{nearest(str(command), STAGES)}")
+    kind = STAGES[command]
+    settings = update(kind.settings(), {"seed": table.get("seed", 0)}, where=where)
+    names = {field.name for field in dataclasses.fields(kind.settings)}
+    fitting = {k: v for k, v in shared.items() if k in names and command != "finetune"}
+    settings = update(settings, fitting, where=where)
+    if command == "finetune":
+        fitting = {k: v for k, v in shared.items() if k in names and k != "model"}
+        settings = update(settings, fitting, where=where)
+    own = {k: v for k, v in stage_table.items() if k not in ("command", "inputs")}
+    settings = update(settings, own, where=where)
+    inputs = _inputs(kind.inputs, table.get("data", {}), stage_table, earlier, where)
+    return StagePlan(name, command, settings, inputs, out)
+
+
+def _inputs(
+    kind: type,
+    data: Mapping[str, Any],
+    stage_table: Mapping[str, Any],
+    earlier: Mapping[str, Path],
+    where: str,
+) -> Any:
+    names = {field.name for field in dataclasses.fields(kind)}
+    inputs = update(kind(), {k: v for k, v in data.items() if k in names}, where=f"{where} [data]")
+    given = stage_table.get("inputs", {})
+    if not isinstance(given, Mapping):
+        raise UserError(f'{where} inputs: expected a table such as {{ model = "train_repr" }}')
+    resolved = {key: _resolve(value, earlier) for key, value in given.items()}
+    return update(inputs, resolved, where=f"{where} inputs")
+
+
+def _resolve(value: Any, earlier: Mapping[str, Path]) -> Any:
+    if isinstance(value, list):
+        return [_resolve(item, earlier) for item in value]
+    return str(earlier[value]) if isinstance(value, str) and value in earlier else value
+
+
+def _merge_assignments(table: dict[str, Any], changes: Mapping[str, Any], path: Path) -> None:
+    stages = table.get("stage", {})
+    for key, value in changes.items():
+        if key in stages and isinstance(value, Mapping):
+            _merge_into(stages[key], value)
+        elif isinstance(value, Mapping):
+            _merge_into(table.setdefault(key, {}), value)
+        else:
+            table[key] = value
+    unknown = [key for key in changes if key not in stages and key not in _known_tables()]
+    if unknown:
+        known = [*stages, *_known_tables()]
+        raise UserError(f"{path.name} --set {unknown[0]}: unknown{nearest(unknown[0], known)}")
+
+
+def _merge_into(table: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    for key, value in changes.items():
+        if isinstance(value, Mapping) and isinstance(table.get(key), dict):
+            _merge_into(table[key], value)
+        else:
+            table[key] = value
+
+
+def _known_tables() -> list[str]:
+    shared = {field.name for kind in STAGES.values() for field in dataclasses.fields(kind.settings)}
+    return sorted(shared | set(HEAD_KEYS))
+
+
+def _check_shared(shared: Mapping[str, Any], path: Path) -> None:
+    for key in shared:
+        if key not in _known_tables():
+            raise UserError(f"{path.name}: unknown table '{key}'{nearest(key, _known_tables())}")
+
+
+def _check_data_keys(data: Mapping[str, Any], path: Path) -> None:
+    known = {name for kind in STAGES.values() for name in typing.get_type_hints(kind.inputs)}
+    for key in data:
+        if key not in known:
+            raise UserError(f"{path.name} [data]: unknown input '{key}'{nearest(key, list(known))}")

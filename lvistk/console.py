@@ -1,0 +1,176 @@
+"""What a person sees: lines, tables, progress. The one module that prints."""
+
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+_out = Console(highlight=False, soft_wrap=True)
+_err = Console(stderr=True, highlight=False, soft_wrap=True)
+LINE_SECONDS = 10.0
+"""Where there is no terminal, progress becomes a line every so many seconds."""
+
+
+def is_main_process() -> bool:
+    """Whether this is the process that speaks (rank 0 of torchrun, or the only one)."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def say(text: str, *, style: str = "") -> None:
+    """One line of information on standard output, from the main process only."""
+    if is_main_process():
+        _out.print(text, style=style or None, markup=False)
+
+
+def warn(text: str) -> None:
+    """One line that a user should read, on standard error."""
+    if is_main_process():
+        _err.print(f"warning: {text}", style="yellow", markup=False)
+
+
+def fail(text: str) -> None:
+    """The one line of a user's error, on standard error."""
+    _err.print(f"error: {' '.join(text.split())}", style="bold red", markup=False)
+
+
+def table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], *, left: int = 1
+) -> None:
+    """A table whose first ``left`` columns are text and whose others are numbers, aligned right."""
+    if not is_main_process():
+        return
+    drawn = Table(title=title, title_justify="left")
+    for index, name in enumerate(columns):
+        drawn.add_column(name, justify="left" if index < left else "right", no_wrap=index >= left)
+    for row in rows:
+        drawn.add_row(*[cell(value) for value in row])
+    _out.print(drawn)
+
+
+def cell(value: object, *, digits: int = 2) -> str:
+    """A value as a table shows it: floats rounded, undefined ones as a dash."""
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.{digits}f}"
+    return str(value)
+
+
+def seconds(value: float) -> str:
+    """``95.0`` as ``1:35``."""
+    minutes, rest = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Any) -> Text:
+        return Text(f"{task.speed:.1f}/s" if task.speed else "-/s", style="cyan")
+
+
+class ProgressLine:
+    """What a running step advances; made by ``progress``."""
+
+    def __init__(self, *, label: str, total: int | None, bar: Progress | None, done: int) -> None:
+        self._label, self._total, self._bar = label, total, bar
+        self._done = self._start_done = done
+        self._started = self._spoken = time.monotonic()
+        self._note = ""
+        self._task = bar.add_task(label, total=total, completed=done, note="") if bar else None
+
+    def advance(self, steps: int = 1, *, note: str = "") -> None:
+        """Count ``steps`` more; ``note`` is shown beside the bar (losses, rate)."""
+        self._done += steps
+        self._note = note or self._note
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=self._done, note=self._note)
+            return
+        now = time.monotonic()
+        if now - self._spoken >= LINE_SECONDS:
+            self._spoken = now
+            say(self._line(now))
+
+    def _line(self, now: float) -> str:
+        rate = (self._done - self._start_done) / max(now - self._started, 1e-9)
+        total = f"/{self._total}" if self._total else ""
+        left = ""
+        if self._total and rate > 0:
+            left = f", {seconds((self._total - self._done) / rate)} left"
+        return f"{self._label}: {self._done}{total}, {rate:.1f}/s{left} {self._note}".rstrip()
+
+
+@contextlib.contextmanager
+def progress(label: str, total: int | None, *, done: int = 0) -> Iterator[ProgressLine]:
+    """A progress bar with rate and remaining time (a line now and then without a terminal)."""
+    if not is_main_process() or not _err.is_terminal:
+        line = ProgressLine(label=label, total=total, bar=None, done=done)
+        yield line
+        return
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=_err,
+    )
+    with bar:
+        yield ProgressLine(label=label, total=total, bar=bar, done=done)
+
+
+class MetricsLog:
+    """``metrics.jsonl``: one JSON object a line; lines after ``keep_steps`` are dropped on resume."""
+
+    def __init__(self, path: Path, *, keep_steps: int | None = None) -> None:
+        self._path = path
+        if keep_steps is not None and path.is_file():
+            kept = [r for r in read_metrics(path) if r.get("step", 0) <= keep_steps]
+            path.write_text("".join(json.dumps(row) + "\n" for row in kept))
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Append ``row``; a value that is not finite is written as null."""
+        finite = {
+            key: None if isinstance(value, float) and not _is_finite(value) else value
+            for key, value in row.items()
+        }
+        with self._path.open("a") as handle:
+            handle.write(json.dumps(finite, allow_nan=False) + "\n")
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The rows of a ``metrics.jsonl``; a last line cut by a kill is left out."""
+    rows = []
+    for line in path.read_text().splitlines():
+        with contextlib.suppress(json.JSONDecodeError):
+            rows.append(json.loads(line))
+    return rows
+
+
+def _is_finite(value: float) -> bool:
+    return value == value and value not in (float("inf"), float("-inf"))
+
+
+def flush() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()

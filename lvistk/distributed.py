@@ -1,0 +1,56 @@
+"""Rank, world size, sums and barriers; no-ops in one process."""
+
+import os
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def is_distributed() -> bool:
+    return dist.is_available() and dist.is_initialized()
+
+
+def rank() -> int:
+    return dist.get_rank() if is_distributed() else 0
+
+
+def world_size() -> int:
+    return dist.get_world_size() if is_distributed() else 1
+
+
+def start(device: torch.device) -> None:
+    """Join the processes that torchrun started; nothing to do for one process alone."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not is_distributed():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+
+
+def stop() -> None:
+    if is_distributed():
+        dist.destroy_process_group()
+
+
+def barrier() -> None:
+    if is_distributed():
+        dist.barrier()
+
+
+def mean_over_ranks(value: Tensor) -> Tensor:
+    """Mean of a tensor over all ranks, without gradient.
+
+    Losses divide sums by the mean count over ranks: the mean of gradients that DDP takes is then the
+    gradient of the loss of the whole batch, however it was spread.
+    """
+    value = value.detach().clone()
+    if is_distributed():
+        dist.all_reduce(value)
+        value /= dist.get_world_size()
+    return value
+
+
+def sum_over_ranks(value: Tensor) -> Tensor:
+    """Sum of a tensor over all ranks, without gradient."""
+    value = value.detach().clone()
+    if is_distributed():
+        dist.all_reduce(value)
+    return value

@@ -1,0 +1,72 @@
+"""Categories: the one place where ``category_id`` and label meet."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lvistk.errors import UserError
+
+FREQUENCIES = ("r", "c", "f")
+
+
+@dataclass(frozen=True, eq=False)
+class Categories:
+    """C categories in label order (ascending id).
+
+    Fields: ``ids (C,)`` int64; ``names`` C strings; ``frequency (C,)`` of 'r', 'c', 'f' or '' where
+    the file has none; ``image_count (C,)`` and ``instance_count (C,)`` int64, counted on the
+    annotations given to training (design, Conventions), not taken from the file's own fields.
+    """
+
+    ids: np.ndarray
+    names: tuple[str, ...]
+    frequency: np.ndarray
+    image_count: np.ndarray
+    instance_count: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def labels(self, category_ids: np.ndarray | Sequence[int]) -> np.ndarray:
+        """Labels (N,) int64 of category ids (N,); -1 where the id is unknown."""
+        wanted = np.asarray(category_ids, dtype=np.int64)
+        if not len(self.ids):
+            return np.full(wanted.shape, -1, np.int64)
+        places = np.searchsorted(self.ids, wanted).clip(0, len(self.ids) - 1)
+        return np.where(self.ids[places] == wanted, places, -1)
+
+    def group(self, letter: str) -> np.ndarray:
+        """Labels of a frequency group, 'r', 'c' or 'f'."""
+        return np.flatnonzero(self.frequency == letter)
+
+    def to_table(self) -> dict[str, Any]:
+        """JSON values, for a model's metadata."""
+        return {
+            "ids": self.ids.tolist(),
+            "names": list(self.names),
+            "frequency": self.frequency.tolist(),
+            "image_count": self.image_count.tolist(),
+            "instance_count": self.instance_count.tolist(),
+        }
+
+    @classmethod
+    def from_table(cls, table: Mapping[str, Any]) -> "Categories":
+        return cls(
+            ids=np.asarray(table["ids"], np.int64),
+            names=tuple(table["names"]),
+            frequency=np.asarray(table["frequency"], dtype="<U1"),
+            image_count=np.asarray(table["image_count"], np.int64),
+            instance_count=np.asarray(table["instance_count"], np.int64),
+        )
+
+    def require_same_labels(self, other: "Categories", *, ours: str, theirs: str) -> None:
+        """Raise ``UserError`` unless both have the same ids in the same order."""
+        if not np.array_equal(self.ids, other.ids):
+            missing = np.setdiff1d(other.ids, self.ids)[:3].tolist()
+            raise UserError(
+                f"{ours} has {len(self)} categories and {theirs} has {len(other)}: different label "
+                f"sets (for example ids {missing or np.setdiff1d(self.ids, other.ids)[:3].tolist()}); "
+                "use the model and the file that belong together"
+            )

@@ -1,0 +1,51 @@
+"""Detections of one photo, in numpy: what inference gives and the detection store holds."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(eq=False)
+class Detections:
+    """N detections of one photo, best box score first.
+
+    Fields: ``image_id``; ``size`` (height, width) of the original photo; ``boxes (N, 4)`` float32 xyxy in
+    its pixels; ``scores (N,)`` float32; ``labels (N,)`` int32; ``masks`` N compressed RLE ``bytes`` of
+    that size, or none at all (boxes only); ``mask_scores (N,)`` float32 where mask scoring is on:
+    masks are ranked by these, boxes by ``scores``.
+    """
+
+    image_id: int
+    size: tuple[int, int]
+    boxes: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+    masks: list[bytes] | None = None
+    mask_scores: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def select(self, keep: np.ndarray) -> "Detections":
+        """The detections at ``keep``: indices (K,) or a boolean mask (N,)."""
+        indices = np.flatnonzero(keep) if keep.dtype == bool else keep
+        return Detections(
+            image_id=self.image_id,
+            size=self.size,
+            boxes=self.boxes[indices],
+            scores=self.scores[indices],
+            labels=self.labels[indices],
+            masks=None if self.masks is None else [self.masks[i] for i in indices],
+            mask_scores=None if self.mask_scores is None else self.mask_scores[indices],
+        )
+
+    @classmethod
+    def empty(cls, image_id: int, size: tuple[int, int]) -> "Detections":
+        return cls(
+            image_id=image_id,
+            size=size,
+            boxes=np.zeros((0, 4), np.float32),
+            scores=np.zeros(0, np.float32),
+            labels=np.zeros(0, np.int32),
+            masks=[],
+        )

@@ -1,0 +1,43 @@
+"""Photos of one step, padded to one size."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class ImageBatch:
+    """B photos: ``images (B, 3, H, W)`` uint8 RGB; ``sizes (B, 2)`` int64, height and width before padding.
+
+    The model normalises and then sets everything beyond ``sizes`` to zero, so that a photo alone and in
+    a mixed batch gives the same detections.
+    """
+
+    images: Tensor
+    sizes: Tensor
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def size_list(self) -> list[tuple[int, int]]:
+        """``sizes`` as Python numbers (kept on the CPU, so this waits for no device)."""
+        return [(int(h), int(w)) for h, w in self.sizes.tolist()]
+
+    def to(self, device: torch.device, *, channels_last: bool = False) -> "ImageBatch":
+        """Images on ``device``; ``sizes`` stay on the CPU."""
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        return ImageBatch(
+            self.images.to(device, non_blocking=True, memory_format=layout), self.sizes
+        )
+
+    @classmethod
+    def stack(cls, photos: Sequence[Tensor], *, divisor: int = 32) -> "ImageBatch":
+        """Photos (3, h, w) uint8 in the upper left of one tensor whose sides ``divisor`` divides."""
+        sizes = torch.tensor([photo.shape[-2:] for photo in photos], dtype=torch.int64).view(-1, 2)
+        height, width = (-(-int(side) // divisor) * divisor for side in sizes.amax(0))
+        images = torch.zeros((len(photos), 3, height, width), dtype=torch.uint8)
+        for image, photo in zip(images, photos, strict=True):
+            image[:, : photo.shape[1], : photo.shape[2]] = photo
+        return cls(images, sizes)

@@ -1,0 +1,69 @@
+"""What a training photo teaches: boxes, labels, masks, ignored regions, federated lists."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class InstanceMasks(Protocol):
+    """Masks of G instances of one photo, kept small until an RoI needs pixels."""
+
+    def __len__(self) -> int: ...
+
+    def to(self, device: torch.device) -> "InstanceMasks":
+        """The same masks where ``device`` can crop them."""
+        ...
+
+    def crop(self, instances: Tensor, boxes: Tensor, size: int) -> Tensor:
+        """Mask targets (K, size, size) float32 of 0 and 1.
+
+        ``instances (K,)`` int64 says which instance each box (K, 4), xyxy in network-input pixels, is
+        matched to. K = 0 gives (0, size, size).
+        """
+        ...
+
+
+@dataclass
+class Targets:
+    """Ground truth of one photo of G instances; lengths in network-input pixels.
+
+    Fields: ``boxes (G, 4)`` float32 xyxy; ``labels (G,)`` int64 in 0..C-1; ``masks`` of the G
+    instances; ``area_ratio (G,)`` mask area over box area, 0 to 1; ``ignore_boxes (I, 4)`` missing
+    annotations; ``negative_labels`` and ``not_exhaustive_labels`` int64; ``loss_weight`` of the photo;
+    ``image_id``, named in errors; ``seed``, from which every random choice about this sample is drawn,
+    so that the choice does not depend on workers, ranks or batches.
+    """
+
+    boxes: Tensor
+    labels: Tensor
+    masks: InstanceMasks
+    area_ratio: Tensor
+    ignore_boxes: Tensor
+    negative_labels: Tensor
+    not_exhaustive_labels: Tensor
+    loss_weight: float = 1.0
+    image_id: int = 0
+    seed: int = 0
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def generator(self, device: torch.device) -> torch.Generator:
+        """A fresh generator of this sample's random choices on ``device``."""
+        return torch.Generator(device=device).manual_seed(self.seed)
+
+    def to(self, device: torch.device) -> "Targets":
+        return Targets(
+            boxes=self.boxes.to(device, non_blocking=True),
+            labels=self.labels.to(device, non_blocking=True),
+            masks=self.masks.to(device),
+            area_ratio=self.area_ratio.to(device, non_blocking=True),
+            ignore_boxes=self.ignore_boxes.to(device, non_blocking=True),
+            negative_labels=self.negative_labels.to(device, non_blocking=True),
+            not_exhaustive_labels=self.not_exhaustive_labels.to(device, non_blocking=True),
+            loss_weight=self.loss_weight,
+            image_id=self.image_id,
+            seed=self.seed,
+        )

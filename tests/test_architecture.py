@@ -1,0 +1,105 @@
+"""The rooms of the house: who may import whom, who prints, what stays free of torch."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "lvistk"
+ROOMS = (
+    "errors",
+    "config",
+    "artifacts",
+    "console",
+    "distributed",
+    "structures",
+    "losses",
+    "data",
+    "models",
+    "selftrain",
+    "evaluation",
+    "engine",
+    "inference",
+    "stages",
+    "cli",
+)
+FORBIDDEN = {("models", "data"), ("engine", "data"), ("engine", "evaluation")}
+TORCH_FREE = (
+    "lvistk.cli",
+    "lvistk.config.pipeline",
+    "lvistk.artifacts",
+    "lvistk.console",
+    "lvistk.structures.categories",
+    "lvistk.structures.rle",
+    "lvistk.structures.detections",
+    "lvistk.structures.polygons",
+    "lvistk.data.lvis_json",
+    "lvistk.data.annotation_index",
+    "lvistk.data.detection_store",
+    "lvistk.data.open_images",
+    "lvistk.selftrain.missing",
+    "lvistk.stages.evaluate",
+    "lvistk.stages.filter_missing",
+    "lvistk.stages.inspect",
+    "lvistk.stages.export",
+    "lvistk.stages.convert",
+    "lvistk.stages.report",
+)
+
+
+def room(module: str) -> str:
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else ""
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("lvistk."):
+            found.add(node.module)
+        elif isinstance(node, ast.ImportFrom) and node.module == "lvistk":
+            found |= {f"lvistk.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name.startswith("lvistk.")}
+    return found
+
+
+def sources() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_point_upwards(path: Path) -> None:
+    own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    if own in ("__init__", "__main__"):
+        return
+    for module in imports(path):
+        other = room(module)
+        if other in ("", "__version__"):
+            continue
+        assert other in ROOMS, f"{module} is in no room of the design"
+        assert ROOMS.index(other) <= ROOMS.index(own), f"{own} must not import {module}"
+        assert (own, other) not in FORBIDDEN, f"{own} must not import {module}"
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_only_the_console_prints(path: Path) -> None:
+    if path.name == "console.py":
+        return
+    for node in ast.walk(ast.parse(path.read_text())):
+        called = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        assert not (called and node.func.id == "print"), f"{path}:{node.lineno} prints"
+
+
+def test_torch_is_not_imported_where_it_is_not_needed() -> None:
+    present = [m for m in TORCH_FREE if (PACKAGE.parent / f"{m.replace('.', '/')}.py").is_file()]
+    code = (
+        "import importlib, sys\n"
+        f"for name in {present!r}:\n"
+        "    importlib.import_module(name)\n"
+        "    assert 'torch' not in sys.modules, name\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
