@@ -215,6 +215,7 @@ def _take_lock(path: Path) -> Any:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
+        handle.close()
         raise UserError(f"{path}: another process is running this stage") from None
     return handle
 

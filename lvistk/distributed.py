@@ -6,6 +6,27 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from lvistk.errors import UserError
+
+
+def choose_device(name: str) -> torch.device:
+    """``cpu``, ``cuda``, ``cuda:N``, or ``auto``: this rank's GPU where there is one."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UserError(f"--device {name}: write cpu, cuda, cuda:N or auto") from None
+    if device.type not in ("cpu", "cuda"):
+        raise UserError(f"--device {name}: write cpu, cuda, cuda:N or auto")
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise UserError("--device cuda: no CUDA device is available; use --device cpu")
+        index = int(os.environ.get("LOCAL_RANK", "0")) if device.index is None else device.index
+        device = torch.device("cuda", index)
+        torch.cuda.set_device(device)
+    return device
+
 
 def is_distributed() -> bool:
     return dist.is_available() and dist.is_initialized()

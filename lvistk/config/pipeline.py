@@ -91,6 +91,35 @@ def load_pipeline(
     return Pipeline(name=name, out=folder, stages=tuple(plans))
 
 
+def plan_from_file(
+    path: Path,
+    command: str,
+    *,
+    name: str | None = None,
+    assignments: Sequence[str] = (),
+    out: Path | None = None,
+) -> StagePlan:
+    """The stage of a pipeline file that ``command`` means; ``name`` chooses among several.
+
+    An assignment may leave the stage's name out: ``optim.lr=0.01``. ``out`` replaces its folder.
+    """
+    stages = read_toml(path).get("stage", {})
+    fitting = [key for key, table in stages.items() if table.get("command") == command]
+    if name is None and len(fitting) != 1:
+        found = f"has {', '.join(fitting)}: choose with --stage" if fitting else "has none"
+        raise UserError(f"{path}: the stage for {command} is not clear; the file {found}")
+    chosen = name or fitting[0]
+    if chosen not in fitting:
+        raise UserError(f"{path}: '{chosen}' is no {command} stage{nearest(chosen, fitting)}")
+    own = {field.name for field in dataclasses.fields(STAGES[command].settings)}
+    full = [
+        f"{chosen}.{text}" if text.partition("=")[0].partition(".")[0] in own else text
+        for text in assignments
+    ]
+    plan = load_pipeline(path, assignments=full).stage(chosen)
+    return dataclasses.replace(plan, out=out) if out else plan
+
+
 def plan_alone(command: str, *, out: Path, assignments: Sequence[str] = ()) -> StagePlan:
     """A stage without a pipeline file: defaults and ``--set``."""
     kind = STAGES[command]

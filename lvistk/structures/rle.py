@@ -5,10 +5,13 @@ column-major runs that start with background.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from pycocotools import mask as coco_mask
+from pycocotools import mask
 
+coco_mask: Any = mask
+"""pycocotools' type stubs know neither lists of RLEs nor arrays."""
 Size = tuple[int, int]
 AREA_CHUNK = 128
 """pycocotools 2.0.11 on numpy 2 raises OverflowError in ``area`` of more than 255 RLEs."""

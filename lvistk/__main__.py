@@ -1,0 +1,3 @@
+from lvistk.cli import main
+
+main()

@@ -1,0 +1,372 @@
+"""Typer commands: parse, load, run, echo. No logic lives here, and nothing heavy is imported."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lvistk import __version__, console
+from lvistk.config.pipeline import (
+    load_pipeline,
+    plan_alone,
+    plan_from_file,
+    stage_name,
+    with_inputs,
+)
+from lvistk.errors import UserError
+
+app = typer.Typer(
+    name="lvistk",
+    help="Instance segmentation with a large, long-tailed vocabulary, stage by stage.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="Pipeline file (TOML) that gives settings and inputs."),
+]
+Stage = Annotated[
+    str | None,
+    typer.Option(
+        "--stage", help="Which stage of the pipeline file, where several have the command."
+    ),
+]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the results.")]
+Assign = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-s", metavar="A.B=VALUE", help="Change one setting; may be repeated."),
+]
+Force = Annotated[
+    bool, typer.Option("--force", help="Delete what the folder holds and start from the beginning.")
+]
+Device = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:N, or auto.")]
+Train = Annotated[
+    list[Path] | None,
+    typer.Option("--train", help="LVIS annotation file to train on; may be repeated."),
+]
+TrainImages = Annotated[
+    Path | None, typer.Option("--train-images", help="Folder of the training photos.")
+]
+Val = Annotated[
+    Path | None, typer.Option("--val", help="LVIS annotation file of the validation photos.")
+]
+ValImages = Annotated[
+    Path | None, typer.Option("--val-images", help="Folder of the validation photos.")
+]
+Model = Annotated[
+    Path | None,
+    typer.Option("--model", help="A trained model: stage folder or model.safetensors."),
+]
+Missing = Annotated[
+    Path | None, typer.Option("--missing", help="Missing annotations: result of filter-missing.")
+]
+Pool = Annotated[
+    Path | None, typer.Option("--pool", help="Folder of unlabelled Open Images photos.")
+]
+
+
+def _run(
+    command: str,
+    *,
+    config: Path | None,
+    stage: str | None,
+    out: Path | None,
+    assign: list[str] | None,
+    force: bool,
+    device: str = "cpu",
+    inputs: dict[str, Any],
+) -> None:
+    from lvistk.stages.runner import run_stage
+
+    if config is not None:
+        plan = plan_from_file(config, command, name=stage, assignments=assign or (), out=out)
+    elif stage is not None:
+        raise UserError("--stage names a stage of a pipeline file: give --config too")
+    else:
+        folder = out or Path("runs") / stage_name(command)
+        plan = plan_alone(command, out=folder, assignments=assign or ())
+    run_stage(with_inputs(plan, inputs), force=force, device=device)
+
+
+@app.command("train-repr")
+def train_repr(
+    config: Config = None,
+    stage: Stage = None,
+    out: Out = None,
+    assign: Assign = None,
+    force: Force = False,
+    device: Device = "auto",
+    train: Train = None,
+    train_images: TrainImages = None,
+    val: Val = None,
+    val_images: ValImages = None,
+    init: Annotated[
+        Path | None,
+        typer.Option("--init", help="Model to start from: stage folder or model.safetensors."),
+    ] = None,
+    missing: Missing = None,
+    pseudo: Annotated[
+        Path | None,
+        typer.Option("--pseudo", help="Pseudo labels: result of pseudo-label --source openimages."),
+    ] = None,
+    pool: Pool = None,
+) -> None:
+    """Stage 1: learn the representation (EQL, repeat factor sampling, mosaic, self-training)."""
+    inputs = {
+        "train": train,
+        "train_images": train_images,
+        "val": val,
+        "val_images": val_images,
+        "init": init,
+        "missing": missing,
+        "pseudo": pseudo,
+        "pool": pool,
+    }
+    _run(
+        "train-repr",
+        config=config,
+        stage=stage,
+        out=out,
+        assign=assign,
+        force=force,
+        device=device,
+        inputs=inputs,
+    )
+
+
+@app.command("pseudo-label")
+def pseudo_label(
+    config: Config = None,
+    stage: Stage = None,
+    out: Out = None,
+    assign: Assign = None,
+    force: Force = False,
+    device: Device = "auto",
+    source: Annotated[
+        str | None,
+        typer.Option("--source", help="lvis: the training photos; openimages: the pool's photos."),
+    ] = None,
+    model: Model = None,
+    train: Train = None,
+    train_images: TrainImages = None,
+    pool: Pool = None,
+    pool_list: Annotated[
+        Path | None,
+        typer.Option("--pool-list", help="Open Images list (CSV or ids) with rotations."),
+    ] = None,
+    exclude: Annotated[
+        list[Path] | None,
+        typer.Option("--exclude", help="Annotation file whose photos must not be labelled."),
+    ] = None,
+) -> None:
+    """Detect on training or Open Images photos; the detections become labels or ignored regions."""
+    inputs = {
+        "model": model,
+        "train": train,
+        "train_images": train_images,
+        "pool": pool,
+        "pool_list": pool_list,
+        "exclude": exclude,
+    }
+    chosen = [*(assign or []), *([f"source={source}"] if source else [])]
+    _run(
+        "pseudo-label",
+        config=config,
+        stage=stage,
+        out=out,
+        assign=chosen,
+        force=force,
+        device=device,
+        inputs=inputs,
+    )
+
+
+@app.command("filter-missing")
+def filter_missing(
+    config: Config = None,
+    stage: Stage = None,
+    out: Out = None,
+    assign: Assign = None,
+    force: Force = False,
+    detections: Annotated[
+        Path | None,
+        typer.Option("--detections", help="Result of pseudo-label --source lvis."),
+    ] = None,
+    train: Train = None,
+) -> None:
+    """Keep the detections on training photos that no annotation explains."""
+    _run(
+        "filter-missing",
+        config=config,
+        stage=stage,
+        out=out,
+        assign=assign,
+        force=force,
+        inputs={"detections": detections, "train": train},
+    )
+
+
+@app.command("finetune")
+def finetune(
+    config: Config = None,
+    stage: Stage = None,
+    out: Out = None,
+    assign: Assign = None,
+    force: Force = False,
+    device: Device = "auto",
+    model: Model = None,
+    train: Train = None,
+    train_images: TrainImages = None,
+    val: Val = None,
+    val_images: ValImages = None,
+    missing: Missing = None,
+) -> None:
+    """Stage 2: balanced group softmax and better masks on the frozen representation."""
+    inputs = {
+        "model": model,
+        "train": train,
+        "train_images": train_images,
+        "val": val,
+        "val_images": val_images,
+        "missing": missing,
+    }
+    _run(
+        "finetune",
+        config=config,
+        stage=stage,
+        out=out,
+        assign=assign,
+        force=force,
+        device=device,
+        inputs=inputs,
+    )
+
+
+@app.command("tta-infer")
+def tta_infer(
+    config: Config = None,
+    stage: Stage = None,
+    out: Out = None,
+    assign: Assign = None,
+    force: Force = False,
+    device: Device = "auto",
+    model: Model = None,
+    val: Val = None,
+    val_images: ValImages = None,
+) -> None:
+    """Detect with several scales and flips, merge them, and write detections and LVIS results."""
+    _run(
+        "tta-infer",
+        config=config,
+        stage=stage,
+        out=out,
+        assign=assign,
+        force=force,
+        device=device,
+        inputs={"model": model, "val": val, "val_images": val_images},
+    )
+
+
+@app.command("evaluate")
+def evaluate(
+    truth: Annotated[
+        Path | None, typer.Argument(help="LVIS annotation file: the truth.", show_default=False)
+    ] = None,
+    results: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Results JSON of any detector, a detection store, or a tta-infer folder.",
+            show_default=False,
+        ),
+    ] = None,
+    boxes: Annotated[
+        Path | None,
+        typer.Option(
+            "--boxes", help="Second results JSON, where boxes are in a file of their own."
+        ),
+    ] = None,
+    config: Config = None,
+    stage: Stage = None,
+    out: Out = None,
+    assign: Assign = None,
+    force: Force = False,
+) -> None:
+    """Score results by the official LVIS protocol; writes metrics.json."""
+    _run(
+        "evaluate",
+        config=config,
+        stage=stage,
+        out=out,
+        assign=assign,
+        force=force,
+        inputs={"val": truth, "detections": results, "boxes": boxes},
+    )
+
+
+@app.command("run")
+def run(
+    pipeline: Annotated[Path, typer.Argument(help="Pipeline file (TOML).")],
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="Run this stage alone; may be repeated.")
+    ] = None,
+    out: Out = None,
+    assign: Assign = None,
+    force: Force = False,
+    device: Device = "auto",
+) -> None:
+    """Run the stages of a pipeline file that are not done yet, in order."""
+    from lvistk.stages.pipeline import run_pipeline
+
+    loaded = load_pipeline(pipeline, assignments=assign or (), out=out)
+    run_pipeline(loaded, only=tuple(only or ()), force=force, device=device)
+
+
+@app.command("status")
+def status(
+    target: Annotated[
+        Path, typer.Argument(help="Pipeline file, or a folder that holds stage folders.")
+    ] = Path("runs"),
+    out: Out = None,
+    assign: Assign = None,
+) -> None:
+    """Show each stage: state, inputs, age, time, score."""
+    from lvistk.stages import pipeline as stages
+
+    if target.suffix == ".toml":
+        rows = stages.pipeline_rows(load_pipeline(target, assignments=assign or (), out=out))
+    else:
+        rows = stages.status_rows(target)
+    stages.print_status(rows, title=str(target))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        console.say(f"lvistk {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Instance segmentation with a large, long-tailed vocabulary, stage by stage."""
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one line and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        console.fail(str(error))
+        sys.exit(2)
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            raise
+        console.fail(f"{error.filename or 'file'}: {error.strerror or error}")
+        sys.exit(2)

@@ -1,0 +1,89 @@
+"""Run the stages of a pipeline file in order, and say how far each one is."""
+
+import datetime
+import json
+from pathlib import Path
+from typing import Any
+
+from lvistk import artifacts, console
+from lvistk.config.load import to_table
+from lvistk.config.pipeline import Pipeline, StagePlan
+from lvistk.errors import UserError
+from lvistk.stages.runner import run_stage
+
+SCORES = ("AP", "APr", "APc", "APf")
+
+
+def run_pipeline(
+    pipeline: Pipeline, *, only: tuple[str, ...] = (), force: bool = False, device: str = "auto"
+) -> None:
+    """Run what is not done yet. ``only`` names the stages to run; ``force`` restarts them."""
+    wanted = [pipeline.stage(name) for name in only] or list(pipeline.stages)
+    for plan in wanted:
+        run_stage(plan, force=force, device=device)
+
+
+def status_rows(folder: Path) -> list[list[object]]:
+    """One row a stage folder below ``folder``: name, command, state, inputs, age, time, score."""
+    manifests = sorted(folder.glob(f"*/{artifacts.MANIFEST}"))
+    if (folder / artifacts.MANIFEST).is_file():
+        manifests = [folder / artifacts.MANIFEST]
+    if not manifests:
+        raise UserError(f"{folder}: no stage folders in here")
+    stages = [(path.parent, artifacts.read_manifest(path.parent)) for path in manifests]
+    stages.sort(key=lambda stage: stage[1].get("started", ""))
+    return [_status_row(path, manifest) for path, manifest in stages]
+
+
+def pipeline_rows(pipeline: Pipeline) -> list[list[object]]:
+    """As ``status_rows``, in the order of the pipeline file, with stages that never ran."""
+    rows: list[list[object]] = []
+    for plan in pipeline.stages:
+        if (plan.out / artifacts.MANIFEST).is_file():
+            row = _status_row(plan.out, artifacts.read_manifest(plan.out))
+            row[2] = _state(plan, row[2])
+            rows.append(row)
+        else:
+            rows.append([plan.name, plan.command, "not run", "", None, None, None])
+    return rows
+
+
+def print_status(rows: list[list[object]], *, title: str) -> None:
+    columns = ("stage", "command", "state", "inputs", "age", "time", "score")
+    console.table(title, columns, rows, left=4)
+
+
+def _state(plan: StagePlan, found: object) -> object:
+    """``stale`` where the settings of the file, or an input's content, are no longer those of the run."""
+    manifest = artifacts.read_manifest(plan.out)
+    if manifest["settings"] != json.loads(json.dumps(to_table(plan.settings))):
+        return "stale: settings"
+    for name, described in manifest["inputs"].items():
+        for item in described if isinstance(described, list) else [described]:
+            if _changed(Path(item["path"]), item["fingerprint"]):
+                return f"stale: {name}"
+    return found
+
+
+def _changed(path: Path, fingerprint: str) -> bool:
+    try:
+        return artifacts.fingerprint(path) != fingerprint
+    except UserError:
+        return True
+
+
+def _status_row(path: Path, manifest: dict[str, Any]) -> list[object]:
+    inputs = ", ".join(sorted(manifest.get("inputs", {})))
+    moment = manifest.get("finished") or manifest.get("started")
+    age = _age(moment) if moment else None
+    took = manifest.get("seconds")
+    summary = manifest.get("summary", {})
+    score = " ".join(f"{k} {100 * summary[k]:.1f}" for k in SCORES if summary.get(k) is not None)
+    state = "done" if manifest["state"] == "done" else "unfinished"
+    shown = console.seconds(took) if took is not None else None
+    return [path.name, manifest["command"], state, inputs, age, shown, score or None]
+
+
+def _age(moment: str) -> str:
+    then = datetime.datetime.fromisoformat(moment)
+    return console.seconds((datetime.datetime.now(datetime.UTC) - then).total_seconds())

@@ -1,0 +1,126 @@
+"""Strict settings: unknown keys, wrong types, nested changes, overrides."""
+
+from pathlib import Path
+
+import pytest
+
+from lvistk.config.load import from_table, parse_assignments, to_table, update
+from lvistk.config.pipeline import load_pipeline, plan_alone, plan_from_file, with_inputs
+from lvistk.config.stages import STAGES, FinetuneSettings, TrainReprSettings
+from lvistk.errors import UserError
+
+PIPELINE = """
+name = "small"
+out = "out"
+seed = 7
+[data]
+train = ["a.json", "b.json"]
+val = "val.json"
+[model.backbone]
+name = "resnet18"
+[loop]
+epochs = 3
+[stage.round1]
+command = "train-repr"
+[stage.round1.optim]
+lr = 0.01
+[stage.fine]
+command = "finetune"
+inputs = { model = "round1", missing = "elsewhere/missing.h5" }
+[stage.fine.model.mask]
+boundary = false
+[stage.score]
+command = "evaluate"
+inputs = { detections = "results.json" }
+"""
+
+
+@pytest.fixture
+def pipeline_file(tmp_path: Path) -> Path:
+    path = tmp_path / "small.toml"
+    path.write_text(PIPELINE)
+    return path
+
+
+@pytest.mark.parametrize("kind", STAGES.values(), ids=list(STAGES))
+def test_settings_survive_a_round_trip(kind) -> None:
+    settings = kind.settings()
+    assert from_table(kind.settings, to_table(settings), where="test") == settings
+
+
+def test_unknown_key_names_the_nearest() -> None:
+    with pytest.raises(UserError, match="unknown setting 'epoch'; did you mean 'epochs'"):
+        update(TrainReprSettings(), {"loop": {"epoch": 3}}, where="x.toml")
+
+
+def test_wrong_type_and_wrong_choice() -> None:
+    with pytest.raises(UserError, match=r"lr = 'fast' does not fit"):
+        update(TrainReprSettings(), {"optim": {"lr": "fast"}}, where="x.toml")
+    with pytest.raises(UserError, match="choose one of sgd, adamw"):
+        update(TrainReprSettings(), {"optim": {"kind": "adam"}}, where="x.toml")
+
+
+def test_assignments_are_toml_or_text() -> None:
+    table = parse_assignments(["optim.lr=0.5", "optim.kind=adamw", "augment.short_edges=[64, 96]"])
+    assert table == {
+        "optim": {"lr": 0.5, "kind": "adamw"},
+        "augment": {"short_edges": [64, 96]},
+    }
+    with pytest.raises(UserError, match="--set nonsense"):
+        parse_assignments(["nonsense"])
+
+
+def test_overrides_are_checked_and_merged() -> None:
+    changed = update(FinetuneSettings(), {"model": {"mask": {"boundary": False}}}, where="x")
+    assert changed.model["mask"]["boundary"] is False
+    assert changed.model["classifier"] == {"kind": "group_softmax"}
+    with pytest.raises(UserError, match="unknown setting 'boundry'"):
+        update(FinetuneSettings(), {"model": {"mask": {"boundry": False}}}, where="x")
+
+
+def test_pipeline_shares_tables_and_resolves_stages(pipeline_file: Path) -> None:
+    pipeline = load_pipeline(
+        pipeline_file, assignments=["round1.optim.momentum=0.5", "loop.epochs=4"]
+    )
+    first, fine, score = pipeline.stages
+    assert first.settings.seed == 7
+    assert first.settings.model.backbone.name == "resnet18"
+    assert (first.settings.optim.lr, first.settings.optim.momentum) == (0.01, 0.5)
+    assert first.settings.loop.epochs == fine.settings.loop.epochs == 4
+    assert first.inputs.train == (Path("a.json"), Path("b.json"))
+    assert fine.inputs.model == Path("out/round1")
+    assert fine.settings.model["mask"]["boundary"] is False
+    assert fine.settings.model["mask"]["extra_convs"] == 3
+    assert score.inputs.val == Path("val.json")
+
+
+def test_one_stage_of_a_pipeline(pipeline_file: Path) -> None:
+    plan = plan_from_file(pipeline_file, "train-repr", assignments=["optim.lr=0.3"])
+    assert plan.settings.optim.lr == 0.3
+    assert with_inputs(plan, {"init": Path("m"), "val": None}).inputs.init == Path("m")
+    with pytest.raises(UserError, match="has none"):
+        plan_from_file(pipeline_file, "tta-infer")
+
+
+def test_a_stage_alone_takes_its_own_name_or_none() -> None:
+    a = plan_alone("train-repr", out=Path("o"), assignments=["train_repr.optim.lr=0.1"])
+    b = plan_alone("train-repr", out=Path("o"), assignments=["optim.lr=0.1"])
+    assert a == b
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[stage.a]\ncommand = 'trian'", "unknown command 'trian'"),
+        ("[stage.a]\nx = 1", "a stage needs command"),
+        ("[stage.a]\ncommand = 'evaluate'\n[modle]\na = 1", "unknown table 'modle'"),
+        ("[stage.a]\ncommand = 'evaluate'\n[data]\ntrian = 'x'", "unknown input 'trian'"),
+        ("[stage.a\n", "not valid TOML"),
+        ("name = 'x'", "at least one"),
+    ],
+)
+def test_a_broken_pipeline_is_one_clear_line(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "broken.toml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=message):
+        load_pipeline(path)

@@ -1,0 +1,56 @@
+"""The commands as a user meets them: help, version, one-line errors, exit codes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from lvistk.cli import app
+
+COMMANDS = typer.main.get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue]  # a group
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def lvistk(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "lvistk", *arguments], capture_output=True, text=True, cwd=cwd
+    )
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_every_command_and_option_is_explained(name: str) -> None:
+    command = COMMANDS[name]
+    assert command.help, f"{name} has no help"
+    for parameter in command.params:
+        assert getattr(parameter, "help", None), f"{name} {parameter.name} is not explained"
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_every_command_has_a_page(name: str) -> None:
+    assert (DOCS / f"{name}.md").is_file(), f"docs/{name}.md is missing"
+
+
+def test_help_does_not_import_torch() -> None:
+    code = "import sys, lvistk.cli; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train-repr", "--set", "optim.lrr=1"], "did you mean 'lr'?"),
+        (["train-repr"], "needs the input 'train'"),
+        (["run", "none.toml"], "no such pipeline file"),
+        (["status", "."], "no stage folders"),
+        (["evaluate", "none.json", "none.json"], "none.json: no such file"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    tmp_path: Path, arguments: list[str], words: str
+) -> None:
+    done = lvistk(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
