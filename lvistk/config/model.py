@@ -77,7 +77,7 @@ class ClassifierSettings:
 
     kind: Literal["softmax", "eql", "eql_v2", "seesaw", "federated", "group_softmax"] = "eql"
     eql_tail_photos: float = 109.0
-    """Categories of fewer training photos are tail (on LVIS v1 .0011, methods 2.1)."""
+    """Categories of at most so many training photos are tail (on LVIS v1 .0011, methods 2.1)."""
     eql_tail_fraction: float | None = None
     """The same as a share of the annotated photos; replaces ``eql_tail_photos`` when given."""
     eql_negative_clause: bool = False

@@ -16,9 +16,9 @@ def boundary_targets(masks: Tensor) -> Tensor:
     masks: (N, M, M) in [0, 1] or bool; foreground is .5 or more. Returns (N, M, M) float32 of 0
         and 1.
     """
-    inside = (masks >= 0.5).float()
-    eroded = -F.max_pool2d(-F.pad(inside, (1, 1, 1, 1)), kernel_size=3, stride=1)  # (N, M, M)
-    return inside - eroded
+    inside = (masks >= 0.5).float()[:, None]  # (N, 1, M, M): pooling takes an empty batch only so
+    eroded = -F.max_pool2d(-F.pad(inside, (1, 1, 1, 1)), kernel_size=3, stride=1)
+    return (inside - eroded)[:, 0]  # (N, M, M)
 
 
 def boundary_loss(

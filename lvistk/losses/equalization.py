@@ -51,7 +51,7 @@ def equalization_scores(logits: Tensor) -> Tensor:
     return full_precision(logits).sigmoid()
 
 
-def tail_categories(image_counts: Tensor, *, photos: int) -> Tensor:
+def tail_categories(image_counts: Tensor, *, photos: float) -> Tensor:
     """Which categories are tail: those in at most so many training photos.
 
     image_counts: (C,) photos with the category. photos: 109 on LVIS v1, where it is the paper's
@@ -60,8 +60,11 @@ def tail_categories(image_counts: Tensor, *, photos: int) -> Tensor:
     return image_counts <= photos
 
 
-def photos_below(fraction: float, *, images: int) -> int:
-    """The largest number of photos that is less than `fraction` of `images` annotated photos."""
+def photos_of_fraction(fraction: float, *, images: int) -> int:
+    """`photos` of the paper's threshold: the most photos that are less than a share of them all.
+
+    fraction: of the `images` photos with any annotation. Returns 0 if there is no such number.
+    """
     return max(math.ceil(fraction * images) - 1, 0)
 
 

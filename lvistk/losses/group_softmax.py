@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lvistk.losses.reduction import full_precision
+from lvistk.losses.reduction import divide_by_count, full_precision
 
 EDGES = (10, 100, 1000)  # training instances, lower bound inclusive: the paper's groups
 
@@ -127,8 +127,7 @@ def group_softmax_loss(
         `sample_others`.
     weights: (N,) factor of each RoI, its photo's loss weight.
     normalizers: (G + 1,) unweighted counts to divide by; default `kept.sum(1)`, of which a
-        distributed caller gives the mean over ranks. At least 1 is used, so an empty group
-        contributes 0.
+        distributed caller gives the mean over ranks. An empty group contributes 0.
 
     Returns a 0-d loss in [0, inf); N = 0 gives zero with a graph.
     """
@@ -142,7 +141,7 @@ def group_softmax_loss(
     )  # (G + 1, N)
     values = values * kept if weights is None else values * (kept * weights)
     counts = kept.sum(dim=1) if normalizers is None else normalizers
-    return (values.sum(dim=1) / counts.clamp(min=1)).sum()
+    return divide_by_count(values.sum(dim=1), counts).sum()
 
 
 def group_softmax_scores(logits: Tensor, *, table: GroupTable) -> Tensor:

@@ -35,20 +35,21 @@ def balanced_mask_loss(
     logits: Tensor,
     targets: Tensor,
     *,
+    dice_weight: float = 1.0,
     bce_weight: float = 1.0,
     max_weight: float | None = None,
     weights: Tensor | None = None,
     normalizer: Tensor | None = None,
 ) -> Tensor:
-    """Dice plus bce_weight times weighted cross-entropy (Eq. 2), averaged over RoIs.
+    """Dice plus weighted cross-entropy (Eq. 2), averaged over RoIs.
 
     Eq. 4 is printed as a sum without a sign or a divisor. We take minus the mean over the M * M
     pixels, which is Mask R-CNN's loss when all weights are 1; a plain sum would be 784 times that
     beside an unchanged learning rate.
 
     logits: (N, M, M). targets: (N, M, M) in [0, 1] or bool.
-    bce_weight: lambda, 1 in the paper. max_weight: cap of the foreground weight (ours); the paper
-        has none, so that a single pixel of 28 x 28 weighs 392.
+    dice_weight: ours, 1 in the paper. bce_weight: lambda, 1 in the paper. max_weight: cap of the
+        foreground weight (ours); the paper has none, so that a single pixel of 28 x 28 weighs 392.
     weights: (N,). normalizer: 0-d count of positive RoIs; see `reduction.reduce_rois`.
 
     Returns a 0-d loss in [0, inf); N = 0 gives zero with a graph.
@@ -61,7 +62,8 @@ def balanced_mask_loss(
     cross_entropy = F.binary_cross_entropy_with_logits(
         logits, soft_targets, weight=pixel_weights, reduction="none"
     )  # (N, M, M)
-    values = squared_dice(logits.sigmoid(), soft_targets) + bce_weight * _pixel_mean(cross_entropy)
+    dice = squared_dice(logits.sigmoid(), soft_targets)
+    values = dice_weight * dice + bce_weight * _pixel_mean(cross_entropy)
     return reduce_rois(values, weights=weights, normalizer=normalizer)
 
 

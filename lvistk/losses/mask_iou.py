@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from lvistk.losses.reduction import full_precision
+from lvistk.losses.reduction import divide_by_count, full_precision
 
 
 @torch.no_grad()
@@ -44,7 +44,7 @@ def mask_iou_loss(
     """Mean squared error over the RoIs whose target is positive.
 
     predicted, targets: (N,), the predicted IoU of the RoI's own category. weights: (N,).
-    normalizer: 0-d count of positive targets; default that of this call. At least 1 is used.
+    normalizer: 0-d count of positive targets; default that of this call.
 
     Returns a 0-d loss in [0, inf); zero with a graph if no target is positive.
     """
@@ -54,4 +54,4 @@ def mask_iou_loss(
     if weights is not None:
         values = values * weights
     count = positive.sum() if normalizer is None else normalizer
-    return values.sum() / count.clamp(min=1)
+    return divide_by_count(values.sum(), count)

@@ -16,9 +16,8 @@ def reduce_rois(
 
     values: (N,) loss of each RoI.
     weights: (N,) factor of each RoI, its photo's loss weight; none means 1.
-    normalizer: 0-d, the unweighted number of RoIs; at least 1 is used. A distributed caller gives
-        its mean over ranks, so that the averaged gradients do not depend on how the RoIs are
-        spread. Default: N.
+    normalizer: 0-d, the unweighted number of RoIs. A distributed caller gives its mean over ranks,
+        so that the averaged gradients do not depend on how the RoIs are spread. Default: N.
 
     Returns a 0-d loss. N = 0 gives a zero that keeps the graph.
     """
@@ -26,7 +25,15 @@ def reduce_rois(
         values = values * weights
     if normalizer is None:
         return values.sum() / max(len(values), 1)
-    return values.sum() / normalizer.clamp(min=1)
+    return divide_by_count(values.sum(), normalizer)
+
+
+def divide_by_count(total: Tensor, count: Tensor) -> Tensor:
+    """total / count, and 0 where there was nothing to count.
+
+    A mean count over ranks may well be under 1: the floor is below 1 / (any number of ranks).
+    """
+    return total / count.clamp(min=1e-6)
 
 
 def one_hot(labels: Tensor, num_categories: int, *, dtype: torch.dtype) -> Tensor:

@@ -10,7 +10,6 @@ from torch.nn import functional as F
 
 from lvistk.losses.reduction import full_precision, reduce_rois
 
-P, Q = 0.8, 2.0  # exponents of mitigation and compensation, section 4 of the paper
 MIN_PROBABILITY = 1e-2  # floor of the true category's probability in the compensation factor
 
 
@@ -42,6 +41,8 @@ def seesaw_loss(
     labels: Tensor,
     *,
     counts: Tensor,
+    p: float = 0.8,
+    q: float = 2.0,
     weights: Tensor | None = None,
     normalizer: Tensor | None = None,
 ) -> Tensor:
@@ -52,7 +53,8 @@ def seesaw_loss(
     compensation C_ij = max(1, (s_j / s_i)^q) takes that back where the RoI is misclassified as j.
 
     logits: (N, C + 2). labels: (N,) in 0..C, C is background.
-    counts: (C,) sampled RoIs so far, this step's included.
+    counts: (C,) sampled RoIs so far, this step's included. p, q: the paper's exponents; 0 turns a
+        factor off.
     weights, normalizer: see `reduction.reduce_rois`; both terms are divided by the count of all
         RoIs.
 
@@ -63,7 +65,7 @@ def seesaw_loss(
     num_categories = categories.shape[1]
     background = (labels == num_categories).long()  # (N,)
     own = labels.clamp(max=num_categories - 1)  # background rows are computed, then count zero
-    adjusted = categories + _log_seesaw_factors(categories.detach(), own, counts)
+    adjusted = categories + _log_seesaw_factors(categories.detach(), own, counts=counts, p=p, q=q)
     values = F.cross_entropy(objectness, background, reduction="none")  # (N,)
     values = values + F.cross_entropy(adjusted, own, reduction="none") * (1 - background)
     return reduce_rois(values, weights=weights, normalizer=normalizer)
@@ -75,11 +77,13 @@ def seesaw_scores(logits: Tensor) -> Tensor:
     return logits[:, :-2].softmax(dim=1) * logits[:, -2:].softmax(dim=1)[:, :1]
 
 
-def _log_seesaw_factors(logits: Tensor, own: Tensor, counts: Tensor) -> Tensor:
+def _log_seesaw_factors(
+    logits: Tensor, own: Tensor, *, counts: Tensor, p: float, q: float
+) -> Tensor:
     """log(M C) of each RoI (N, C); zero at its own category, where both factors are 1."""
     log_counts = counts.clamp(min=1).to(logits.dtype).log()  # (C,)
-    mitigation = P * (log_counts - log_counts[own][:, None]).clamp(max=0)  # (N, C)
+    mitigation = p * (log_counts - log_counts[own][:, None]).clamp(max=0)  # (N, C)
     log_scores = logits.log_softmax(dim=1)
     own_scores = log_scores.gather(1, own[:, None]).exp().clamp(min=MIN_PROBABILITY).log()  # (N, 1)
-    compensation = Q * (log_scores - own_scores).clamp(min=0)
+    compensation = q * (log_scores - own_scores).clamp(min=0)
     return mitigation + compensation
