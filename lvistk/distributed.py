@@ -43,7 +43,8 @@ def world_size() -> int:
 def start(device: torch.device) -> None:
     """Join the processes that torchrun started; nothing to do for one process alone."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not is_distributed():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+        dist.init_process_group(backend)
 
 
 def stop() -> None:
@@ -75,3 +76,12 @@ def sum_over_ranks(value: Tensor) -> Tensor:
     if is_distributed():
         dist.all_reduce(value)
     return value
+
+
+def largest_over_ranks(value: int) -> int:
+    """The largest of a small number that every rank holds on its CPU; waits for all ranks, not for a GPU."""
+    if not is_distributed():
+        return value
+    shared = torch.tensor(value)
+    dist.all_reduce(shared, op=dist.ReduceOp.MAX)
+    return int(shared)

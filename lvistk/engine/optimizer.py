@@ -1,0 +1,49 @@
+"""The optimiser: which parameters decay, and the rate that goes with the batch."""
+
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.optim import SGD, AdamW, Optimizer
+
+from lvistk.config.train import OptimSettings
+from lvistk.errors import UserError
+
+NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
+
+
+def build_optimizer(model: nn.Module, settings: OptimSettings) -> Optimizer:
+    """SGD or AdamW over the parameters of ``model`` that require a gradient.
+
+    Parameters of normalisation layers decay by ``norm_weight_decay``, all others (biases too, as in
+    detectron2) by ``weight_decay``. Raises ``UserError`` when nothing is left to train.
+    """
+    norms, others = split_norm_parameters(model)
+    groups = [
+        {"params": others, "weight_decay": settings.weight_decay},
+        {"params": norms, "weight_decay": settings.norm_weight_decay},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if not groups:
+        raise UserError("everything is frozen: no parameter is left to train; shorten 'freeze'")
+    if settings.kind == "adamw":
+        return AdamW(groups, lr=settings.lr)
+    return SGD(groups, lr=settings.lr, momentum=settings.momentum)
+
+
+def split_norm_parameters(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Trainable parameters of normalisation layers, and all other trainable ones."""
+    norms: dict[nn.Parameter, None] = {}
+    for module in model.modules():
+        if isinstance(module, NORMS):
+            norms.update(dict.fromkeys(module.parameters(recurse=False)))
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    return [p for p in trainable if p in norms], [p for p in trainable if p not in norms]
+
+
+def base_rate(settings: OptimSettings, *, batch_size: int) -> float:
+    """The rate for ``batch_size`` photos a step, scaled linearly from ``lr_batch`` (0: as it is)."""
+    return settings.lr * (batch_size / settings.lr_batch if settings.lr_batch else 1.0)
+
+
+def set_rate(optimizer: Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
