@@ -1,0 +1,85 @@
+"""What a model's box output of one view leaves to be merged."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lvistk.inference.views import View, ViewGeometry
+
+
+@dataclass(eq=False)
+class Candidates:
+    """N boxes of one photo, each with one category.
+
+    Fields: ``boxes (N, 4)`` float32 xyxy in photo pixels; ``scores (N,)`` float32; ``labels (N,)`` int32;
+    ``views (N,)`` int32, the view that found each.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+    views: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def select(self, keep: np.ndarray) -> "Candidates":
+        """The candidates at indices or of a boolean mask ``keep``."""
+        return Candidates(self.boxes[keep], self.scores[keep], self.labels[keep], self.views[keep])
+
+    @classmethod
+    def concatenate(cls, parts: Sequence["Candidates"]) -> "Candidates":
+        """All parts, one behind the other; at least one."""
+        return cls(
+            np.concatenate([part.boxes for part in parts]),
+            np.concatenate([part.scores for part in parts]),
+            np.concatenate([part.labels for part in parts]),
+            np.concatenate([part.views for part in parts]),
+        )
+
+
+def cut_candidates(
+    boxes: Tensor,
+    scores: Tensor,
+    *,
+    place: ViewGeometry,
+    view: View,
+    number: int,
+    threshold: float,
+    limit: int,
+) -> Candidates:
+    """The best ``limit`` pairs of proposal and category of view ``number``, back in the photo.
+
+    ``boxes`` (P, 4), or (P, C, 4) with a box a category, in view pixels; ``scores`` (P, C). A pair
+    counts when its score is above ``threshold`` and its box within the view's valid range. The cut
+    runs on the tensors' device. It changes nothing in a following NMS without Soft-NMS as long as that
+    still finds as many detections as are wanted: a candidate falls only to a better one.
+    """
+    rows, labels = torch.nonzero(scores > threshold, as_tuple=True)  # (K,)
+    values = scores[rows, labels]
+    if view.low > 0 or view.high < float("inf"):
+        sides = _box_sides(boxes, rows, labels) / place.scale
+        valid = (sides >= view.low) & (sides <= view.high)
+        rows, labels, values = rows[valid], labels[valid], values[valid]
+    if len(values) > limit:
+        best = torch.topk(values, limit, sorted=False).indices.sort().values
+        rows, labels, values = rows[best], labels[best], values[best]
+    chosen = boxes[rows] if boxes.dim() == 2 else boxes[rows, labels]  # (K, 4)
+    found = Candidates(
+        boxes=place.to_photo(chosen.float().cpu().numpy()),
+        scores=values.float().cpu().numpy(),
+        labels=labels.int().cpu().numpy(),
+        views=np.full(len(values), number, np.int32),
+    )
+    width, height = (found.boxes[:, 2:] - found.boxes[:, :2]).T
+    return found.select((width > 0) & (height > 0))
+
+
+def _box_sides(boxes: Tensor, rows: Tensor, labels: Tensor) -> Tensor:
+    """Square roots (K,) of the areas of the chosen boxes."""
+    extent = boxes[..., 2:] - boxes[..., :2]
+    sides = extent.clamp(min=0).prod(-1).sqrt()  # (P,) or (P, C)
+    return sides[rows] if sides.dim() == 1 else sides[rows, labels]

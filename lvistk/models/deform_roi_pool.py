@@ -1,0 +1,125 @@
+"""Deformable RoI pooling (arXiv 1703.06211, section 2.2; v2 arXiv 1811.11168): RoIAlign whose bins move.
+
+Offsets are predicted from a first, rigid pooling. At the start they are zero, and the pooling is
+RoIAlign.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lvistk.models.bilinear_bags import average_samples, per_level
+
+GAMMA = 0.1  # offsets are in tenths of the RoI's sides, both papers
+
+
+def deform_roi_pool(
+    features: Sequence[Tensor],
+    rois: Tensor,
+    offsets: Tensor | None = None,
+    *,
+    levels: Tensor,
+    strides: Sequence[int],
+    output_size: int,
+    sampling_ratio: int = 2,
+) -> Tensor:
+    """Pool each RoI from its level, its bins shifted by offsets.
+
+    features: L maps (B, C, H_l, W_l). rois: (R, 5) image index and box xyxy in pixels of the
+        network input.
+    offsets: (R, 2, P, P) shift of each bin along x and y, in units of GAMMA times the RoI's width
+        and height; none is RoIAlign with the half-pixel shift.
+    levels: (R,) int64 in 0..L-1. strides: pixels a cell, of each level. output_size: P.
+    sampling_ratio: samples a bin and side. RoIAlign's adaptive number would depend on the data; 2
+        is our choice.
+
+    Returns (R, C, P, P), in the dtype of the features; R = 0 keeps the graph. Differentiable in
+        features and offsets.
+    """
+    size, samples = output_size, sampling_ratio
+    scale = per_level(levels, [1 / stride for stride in strides], dtype=rois.dtype)
+    left, top, right, bottom = (rois[:, 1:] * scale[:, None] - 0.5).unbind(dim=1)
+    x = _sample_positions(left, right - left, size=size, samples=samples)[:, None, :, None, :]
+    y = _sample_positions(top, bottom - top, size=size, samples=samples)[:, :, None, :, None]
+    if offsets is not None:
+        sides = torch.stack([right - left, bottom - top], dim=1)[:, :, None, None]
+        shift_x, shift_y = (GAMMA * sides * offsets)[..., None, None].unbind(dim=1)
+        x, y = x + shift_x, y + shift_y
+    grid = (len(rois), size, size, samples, samples)
+    pooled = average_samples(
+        features,
+        images=rois[:, 0].long(),
+        levels=levels,
+        x=x.expand(grid).reshape(len(rois), size**2, samples**2),
+        y=y.expand(grid).reshape(len(rois), size**2, samples**2),
+    )  # (R, P * P, C)
+    pooled = pooled.transpose(1, 2).unflatten(2, (size, size))  # (R, C, P, P)
+    return pooled.to(features[0].dtype)
+
+
+def _sample_positions(start: Tensor, side: Tensor, *, size: int, samples: int) -> Tensor:
+    """(R, P, s) sample positions along one axis, in cells, summed in RoIAlign's order to agree with it."""
+    step = (side / size)[:, None, None]
+    bins = torch.arange(size, device=start.device)[:, None]
+    within = (torch.arange(samples, device=start.device) + 0.5)[None, :]
+    return start[:, None, None] + bins * step + within * step / samples
+
+
+class DeformRoIPool(nn.Module):
+    """Deformable RoI pooling of a feature pyramid with given levels, in place of a RoI pooler.
+
+    Offsets come from a rigid pooling of offset_size bins a side by fully connected layers, and are
+    upsampled to output_size (ours: from 14 x 14 bins the first layer alone would have 51 M
+    weights). The last layer starts at zero.
+
+    modulated: v2, which also weighs each bin. The weight is 2 * sigmoid, so that it starts at 1
+        (ours: v2 has sigmoid, and starts at a half).
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        output_size: int,
+        *,
+        strides: Sequence[int],
+        modulated: bool = False,
+        offset_size: int = 7,
+        hidden: int = 1024,
+    ) -> None:
+        super().__init__()
+        self.output_size, self.offset_size = output_size, offset_size
+        self.strides = tuple(strides)
+        self.modulated = modulated
+        last = nn.Linear(hidden, (3 if modulated else 2) * offset_size**2)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.offsets = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(channels * offset_size**2, hidden),
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(inplace=True),
+            last,
+        )
+
+    def forward(self, features: Sequence[Tensor], rois: Tensor, levels: Tensor) -> Tensor:
+        """(R, C, P, P) of L maps (B, C, H_l, W_l), rois (R, 5) and levels (R,), see `deform_roi_pool`."""
+        rigid = deform_roi_pool(
+            features, rois, levels=levels, strides=self.strides, output_size=self.offset_size
+        )
+        predicted = self.offsets(rigid).unflatten(1, (-1, self.offset_size, self.offset_size))
+        if self.output_size != self.offset_size:
+            predicted = F.interpolate(predicted, size=self.output_size, mode="bilinear")
+        pooled = deform_roi_pool(
+            features,
+            rois,
+            predicted[:, :2].to(rois.dtype),
+            levels=levels,
+            strides=self.strides,
+            output_size=self.output_size,
+        )
+        if self.modulated:
+            pooled = pooled * (2 * predicted[:, 2:].sigmoid()).to(pooled.dtype)
+        return pooled
