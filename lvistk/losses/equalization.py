@@ -60,7 +60,7 @@ def tail_categories(image_counts: Tensor, *, photos: float) -> Tensor:
     return image_counts <= photos
 
 
-def photos_of_fraction(fraction: float, *, images: int) -> int:
+def photos_below(fraction: float, *, images: int) -> int:
     """`photos` of the paper's threshold: the most photos that are less than a share of them all.
 
     fraction: of the `images` photos with any annotation. Returns 0 if there is no such number.

@@ -27,8 +27,8 @@ def deform_roi_pool(
 ) -> Tensor:
     """Pool each RoI from its level, its bins shifted by offsets.
 
-    features: L maps (B, C, H_l, W_l). rois: (R, 5) image index and box xyxy in pixels of the
-        network input.
+    features: L maps (B, C, H_l, W_l); further ones are ignored. rois: (R, 5) image index and box
+        xyxy in pixels of the network input.
     offsets: (R, 2, P, P) shift of each bin along x and y, in units of GAMMA times the RoI's width
         and height; none is RoIAlign with the half-pixel shift.
     levels: (R,) int64 in 0..L-1. strides: pixels a cell, of each level. output_size: P.
@@ -49,7 +49,7 @@ def deform_roi_pool(
         x, y = x + shift_x, y + shift_y
     grid = (len(rois), size, size, samples, samples)
     pooled = average_samples(
-        features,
+        features[: len(strides)],
         images=rois[:, 0].long(),
         levels=levels,
         x=x.expand(grid).reshape(len(rois), size**2, samples**2),

@@ -9,7 +9,7 @@ from torch import Tensor
 from lvistk.losses.equalization import (
     equalization_loss,
     equalization_scores,
-    photos_of_fraction,
+    photos_below,
     prior_bias,
     tail_categories,
 )
@@ -91,9 +91,9 @@ def test_equalization_twin(seed: int) -> None:
 
 
 def test_tail_of_lvis_v1_threshold() -> None:
-    assert photos_of_fraction(0.0011, images=99_388) == 109
-    assert photos_of_fraction(0.1, images=100) == 9
-    assert photos_of_fraction(0.0001, images=100) == 0
+    assert photos_below(0.0011, images=99_388) == 109
+    assert photos_below(0.1, images=100) == 9
+    assert photos_below(0.0001, images=100) == 0
     tail = tail_categories(torch.tensor([0, 109, 110]), photos=109)
     assert tail.tolist() == [True, True, False]
 
