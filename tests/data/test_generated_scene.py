@@ -81,10 +81,10 @@ def test_a_ring_is_one_keyhole_polygon() -> None:
 
 
 def test_outline_by_hand() -> None:
-    """A 4 x 3 block at (2, 1), scaled by 2: corners at pixel edges, not at pixel centres."""
-    mask = np.ones((3, 4), np.uint8)
-    (block,) = polygons(mask, origin=(2, 1), scale=2, min_area=0.5)
-    assert {tuple(point) for point in block} == {(1.0, 0.5), (3.0, 0.5), (3.0, 2.0), (1.0, 2.0)}
+    """A 40 x 30 block at (20, 10), scaled by 2: it ends at pixel edges, not at pixel centres."""
+    mask = np.ones((30, 40), np.uint8)
+    (block,) = polygons(mask, origin=(20, 10), scale=2)
+    assert {tuple(corner) for corner in block} == {(10, 5), (30, 5), (30, 20), (10, 20)}
     assert polygons(np.zeros((5, 5), np.uint8), origin=(0, 0), scale=1) == []
 
 

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 Array = np.ndarray
+LONG_RUN = 3  # pixels; shorter runs are the steps of a staircase
 
 
 def polygons(
@@ -18,7 +19,7 @@ def polygons(
     origin: tuple[int, int],
     scale: int,
     min_area: float = 1.5,
-    tolerance: float = 0.6,
+    tolerance: float = 0.35,
 ) -> list[Array]:
     """Outline a bitmap that is `scale` times finer than the photo.
 
@@ -60,11 +61,22 @@ def signed_area(points: Array) -> float:
 
 
 def _edges(contour: Array, tolerance: float) -> Array:
-    """A contour of doubled pixels as a simplified line along pixel edges, `(N, 2)` float."""
+    """A contour of doubled pixels as a simplified line along pixel edges, `(N, 2)` float.
+
+    The line joins the middles of the straight runs, so that a slanted border is straight and not a
+    staircase; corners between two long runs are kept.
+    """
     cells = contour[:, 0, :]
-    line = ((cells + (cells & 1)) / 2).astype(np.float32)
+    edge = ((cells + (cells & 1)) / 2).astype(np.float32)
+    edge = edge[(edge != np.roll(edge, 1, axis=0)).any(axis=1)]
+    step = np.roll(edge, -1, axis=0) - edge
+    corners = edge[(step != np.roll(step, 1, axis=0)).any(axis=1)]
+    run = np.abs(np.roll(corners, -1, axis=0) - corners).max(axis=1)
+    middles = (corners + np.roll(corners, -1, axis=0)) / 2
+    kept = (run >= LONG_RUN) & (np.roll(run, 1) >= LONG_RUN)
+    line = np.stack([corners, middles], axis=1)[np.stack([kept, np.ones_like(kept)], axis=1)]
     short = cv2.approxPolyDP(line[:, None], tolerance, True)[:, 0]
-    return (short if len(short) >= 3 else line).astype(np.float64)
+    return (short if len(short) >= 3 else corners).astype(np.float64)
 
 
 def _keyhole(outer: Array, holes: list[Array]) -> Array:

@@ -73,7 +73,7 @@ class Popularity:
             rate = HEAD_CATEGORIES_A_PHOTO / zipf.sum() if head else 0.0
             self.slope[:head] = np.minimum(zipf * rate, 0.6)
             self.slope[head : head + common] = np.geomspace(30.0, 11.0, common)
-            self.slope[head + common :] = np.geomspace(2.6, 0.9, rare)
+            self.slope[head + common :] = np.geomspace(4.2, 1.2, rare)
         else:
             self.group = np.zeros(count, dtype=int)
             flat = np.linspace(1.6, 0.8, count)

@@ -22,10 +22,12 @@ TRIES = 14  # places tried for an object
 MIN_EXTENT = 0.055  # half-length of the smallest object, of the short side
 MAX_EXTENT = 0.36  # and of the largest
 MIN_EXTENT_PIXELS = 6.5  # below, no shape can be told from another
-MIN_STROKE = 1.8  # pixels; bars of small objects are drawn no thinner
+MIN_STROKE = 1.6  # pixels; bars of small objects are drawn no thinner
 MIN_VISIBLE = 0.5  # of an object must stay visible under those on top of it
 MIN_INSIDE = 0.65  # of an object must lie in the photo
 MIN_AREA = 12.0  # pixels squared; a smaller rest is left out of the truth
+TEXTURE_KEPT = 0.5  # share of a category's instances with its texture, and
+HUE_KEPT = 0.5  # with its hue: shape must decide in most photos
 OCCLUDERS = 0.35  # share of the photos with elbows of no category in front
 
 Array = np.ndarray
@@ -184,9 +186,9 @@ def _surface_of(
     """A surface for an object (of no category: None), away from the colour behind it."""
     texture = str(rng.choice(TEXTURES))
     hue = float(rng.random())
-    if kind is not None and rng.random() < 0.7:
+    if kind is not None and rng.random() < TEXTURE_KEPT:
         texture = kind.texture
-    if kind is not None and rng.random() < 0.6:
+    if kind is not None and rng.random() < HUE_KEPT:
         hue = kind.hue + float(rng.normal(0, 0.04))
     saturation, value = rng.uniform(0.35, 1.0), rng.uniform(0.3, 1.0)
     base = colour(hue, saturation, value)

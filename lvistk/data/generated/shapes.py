@@ -82,8 +82,8 @@ def disk(aspect: float) -> list[Part]:
 def comb(teeth: float) -> list[Part]:
     """A spine with `teeth` teeth that hang from it."""
     count = int(teeth)
-    width = min(0.16, 1.0 / (2 * count - 1))
-    parts = [Part("fill", _box(-1, -0.55, 1, -0.32))]
+    width = min(0.13, 0.9 / (2 * count - 1))
+    parts = [Part("fill", _box(-1, -0.55, 1, -0.37))]
     for x in np.linspace(-1 + width / 2, 1 - width / 2, count):
         parts.append(Part("fill", _box(x - width / 2, -0.5, x + width / 2, 0.55)))
     return parts
@@ -101,9 +101,9 @@ def star(tips: float) -> list[Part]:
 
 def ladder(rungs: float) -> list[Part]:
     """Two rails and `rungs` rungs."""
-    rails = [Part("stroke", _line((x, -1), (x, 1)), 0.13) for x in (-0.42, 0.42)]
+    rails = [Part("stroke", _line((x, -1), (x, 1)), 0.11) for x in (-0.42, 0.42)]
     heights = np.linspace(-0.78, 0.78, int(rungs))
-    return rails + [Part("stroke", _line((-0.42, y), (0.42, y)), 0.11) for y in heights]
+    return rails + [Part("stroke", _line((-0.42, y), (0.42, y)), 0.09) for y in heights]
 
 
 def cross(arm: float) -> list[Part]:
@@ -121,10 +121,10 @@ def fork(tines: float) -> list[Part]:
     """A handle, a bar across, and `tines` tines."""
     places = np.linspace(-0.42, 0.42, int(tines))
     parts = [
-        Part("stroke", _line((0, 0), (0, 1)), 0.17),
-        Part("stroke", _line((-0.42, -0.1), (0.42, -0.1)), 0.15),
+        Part("stroke", _line((0, 0), (0, 1)), 0.15),
+        Part("stroke", _line((-0.42, -0.1), (0.42, -0.1)), 0.13),
     ]
-    return parts + [Part("stroke", _line((x, -0.1), (x, -1)), 0.12) for x in places]
+    return parts + [Part("stroke", _line((x, -0.1), (x, -1)), 0.1) for x in places]
 
 
 def crescent(cut: float) -> list[Part]:
@@ -135,7 +135,7 @@ def crescent(cut: float) -> list[Part]:
 def net(cells: float) -> list[Part]:
     """A square frame with `cells` by `cells` open meshes."""
     count = int(cells)
-    width = 0.36 / count
+    width = 0.28 / count
     places = np.linspace(-1, 1, count + 1)
     parts = [Part("stroke", _line((x, -1), (x, 1)), width) for x in places]
     return parts + [Part("stroke", _line((-1, y), (1, y)), width) for y in places]
@@ -158,11 +158,11 @@ def gear(teeth: float) -> list[Part]:
 
 def wheel(spokes: float) -> list[Part]:
     """A thin rim, a hub and `spokes` spokes."""
-    parts = [Part("stroke", _ellipse(0, 0, 0.93, 0.93), 0.13, True)]
+    parts = [Part("stroke", _ellipse(0, 0, 0.93, 0.93), 0.11, True)]
     parts.append(Part("fill", _ellipse(0, 0, 0.16, 0.16, 16)))
     for angle in np.arange(int(spokes)) * 2 * np.pi / spokes - np.pi / 2:
         end = (0.93 * np.cos(angle), 0.93 * np.sin(angle))
-        parts.append(Part("stroke", _line((0, 0), end), 0.09))
+        parts.append(Part("stroke", _line((0, 0), end), 0.07))
     return parts
 
 

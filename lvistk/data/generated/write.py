@@ -51,7 +51,7 @@ CHUNK = 16  # photos a process draws at a time
 LANDSCAPE = 0.7  # share of the photos, about as COCO
 ROTATIONS = ("0.0", "", "90.0", "180.0", "270.0")  # degrees counter-clockwise to be upright
 ROTATION_SHARES = (0.8, 0.1, 0.04, 0.03, 0.03)  # more turned ones than Open Images' 2.6%
-CSV_COLUMNS = (
+CSV_COLUMNS: tuple[str, ...] = (
     "ImageID",
     "Subset",
     "OriginalURL",
