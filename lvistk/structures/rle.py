@@ -59,3 +59,40 @@ def boxes(masks: Sequence[bytes], size: Size) -> np.ndarray:
         return np.zeros((0, 4), np.float32)
     xywh = np.asarray(coco_mask.toBbox([as_coco(counts, size) for counts in masks]), np.float32)
     return np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
+
+
+def runs(counts: bytes) -> np.ndarray:
+    """Run lengths (R,) int64 of compressed counts, background first.
+
+    Each run is a number of 5 bits a byte, least first, and after the third run the difference to the
+    run before the last. Raises ``ValueError`` where the bytes are no such code; pycocotools would read
+    beyond them.
+    """
+    digits = np.frombuffer(counts, np.uint8).astype(np.int64) - 48
+    if not len(digits):
+        return np.zeros(0, np.int64)
+    if digits.min() < 0 or digits.max() > 63:
+        raise ValueError("a byte outside '0' to 'o'")
+    last = (digits & 32) == 0
+    if not last[-1]:
+        raise ValueError("it stops in the middle of a number")
+    ends = np.flatnonzero(last)
+    first = np.concatenate([[0], ends[:-1] + 1])
+    place = np.arange(len(digits)) - np.repeat(first, ends - first + 1)
+    if place.max() > 6:
+        raise ValueError("a number of more than 7 digits")
+    values = np.add.reduceat((digits & 31) << (5 * place), first)
+    negative = (digits[ends] & 16) != 0
+    values[negative] -= 1 << (5 * (place[ends[negative]] + 1))
+    found = _undo_differences(values)
+    if found.min() < 0:
+        raise ValueError("a run of negative length")
+    return found
+
+
+def _undo_differences(values: np.ndarray) -> np.ndarray:
+    """From the third on, a number is the difference to the run two before (the third stands alone)."""
+    found = values.copy()
+    found[1::2] = np.cumsum(values[1::2])
+    found[2::2] = np.cumsum(values[2::2])
+    return found

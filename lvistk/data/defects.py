@@ -1,0 +1,44 @@
+"""What can be wrong with a record of an annotation file, told by id."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+DEFECTS = {
+    "wrong_type": "a field is missing or of the wrong type",
+    "id_twice": "an id is used twice",
+    "no_name": "the photo has neither coco_url nor file_name",
+    "unknown_image": "the image id is not in the file",
+    "unknown_category": "the category id is not in the file",
+    "crowd": "a crowd region, not an instance (iscrowd)",
+    "degenerate_polygon": "a polygon has too few points, an odd length, or numbers that are not finite",
+    "empty_mask": "the mask has no area",
+    "broken_rle": "the RLE cannot be decoded or has another size than the photo",
+    "degenerate_box": "the box has no area or is not finite",
+    "box_outside": "the box leaves the photo",
+    "box_far": "the box is far from its mask",
+}
+"""Kinds of defects, in the order in which they are looked for."""
+
+
+class Defect(msgspec.Struct, frozen=True, array_like=True):
+    """One defect: ``source`` counts the annotation files; ``id`` is None where the record has none."""
+
+    source: int
+    section: Literal["image", "annotation"]
+    id: int | None
+    kind: str
+    text: str
+
+    def line(self, sources: Sequence[Path]) -> str:
+        """``train.json: annotation 7: its box is ...``."""
+        return f"{sources[self.source]}: {self.section} {self.id}: {self.text}"
+
+
+def count_by_kind(defects: Sequence[Defect]) -> dict[str, int]:
+    """How many of each kind, in the order of ``DEFECTS``; kinds that don't occur are left out."""
+    counts = Counter(defect.kind for defect in defects)
+    return {kind: counts[kind] for kind in DEFECTS if counts[kind]}

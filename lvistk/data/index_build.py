@@ -1,0 +1,183 @@
+"""Annotation files into the flat arrays of an index: read, check, sort by photo.
+
+A record with a defect is left out and noted; what a caller does about it is the policy of
+``AnnotationIndex.open``. Memory stays at a few chunks: everything goes to the disk as it is read and
+is put into photo order at the end.
+"""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from lvistk.data.category_union import union_categories
+from lvistk.data.defects import Defect
+from lvistk.data.flat_arrays import FlatWriter, map_arrays
+from lvistk.data.index_images import ImageTable
+from lvistk.data.instance_check import check_instances, fill_areas
+from lvistk.data.instances import Instances, instances_of
+from lvistk.data.lvis_json import AnnotationFile, Broken
+from lvistk.structures.categories import Categories
+from lvistk.structures.polygons import starts
+
+CHUNK = 4096
+"""Annotations looked at, and moved, together."""
+DEFECTS_FILE = "defects.json"
+
+
+def build_index(paths: Sequence[Path], folder: Path) -> None:
+    """Write the index of ``paths`` into the new folder ``folder``.
+
+    Raises ``UserError`` for what no policy can leave out: a file that is no JSON, categories that
+    differ, an image id in two files.
+    """
+    files = [AnnotationFile(path) for path in paths]
+    categories = union_categories([(file.path, file.categories()) for file in files])
+    images = ImageTable(categories)
+    defects: list[Defect] = []
+    for number, file in enumerate(files):
+        defects += images.add(number, file.path, file.images(), list(paths))
+    unsorted = FlatWriter(folder / "unsorted")
+    computed = 0
+    for number, file in enumerate(files):
+        found, areas = _write_source(unsorted, number, file, images=images, categories=categories)
+        defects += found
+        computed += areas
+    unsorted.close(notes={}, durable=False)
+    arrays, _ = map_arrays(unsorted.folder)
+    keep, found = _drop_repeated_ids(arrays)
+    defects += found
+    writer = FlatWriter(folder)
+    images.write(writer)
+    _write_sorted(writer, arrays, keep, image_count=len(images))
+    _write_categories(writer, categories, labels=arrays["labels"][keep], rows=arrays["rows"][keep])
+    shutil.rmtree(unsorted.folder)
+    (folder / DEFECTS_FILE).write_bytes(msgspec.json.encode(defects))
+    notes = {
+        "defects": len(defects),
+        "areas_computed": computed,
+        "category_names": list(categories.names),
+    }
+    writer.close(notes=notes)
+
+
+def _write_source(
+    writer: FlatWriter,
+    number: int,
+    file: AnnotationFile,
+    *,
+    images: ImageTable,
+    categories: Categories,
+) -> tuple[list[Defect], int]:
+    """Append the sound annotations of one file; returns its defects and how many areas it lacked."""
+    defects: list[Defect] = []
+    computed = 0
+    sizes = np.concatenate([images.sizes(), np.zeros((1, 2), np.int32)])  # the last: unknown photo
+    chunks = _chunks(file, number, defects)
+    for chunk in chunks:
+        chunk = chunk.select(~np.isin(chunk.image_ids, list(images.left_out)))
+        rows = images.rows(chunk.image_ids)
+        labels = categories.labels(chunk.category_ids)
+        sound, found = check_instances(chunk, source=number, sizes=sizes[rows], labels=labels)
+        defects += found
+        chunk = chunk.select(sound)
+        computed += fill_areas(chunk, sizes[rows[sound]])
+        _append(writer, number, chunk, rows=rows[sound], labels=labels[sound])
+    return defects, computed
+
+
+def _chunks(file: AnnotationFile, number: int, defects: list[Defect]) -> Iterator[Instances]:
+    """The annotations of a file in chunks (an empty one at last); broken records go to ``defects``."""
+    records = file.annotations()
+    while batch := list(islice(records, CHUNK)):
+        for record in batch:
+            if isinstance(record, Broken):
+                text = f"(number {record.position} of the list) {record.reason}"
+                defects.append(Defect(number, "annotation", record.id, "wrong_type", text))
+        yield instances_of([r for r in batch if not isinstance(r, Broken)])
+    yield instances_of([])
+
+
+def _append(
+    writer: FlatWriter, number: int, chunk: Instances, *, rows: np.ndarray, labels: np.ndarray
+) -> None:
+    polygons = chunk.masks.polygons
+    counts = [b"" if mask is None else mask.counts for mask in chunk.masks.rle]
+    writer.append("source", np.full(len(chunk), number, np.int32))
+    writer.append("ids", chunk.ids)
+    writer.append("rows", rows)
+    writer.append("labels", labels.astype(np.int32))
+    writer.append("boxes", chunk.boxes.astype(np.float32))
+    writer.append("areas", chunk.areas.astype(np.float32))
+    writer.append("part_count", np.diff(polygons.instance_start))
+    writer.append("part_length", np.diff(polygons.part_start))
+    writer.append("points", polygons.points)
+    writer.append("rle_length", np.array([len(value) for value in counts], np.int64))
+    writer.append("rle", np.frombuffer(b"".join(counts), np.uint8))
+
+
+def _drop_repeated_ids(arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, list[Defect]]:
+    """Which annotations stay: of those that share an id within a file, the first."""
+    ids, sources = arrays["ids"], arrays["source"]
+    order = np.lexsort((ids, sources))  # stable, so that the first in the file stays first
+    same = (ids[order][1:] == ids[order][:-1]) & (sources[order][1:] == sources[order][:-1])
+    repeated = np.sort(order[1:][same])
+    defects = [
+        Defect(int(sources[n]), "annotation", int(ids[n]), "id_twice", "its id is used twice")
+        for n in repeated
+    ]
+    keep = np.ones(len(ids), bool)
+    keep[repeated] = False
+    return keep, defects
+
+
+def _write_sorted(
+    writer: FlatWriter, arrays: dict[str, np.ndarray], keep: np.ndarray, *, image_count: int
+) -> None:
+    """The annotations that stay, in photo order, and where each photo's start."""
+    kept = np.flatnonzero(keep)
+    rows = arrays["rows"][kept]
+    order = kept[np.argsort(rows, kind="stable")]
+    writer.append("row", starts(np.bincount(rows, minlength=image_count)))
+    for old, new in (
+        ("ids", "annotation_ids"),
+        ("labels", "labels"),
+        ("boxes", "boxes"),
+        ("areas", "areas"),
+    ):
+        writer.append(new, arrays[old][order])
+    part_start, rle_start = starts(arrays["part_count"]), starts(arrays["rle_length"])
+    point_start = starts(arrays["part_length"])[part_start]
+    writer.append("instance_start", starts(arrays["part_count"][order]))
+    writer.append("rle_start", starts(arrays["rle_length"][order]))
+    lengths = [np.zeros(0, np.int64)]
+    for first in range(0, max(len(order), 1), CHUNK):
+        block = order[first : first + CHUNK]
+        lengths.append(gather_runs(arrays["part_length"], part_start, block))
+        writer.append("points", gather_runs(arrays["points"], point_start, block))
+        writer.append("rle", gather_runs(arrays["rle"], rle_start, block))
+    writer.append("part_start", starts(np.concatenate(lengths)))
+
+
+def gather_runs(values: np.ndarray, start: np.ndarray, runs: np.ndarray) -> np.ndarray:
+    """The runs ``values[start[r]:start[r + 1]]`` for each r of ``runs``, one after the other."""
+    lengths = start[runs + 1] - start[runs]
+    shift = start[runs] - starts(lengths)[:-1]
+    return values[np.repeat(shift, lengths) + np.arange(lengths.sum())]
+
+
+def _write_categories(
+    writer: FlatWriter, categories: Categories, *, labels: np.ndarray, rows: np.ndarray
+) -> None:
+    """The label set, with photos and instances counted on the annotations that stay."""
+    count = len(categories)
+    pairs = np.unique(rows * max(count, 1) + labels)
+    writer.append("category_ids", categories.ids)
+    writer.append(
+        "category_frequency", np.array([ord(f or " ") for f in categories.frequency], np.uint8)
+    )
+    writer.append("category_images", np.bincount(pairs % max(count, 1), minlength=count))
+    writer.append("category_instances", np.bincount(labels, minlength=count))

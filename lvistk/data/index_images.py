@@ -1,0 +1,124 @@
+"""The photos of several annotation files as growing tables, checked."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from lvistk.data.defects import Defect
+from lvistk.data.flat_arrays import FlatWriter
+from lvistk.data.lvis_json import Broken, ImageRecord
+from lvistk.errors import UserError
+from lvistk.structures.categories import Categories
+from lvistk.structures.polygons import starts
+
+
+class ImageTable:
+    """Photos in the order of the files; rows are known by image id across all of them."""
+
+    def __init__(self, categories: Categories) -> None:
+        self._categories = categories
+        self._ids: list[int] = []
+        self._sizes: list[tuple[int, int]] = []
+        self._sources: list[int] = []
+        self._names: list[bytes] = []
+        self._negative: list[np.ndarray] = []
+        self._not_exhaustive: list[np.ndarray] = []
+        self._row_of: dict[int, int] = {}
+        self.left_out: set[int] = set()
+        """Ids of photos with a defect; their annotations go with them, without being reported."""
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def add(
+        self, number: int, path: Path, records: Iterable[ImageRecord | Broken], others: list[Path]
+    ) -> list[Defect]:
+        """Take in the photos of file ``number``; returns the defects, whose photos are left out.
+
+        An id that an earlier file of ``others`` has too is a ``UserError``.
+        """
+        first_row = len(self)
+        defects: list[Defect] = []
+        for record in records:
+            defect = self._fault(number, record, first_row)
+            if defect is not None:
+                defects.append(defect)
+                if defect.kind != "id_twice" and defect.id is not None:
+                    self.left_out.add(defect.id)
+                continue
+            assert isinstance(record, ImageRecord)
+            if record.id in self._row_of:
+                raise UserError(self._twice(record, path, others))
+            defects += self._append(number, record)
+        return defects
+
+    def rows(self, image_ids: np.ndarray) -> np.ndarray:
+        """Row (N,) int64 of each image id, -1 where there is none."""
+        get = self._row_of.get
+        return np.array([get(number, -1) for number in image_ids.tolist()], np.int64)
+
+    def sizes(self) -> np.ndarray:
+        """Height and width (I, 2) int32."""
+        return np.array(self._sizes, np.int32).reshape(-1, 2)
+
+    def write(self, writer: FlatWriter) -> None:
+        """All tables as arrays of an index."""
+        sizes = self.sizes()
+        ids = np.array(self._ids, np.int64)
+        writer.append("image_ids", ids)
+        writer.append("image_order", np.argsort(ids, kind="stable"))
+        writer.append("heights", sizes[:, 0])
+        writer.append("widths", sizes[:, 1])
+        writer.append("image_source", np.array(self._sources, np.int32))
+        writer.append("name_start", starts([len(name) for name in self._names]))
+        writer.append("names", np.frombuffer(b"".join(self._names), np.uint8))
+        for name, lists in (
+            ("negative", self._negative),
+            ("not_exhaustive", self._not_exhaustive),
+        ):
+            writer.append(f"{name}_start", starts([len(labels) for labels in lists]))
+            writer.append(name, np.concatenate([np.zeros(0, np.int32), *lists]))
+
+    def _fault(self, number: int, record: ImageRecord | Broken, first_row: int) -> Defect | None:
+        if isinstance(record, Broken):
+            text = f"(number {record.position} of the list) {record.reason}"
+            return Defect(number, "image", record.id, "wrong_type", text)
+        if self._row_of.get(record.id, -1) >= first_row:
+            return Defect(number, "image", record.id, "id_twice", "its id is used twice")
+        if not record.name:
+            text = "it has neither coco_url nor file_name"
+            return Defect(number, "image", record.id, "no_name", text)
+        return None
+
+    def _append(self, number: int, record: ImageRecord) -> list[Defect]:
+        self._row_of[record.id] = len(self)
+        self._ids.append(record.id)
+        self._sizes.append((record.height, record.width))
+        self._sources.append(number)
+        self._names.append(record.name.encode())
+        defects: list[Defect] = []
+        for ids, lists, field in (
+            (record.neg_category_ids, self._negative, "neg_category_ids"),
+            (
+                record.not_exhaustive_category_ids,
+                self._not_exhaustive,
+                "not_exhaustive_category_ids",
+            ),
+        ):
+            labels = self._categories.labels(ids)
+            lists.append(np.unique(labels[labels >= 0]).astype(np.int32))
+            for place in np.flatnonzero(labels < 0):
+                text = f"{field} names category {ids[place]}, which is not in the file"
+                defects.append(Defect(number, "image", record.id, "unknown_category", text))
+        return defects
+
+    def _twice(self, record: ImageRecord, path: Path, others: list[Path]) -> str:
+        row = self._row_of[record.id]
+        known = self._names[row].decode()
+        same = known == record.name
+        what = f"the same photo {known}" if same else f"there {known}, here {record.name}"
+        return (
+            f"{path}: image id {record.id} is also in {others[self._sources[row]]} ({what}); "
+            "`lvistk convert` merges files into one"
+        )

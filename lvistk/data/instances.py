@@ -1,0 +1,148 @@
+"""Chunks of annotations as arrays, with their masks parsed: what the index builder looks at together."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from lvistk.data.lvis_json import JSON_ERRORS, AnnotationRecord, RleRecord
+from lvistk.structures.polygons import Polygons, starts
+
+OPENING_BRACE = ord("{")
+
+
+class Rle(msgspec.Struct, frozen=True):
+    """A mask as compressed counts and its size (height, width)."""
+
+    size: tuple[int, int]
+    counts: bytes
+
+
+@dataclass(eq=False)
+class Masks:
+    """Masks of N instances: polygons, or an RLE where ``rle[n]`` is one (then it has no polygon).
+
+    ``errors`` holds kind of defect and reason, by instance, of masks that could not be parsed; those
+    have neither polygon nor RLE.
+    """
+
+    polygons: Polygons
+    rle: list[Rle | None]
+    errors: dict[int, tuple[str, str]]
+
+
+@dataclass(eq=False)
+class Instances:
+    """N annotations of one source, as they stand in the file.
+
+    Fields: ``ids``, ``image_ids``, ``category_ids`` (N,) int64; ``boxes (N, 4)`` float64 xyxy;
+    ``areas (N,)`` float64, NaN where the file has none; ``crowd (N,)`` bool; ``masks``.
+    """
+
+    ids: np.ndarray
+    image_ids: np.ndarray
+    category_ids: np.ndarray
+    boxes: np.ndarray
+    areas: np.ndarray
+    crowd: np.ndarray
+    masks: Masks
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def select(self, keep: np.ndarray) -> "Instances":
+        """Those of a boolean mask (N,)."""
+        if keep.all():
+            return self
+        masks = self.masks
+        parts = np.repeat(keep, np.diff(masks.polygons.instance_start))
+        points = np.repeat(parts, np.diff(masks.polygons.part_start))
+        places = np.flatnonzero(keep).tolist()
+        polygons = Polygons(
+            points=masks.polygons.points[points],
+            part_start=starts(np.diff(masks.polygons.part_start)[parts]),
+            instance_start=starts(np.diff(masks.polygons.instance_start)[keep]),
+        )
+        errors = {new: masks.errors[old] for new, old in enumerate(places) if old in masks.errors}
+        return Instances(
+            ids=self.ids[keep],
+            image_ids=self.image_ids[keep],
+            category_ids=self.category_ids[keep],
+            boxes=self.boxes[keep],
+            areas=self.areas[keep],
+            crowd=self.crowd[keep],
+            masks=Masks(polygons, [masks.rle[place] for place in places], errors),
+        )
+
+
+def instances_of(records: Sequence[AnnotationRecord]) -> Instances:
+    """Records of an annotation file as arrays; N = 0 gives empty ones."""
+    xywh = np.array([r.bbox for r in records], np.float64).reshape(-1, 4)
+    areas = [r.area if r.area is not None and r.area > 0 else np.nan for r in records]
+    return Instances(
+        ids=np.array([r.id for r in records], np.int64),
+        image_ids=np.array([r.image_id for r in records], np.int64),
+        category_ids=np.array([r.category_id for r in records], np.int64),
+        boxes=np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1),
+        areas=np.array(areas, np.float64),
+        crowd=np.array([r.iscrowd != 0 for r in records], bool),
+        masks=parse_masks([r.segmentation for r in records]),
+    )
+
+
+def parse_masks(segmentations: Sequence[msgspec.Raw]) -> Masks:
+    """Masks of the JSON values of N ``segmentation`` fields."""
+    decode = msgspec.json.Decoder(list[list[float]]).decode
+    parts: list[list[list[float]]] = []
+    rle: list[Rle | None] = [None] * len(segmentations)
+    errors: dict[int, tuple[str, str]] = {}
+    for number, raw in enumerate(segmentations):
+        view = memoryview(raw)
+        found: list[list[float]] = []
+        is_rle = len(view) > 0 and view[0] == OPENING_BRACE
+        try:
+            if is_rle:
+                rle[number] = _rle(msgspec.json.decode(raw, type=RleRecord))
+            else:
+                found = decode(raw)
+        except (*JSON_ERRORS, ValueError) as error:
+            kind = "broken_rle" if is_rle else "degenerate_polygon"
+            errors[number] = (kind, f"segmentation: {str(error).replace('`', chr(39))}")
+        parts.append(found)
+    return Masks(_flat(parts, errors), rle, errors)
+
+
+def _flat(parts: list[list[list[float]]], errors: dict[int, tuple[str, str]]) -> Polygons:
+    for number, instance in enumerate(parts):
+        odd = [place for place, part in enumerate(instance) if len(part) % 2]
+        if odd:
+            length = len(instance[odd[0]])
+            text = f"polygon {odd[0]} has {length} numbers, not pairs of x and y"
+            errors[number] = ("degenerate_polygon", text)
+            parts[number] = []
+    flat = [part for instance in parts for part in instance]
+    lengths = np.array([len(part) for part in flat], np.int64)
+    numbers = np.fromiter(_chain(flat), np.float64, count=int(lengths.sum()))
+    with np.errstate(over="ignore"):
+        points = numbers.astype(np.float32).reshape(-1, 2)
+    return Polygons(
+        points=points,
+        part_start=starts(lengths // 2),
+        instance_start=starts([len(instance) for instance in parts]),
+    )
+
+
+def _chain(parts: list[list[float]]) -> Iterator[float]:
+    for part in parts:
+        yield from part
+
+
+def _rle(record: RleRecord) -> Rle:
+    if isinstance(record.counts, str):
+        return Rle(record.size, record.counts.encode("ascii"))
+    if sum(record.counts) != record.size[0] * record.size[1]:
+        raise ValueError(f"the runs of the RLE do not add up to {record.size}")
+    plain = {"size": list(record.size), "counts": record.counts}
+    return Rle(record.size, coco_mask.frPyObjects(plain, *record.size)["counts"])

@@ -1,0 +1,295 @@
+"""LVIS annotation and results JSON: typed records, read one by one from mapped bytes, written as streams.
+
+LVIS v1 and v0.5 and COCO files that keep their keys (methods 3.1, 3.2). Boxes are xywh here and only
+here. A file that is no JSON is a ``UserError``; a single record that does not fit is a ``Broken``, so that
+the caller decides between refusing and leaving it out.
+"""
+
+import mmap
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, TypeVar
+
+import msgspec
+import numpy as np
+
+from lvistk.artifacts import whole_file
+from lvistk.errors import UserError
+from lvistk.structures.categories import FREQUENCIES, Categories
+
+Id = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]
+Side = Annotated[int, msgspec.Meta(ge=1, le=2**30)]
+Record = TypeVar("Record")
+JSON_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+WRITE_BYTES = 1 << 20
+
+
+class RleRecord(msgspec.Struct):
+    """A mask as COCO's RLE: ``size`` (height, width); ``counts`` compressed text or plain runs."""
+
+    size: tuple[Side, Side]
+    counts: str | list[Annotated[int, msgspec.Meta(ge=0, le=2**31)]]
+
+
+class ImageRecord(msgspec.Struct, omit_defaults=True):
+    """One photo. v1 names it by ``coco_url`` only, v0.5 and COCO by ``file_name``."""
+
+    id: Id
+    height: Side
+    width: Side
+    file_name: str = ""
+    coco_url: str = ""
+    flickr_url: str = ""
+    neg_category_ids: list[Id] = []
+    not_exhaustive_category_ids: list[Id] = []
+
+    @property
+    def name(self) -> str:
+        """Path below the image folder: ``train2017/000000000001.jpg``, else ``file_name``, or ''."""
+        parts = [part for part in self.coco_url.split("?")[0].split("/") if part]
+        return "/".join(parts[-2:]) if len(parts) >= 2 else self.file_name
+
+
+class AnnotationRecord(msgspec.Struct):
+    """One instance; the segmentation stays JSON bytes until somebody needs it."""
+
+    id: Id
+    image_id: Id
+    category_id: Id
+    bbox: tuple[float, float, float, float]
+    segmentation: msgspec.Raw
+    area: float | None = None
+    iscrowd: int = 0
+
+
+class CategoryRecord(msgspec.Struct):
+    id: Id
+    name: str
+    frequency: str = ""
+    image_count: int = 0
+    instance_count: int = 0
+    synset: str = ""
+    synonyms: list[str] = []
+    definition: str = msgspec.field(default="", name="def")
+
+
+class ResultRecord(msgspec.Struct):
+    """One detection of a results file."""
+
+    image_id: Id
+    category_id: Id
+    score: float
+    bbox: tuple[float, float, float, float] | None = None
+    segmentation: RleRecord | None = None
+
+
+class Broken(NamedTuple):
+    """A record that does not fit its type: its place in the list, its id where it has one, and why."""
+
+    position: int
+    id: int | None
+    reason: str
+
+
+class _Sections(msgspec.Struct):
+    """Top level lists; empty bytes where one is not there."""
+
+    images: msgspec.Raw = msgspec.Raw()
+    categories: msgspec.Raw = msgspec.Raw()
+    annotations: msgspec.Raw = msgspec.Raw()
+
+
+class _OnlyId(msgspec.Struct):
+    id: Id
+
+
+class AnnotationFile:
+    """A mapped annotation JSON, checked to be whole; its records are decoded when they are asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        data = _mapped(path)
+        sections = _decode(data, _Sections, path)
+        if not memoryview(sections.images).nbytes:
+            raise UserError(f"{path}: no 'images' list: not an LVIS annotation file")
+        if not memoryview(sections.categories).nbytes:
+            raise UserError(f"{path}: no 'categories' list: not an LVIS annotation file")
+        self._sections = sections
+
+    def images(self) -> Iterator[ImageRecord | Broken]:
+        return self._records("images", ImageRecord)
+
+    def annotations(self) -> Iterator[AnnotationRecord | Broken]:
+        """None at all where the file lists photos only, as LVIS test-dev does."""
+        return self._records("annotations", AnnotationRecord)
+
+    def categories(self) -> list[CategoryRecord]:
+        """A category that does not fit is a ``UserError``: every label depends on it."""
+        return _strict_categories(self._records("categories", CategoryRecord), self.path)
+
+    def _records(self, section: str, kind: type[Record]) -> Iterator[Record | Broken]:
+        raw = getattr(self._sections, section)
+        if not memoryview(raw).nbytes:
+            return iter(())
+        items = _decode(raw, list[msgspec.Raw], self.path, section)
+        return _typed(items, kind)
+
+
+def read_categories(path: Path) -> Categories:
+    """Categories of an annotation file, or of a JSON list of categories.
+
+    The counts are the file's own fields, 0 where it has none; training counts its annotations instead
+    (design, Conventions). Raises ``UserError`` for a broken file and for an id used twice.
+    """
+    data = _mapped(path)
+    if bytes(data[:1]) == b"[":
+        items = _decode(data, list[msgspec.Raw], path)
+        records = _strict_categories(_typed(items, CategoryRecord), path)
+    else:
+        records = AnnotationFile(path).categories()
+    return categories_of(records, path)
+
+
+def categories_of(records: Sequence[CategoryRecord], path: Path) -> Categories:
+    """Records in label order (ascending id); an id used twice is a ``UserError`` naming ``path``."""
+    ordered = sorted(records, key=lambda record: record.id)
+    ids = np.array([record.id for record in ordered], np.int64)
+    twice = ids[1:][ids[1:] == ids[:-1]]
+    if len(twice):
+        raise UserError(f"{path}: category id {twice[0]} is used twice; give each its own id")
+    return Categories(
+        ids=ids,
+        names=tuple(record.name for record in ordered),
+        frequency=np.array([r.frequency for r in ordered], dtype="<U1"),
+        image_count=np.array([r.image_count for r in ordered], np.int64),
+        instance_count=np.array([r.instance_count for r in ordered], np.int64),
+    )
+
+
+def read_results(path: Path) -> Iterator[ResultRecord]:
+    """The detections of a results file, one by one; one that does not fit is a ``UserError``."""
+    data = _mapped(path)
+    for record in _typed(_decode(data, list[msgspec.Raw], path), ResultRecord):
+        if isinstance(record, Broken):
+            raise UserError(f"{path}: result {record.position}: {record.reason}")
+        yield record
+
+
+def write_annotations(
+    path: Path,
+    *,
+    images: Iterable[Any],
+    annotations: Iterable[Any],
+    categories: Iterable[Any],
+    info: str = "",
+) -> None:
+    """An annotation file, whole or not at all, holding one record in memory at a time.
+
+    Records are dictionaries or records of this module, with xywh boxes.
+    """
+    with whole_file(path) as temporary, temporary.open("wb") as out:
+        head = msgspec.json.encode({"description": info, "version": "v1"})
+        out.write(b'{"info": ' + head + b', "licenses": []')
+        for name, records in (
+            ("images", images),
+            ("annotations", annotations),
+            ("categories", categories),
+        ):
+            out.write(f',\n"{name}": '.encode())
+            _write_list(out, records)
+        out.write(b"}\n")
+
+
+def write_results(path: Path, results: Iterable[Any]) -> None:
+    """A results file (a JSON list), written as a stream, whole or not at all."""
+    with whole_file(path) as temporary, temporary.open("wb") as out:
+        _write_list(out, results)
+        out.write(b"\n")
+
+
+def _write_list(out: Any, records: Iterable[Any]) -> None:
+    encoder = msgspec.json.Encoder()
+    buffer = bytearray(b"[")
+    for number, record in enumerate(records):
+        buffer += b",\n" if number else b"\n"
+        buffer += encoder.encode(record)
+        if len(buffer) > WRITE_BYTES:
+            out.write(buffer)
+            buffer.clear()
+    out.write(buffer + b"]")
+
+
+def _mapped(path: Path) -> mmap.mmap:
+    try:
+        with path.open("rb") as handle:
+            return mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except ValueError:
+        raise UserError(f"{path}: the file is empty") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _decode(data: Any, kind: type[Record], path: Path, section: str = "") -> Record:
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.ValidationError as error:
+        reason = _plain(error)
+        what = f"'{section}': {reason}" if section else f"not an LVIS annotation file: {reason}"
+        raise UserError(f"{path}: {what}") from None
+    except JSON_ERRORS as error:
+        raise UserError(f"{path}: {_where(data, str(error))}") from None
+
+
+def _plain(error: Exception) -> str:
+    """msgspec's message without its backticks, which are marks in some terminals."""
+    return str(error).replace("`", "'")
+
+
+def _where(data: Any, message: str) -> str:
+    """The line and byte at which a JSON stops making sense."""
+    size = memoryview(data).nbytes
+    found = re.search(r"\(byte (\d+)\)", message)
+    if "truncated" in message:
+        return f"the JSON stops in the middle, at byte {size}; copy or download it again"
+    if found is None:
+        return f"not valid JSON: {message}"
+    byte = int(found[1])
+    line = 1 + sum(chunk.count(b"\n") for chunk in _chunks(memoryview(data)[:byte]))
+    reason = message.replace("JSON is malformed: ", "").replace(found[0], "").strip()
+    return f"not valid JSON: {reason} at byte {byte} (line {line})"
+
+
+def _chunks(view: memoryview) -> Iterator[bytes]:
+    for start in range(0, len(view), WRITE_BYTES):
+        yield bytes(view[start : start + WRITE_BYTES])
+
+
+def _typed(items: Sequence[msgspec.Raw], kind: type[Record]) -> Iterator[Record | Broken]:
+    decode = msgspec.json.Decoder(kind).decode
+    for position, item in enumerate(items):
+        try:
+            yield decode(item)
+        except JSON_ERRORS as error:
+            found = None
+            with suppress(*JSON_ERRORS):
+                found = msgspec.json.decode(item, type=_OnlyId).id
+            yield Broken(position, found, _plain(error))
+
+
+def _strict_categories(
+    records: Iterable[CategoryRecord | Broken], path: Path
+) -> list[CategoryRecord]:
+    kept = []
+    for record in records:
+        if isinstance(record, Broken):
+            raise UserError(f"{path}: category {record.id or record.position}: {record.reason}")
+        if record.frequency not in ("", *FREQUENCIES):
+            raise UserError(
+                f"{path}: category {record.id}: frequency '{record.frequency}' is none of r, c, f"
+            )
+        kept.append(record)
+    return kept

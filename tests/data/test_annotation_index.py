@@ -1,0 +1,239 @@
+"""The index gives back what the JSON says, leaves out and names what is broken."""
+
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lvistk.data.annotation_index import AnnotationIndex
+from lvistk.data.defects import DEFECTS
+from lvistk.errors import UserError
+from lvistk.structures import rle
+from tests.data.lvis_files import annotation, category, image, write
+from tests.shared_data import REALDATA, needs_realdata
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+def test_fields_by_hand(tmp_path: Path, cache: Path) -> None:
+    ring = {"size": [60, 80], "counts": rle.encode(np.pad(np.ones((4, 4)), 10)[:60, :80]).decode()}
+    bitmap = np.zeros((60, 80))
+    bitmap[30:40, 50:54] = 1
+    ring["counts"] = rle.encode(bitmap).decode()
+    two_parts = [[1, 1, 5, 1, 5, 5], [30, 30, 40, 30, 40, 40, 30, 40]]
+    path = write(
+        tmp_path / "a.json",
+        [image(7, neg_category_ids=[9], not_exhaustive_category_ids=[2, 5]), image(3), image(8)],
+        [
+            annotation(1, 3, 5),
+            annotation(2, 7, 2, segmentation=two_parts, bbox=[1, 1, 39, 39], area=108),
+            annotation(4, 3, 2, segmentation=ring, bbox=[50, 30, 4, 10], area=None),
+        ],
+    )
+    index = AnnotationIndex.open([path], cache=cache)
+    assert index.image_ids.tolist() == [7, 3, 8]
+    assert index.row.tolist() == [0, 1, 3, 3]
+    assert index.categories.ids.tolist() == [2, 5, 9]
+    assert index.categories.names == ("cat", "cup", "zebra")
+    assert index.categories.frequency.tolist() == ["f", "c", "r"]
+    assert index.categories.image_count.tolist() == [2, 1, 0]
+    assert index.categories.instance_count.tolist() == [2, 1, 0]
+    assert index.negative_labels(0).tolist() == [2]
+    assert index.not_exhaustive_labels(0).tolist() == [0, 1]
+    assert index.negative_labels(1).tolist() == []
+    first, second, third = (index.annotations(i) for i in range(3))
+    assert first.boxes.tolist() == [[1, 1, 40, 40]]
+    assert [part.tolist() for part in first.polygons.parts(0)] == [
+        [[1, 1], [5, 1], [5, 5]],
+        [[30, 30], [40, 30], [40, 40], [30, 40]],
+    ]
+    assert second.ids.tolist() == [1, 4]
+    assert second.labels.tolist() == [1, 0]
+    assert second.areas.tolist() == [100, 40]  # the second counted, the file has none
+    assert index.areas_computed == 1
+    assert second.rle[0] is None
+    np.testing.assert_array_equal(rle.decode(second.rle[1] or b"", (60, 80)), bitmap)
+    assert len(third) == 0 and third.boxes.shape == (0, 4) and len(third.polygons) == 0
+    np.testing.assert_allclose(index.area_ratios(), [108 / 39**2, 1, 1], rtol=1e-6)
+    assert index.index_of(8) == 2
+    with pytest.raises(UserError, match="no image with id 5"):
+        index.index_of(5)
+
+
+@needs_realdata
+@pytest.mark.parametrize("name", ["lvis_v1_real_train", "coco_as_lvis_v1_train"])
+def test_real_files_are_given_back(name: str, cache: Path) -> None:
+    path = REALDATA / "annotations" / f"{name}.json"
+    index = AnnotationIndex.open([path], cache=cache)
+    truth = json.loads(path.read_text())
+    by_image: dict[int, list] = {}
+    for record in truth["annotations"]:
+        by_image.setdefault(record["image_id"], []).append(record)
+    assert len(index.labels) == len(truth["annotations"])
+    for i, record in enumerate(truth["images"]):
+        assert index.image_ids[i] == record["id"]
+        assert index.photo_path(i, REALDATA / "images").is_file()
+        found = index.annotations(i)
+        wanted = by_image.get(record["id"], [])
+        assert found.ids.tolist() == [a["id"] for a in wanted]
+        ids = index.categories.ids[found.labels].tolist()
+        assert ids == [a["category_id"] for a in wanted]
+        assert set(index.categories.ids[index.negative_labels(i)]) == set(
+            record["neg_category_ids"]
+        )
+        for g, a in enumerate(wanted):
+            x, y, w, h = a["bbox"]
+            np.testing.assert_allclose(found.boxes[g], [x, y, x + w, y + h], rtol=1e-6)
+            np.testing.assert_allclose(found.areas[g], a["area"], rtol=1e-6)
+            for part, numbers in zip(found.polygons.parts(g), a["segmentation"], strict=True):
+                np.testing.assert_allclose(part.reshape(-1), numbers, rtol=1e-6)
+    assert index.defect_count == 0
+
+
+BROKEN = {
+    "wrong_type": ({**annotation(9, 3, 5), "image_id": "3"}, "Expected 'int'"),
+    "unknown_image": (annotation(9, 33, 5), "image 33"),
+    "unknown_category": (annotation(9, 3, 55), "category 55"),
+    "crowd": (annotation(9, 3, 5, iscrowd=1), "crowd"),
+    "degenerate_polygon": (annotation(9, 3, 5, segmentation=[[1, 1, 5, 5]]), "2 points"),
+    "empty_mask": (annotation(9, 3, 5, segmentation=[[1, 1, 5, 5, 9, 9]]), "no area"),
+    "broken_rle": (
+        annotation(9, 3, 5, segmentation={"size": [60, 80], "counts": "0P"}),
+        "cannot be decoded",
+    ),
+    "degenerate_box": (annotation(9, 3, 5, bbox=[10, 10, 0, 5]), "no area"),
+    "box_outside": (annotation(9, 3, 5, bbox=[10, 10, 90, 90]), "leaves the photo"),
+    "box_far": (annotation(9, 3, 5, bbox=[40, 40, 10, 10]), "far from its mask"),
+    "id_twice": (annotation(1, 3, 5), "twice"),
+}
+
+
+def test_every_kind_of_defect_is_tried() -> None:
+    assert {*BROKEN, "no_name"} == {*DEFECTS}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_defect_fails_or_is_left_out(kind: str, tmp_path: Path, cache: Path) -> None:
+    bad, text = BROKEN[kind]
+    path = write(tmp_path / "a.json", [image(3)], [annotation(1, 3, 2), bad])
+    with pytest.raises(UserError, match=rf"a\.json: annotation {bad['id']}: .*{text}"):
+        AnnotationIndex.open([path], cache=cache)
+    index = AnnotationIndex.open([path], cache=cache, defects="skip")
+    assert kind in {defect.kind for defect in index.defects}
+    assert all(defect.id == bad["id"] for defect in index.defects)
+    assert index.annotation_ids.tolist() == [1]
+    assert index.labels.tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        [[1, 1, 5, 1, 5]],
+        [],
+        [[]],
+        "text",
+        None,
+        [[1, 2, "3", 4, 5, 6]],
+        [[1e39, 1, 5, 1, 5, 5]],
+        {"size": [60, 80]},
+        {"size": [60, 81], "counts": [4860]},
+        {"size": [60, 80], "counts": [10, 10]},
+        {"size": [60, 80], "counts": "é"},
+    ],
+)
+def test_masks_that_are_none(segmentation: object, tmp_path: Path, cache: Path) -> None:
+    bad = annotation(9, 3, 5, segmentation=segmentation)
+    path = write(tmp_path / "a.json", [image(3)], [annotation(1, 3, 2), bad])
+    index = AnnotationIndex.open([path], cache=cache, defects="skip")
+    assert [defect.id for defect in index.defects] == [9]
+    assert index.annotation_ids.tolist() == [1]
+
+
+def test_broken_photos_take_their_annotations_along(tmp_path: Path, cache: Path) -> None:
+    images = [
+        image(1),
+        image(2, coco_url=""),
+        image(3, height=0),
+        image(1, width=90),
+        image(4, neg_category_ids=[2, 77]),
+    ]
+    path = write(tmp_path / "a.json", images, [annotation(n, n, 2) for n in (1, 2, 3, 4)])
+    index = AnnotationIndex.open([path], cache=cache, defects="skip")
+    assert [(d.section, d.id, d.kind) for d in index.defects] == [
+        ("image", 2, "no_name"),
+        ("image", 3, "wrong_type"),
+        ("image", 1, "id_twice"),
+        ("image", 4, "unknown_category"),
+    ]
+    assert index.image_ids.tolist() == [1, 4]
+    assert index.annotation_ids.tolist() == [1, 4]
+    assert index.widths.tolist() == [80, 80]
+    assert index.negative_labels(1).tolist() == [0]
+
+
+def test_several_files(tmp_path: Path, cache: Path) -> None:
+    a = write(tmp_path / "a.json", [image(1)], [annotation(1, 1, 2)])
+    more = [category(2, "cat"), category(3, "dog")]
+    b = write(tmp_path / "b.json", [image(5)], [annotation(1, 5, 3)], more)
+    index = AnnotationIndex.open([a, b], cache=cache)
+    assert index.categories.ids.tolist() == [2, 3, 5, 9]
+    assert index.labels.tolist() == [0, 1]
+    assert index.image_source.tolist() == [0, 1]
+    clash = write(tmp_path / "c.json", [image(6)], [], [category(2, "dog")])
+    with pytest.raises(UserError, match=r"c\.json: category 2 is 'dog', but 'cat' in .*a\.json"):
+        AnnotationIndex.open([a, clash], cache=cache)
+    rarer = write(tmp_path / "d.json", [image(6)], [], [category(2, "cat", "r")])
+    with pytest.raises(UserError, match=r"d\.json: category 2 has frequency 'r'"):
+        AnnotationIndex.open([a, rarer], cache=cache)
+    twice = write(tmp_path / "e.json", [image(1, coco_url="", file_name="other.jpg")], [])
+    with pytest.raises(UserError, match=r"e\.json: image id 1 is also in .*a\.json .*other\.jpg"):
+        AnnotationIndex.open([a, twice], cache=cache)
+
+
+def test_photos_are_found_as_every_version_names_them(tmp_path: Path, cache: Path) -> None:
+    names = ["COCO_train2014_000000000002.jpg", "sub/x.jpg"]
+    images = [image(1), *(image(n + 2, coco_url="", file_name=f) for n, f in enumerate(names))]
+    index = AnnotationIndex.open([write(tmp_path / "a.json", images, [])], cache=cache)
+    root = tmp_path / "photos"
+    (root / "train2017").mkdir(parents=True)
+    (root / "sub").mkdir()
+    for name in ("train2017/000000000001.jpg", "000000000002.jpg", "sub/x.jpg"):
+        (root / name).write_bytes(b"")
+    assert index.file_name(0) == "train2017/000000000001.jpg"
+    assert index.photo_path(0, root) == root / "train2017/000000000001.jpg"
+    assert index.photo_path(0, root / "train2017") == root / "train2017/000000000001.jpg"
+    assert index.photo_path(1, root) == root / "000000000002.jpg"
+    assert index.photo_path(2, root) == root / "sub/x.jpg"
+    (root / "sub/x.jpg").unlink()
+    with pytest.raises(UserError, match=r"photo sub/x\.jpg of image 3"):
+        index.photo_path(2, root)
+
+
+def test_a_list_of_photos_alone_is_an_index(tmp_path: Path, cache: Path) -> None:
+    path = tmp_path / "test_dev.json"
+    path.write_text(json.dumps({"images": [image(4)], "categories": [category(1, "a")]}))
+    index = AnnotationIndex.open([path], cache=cache)
+    assert len(index) == 1 and len(index.annotations(0)) == 0 and len(index.area_ratios()) == 0
+    empty = write(tmp_path / "empty.json", [], [], [])
+    assert len(AnnotationIndex.open([empty], cache=cache)) == 0
+
+
+def test_it_is_built_once_and_again_when_the_file_changes(tmp_path: Path, cache: Path) -> None:
+    path = write(tmp_path / "a.json", [image(1)], [annotation(1, 1, 2)])
+    index = AnnotationIndex.open([path], cache=cache)
+    built = (index.folder / "arrays.json").stat().st_mtime_ns
+    again = AnnotationIndex.open([path], cache=cache)
+    assert again.folder == index.folder
+    assert (again.folder / "arrays.json").stat().st_mtime_ns == built
+    write(path, [image(1)], [annotation(1, 1, 5)])  # of the same length
+    changed = AnnotationIndex.open([path], cache=cache)
+    assert changed.labels.tolist() == [1]
+    assert index.labels.tolist() == [0]
+    copied = pickle.loads(pickle.dumps(changed))
+    assert copied.labels.tolist() == [1]
+    assert len(pickle.dumps(changed)) < 1000

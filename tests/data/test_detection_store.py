@@ -1,0 +1,162 @@
+"""A store gives back what was written, from mapped columns, and refuses what is no store."""
+
+import pickle
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from lvistk.data.detection_store import DetectionStore, DetectionWriter, is_detection_store
+from lvistk.errors import UserError
+from lvistk.structures import rle
+from lvistk.structures.categories import Categories
+from lvistk.structures.detections import Detections
+
+IDS = np.array([3, 8, 9])
+
+
+def categories(ids: np.ndarray) -> Categories:
+    zeros = np.zeros(len(ids), np.int64)
+    return Categories(ids, ("a", "b", "c"), np.array(["f", "c", "r"]), zeros, zeros)
+
+
+CATEGORIES = categories(IDS)
+
+
+def detections(image_id: int, count: int, *, scored: bool = True) -> Detections:
+    draw = np.random.default_rng(image_id)
+    bitmaps = draw.random((count, 20, 30)) < 0.3
+    return Detections(
+        image_id=image_id,
+        size=(20, 30),
+        boxes=draw.random((count, 4), np.float32),
+        scores=draw.random(count, np.float32),
+        labels=draw.integers(0, 3, count).astype(np.int32),
+        masks=[rle.encode(bitmap) for bitmap in bitmaps],
+        mask_scores=draw.random(count, np.float32) if scored else None,
+    )
+
+
+def same(a: Detections, b: Detections) -> None:
+    assert (a.image_id, a.size, a.masks) == (b.image_id, b.size, b.masks)
+    for name in ("boxes", "scores", "labels", "mask_scores"):
+        np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
+
+
+def test_shards_give_back_what_was_written(tmp_path: Path) -> None:
+    writer = DetectionWriter(tmp_path / "detections", categories=CATEGORIES, role="detections")
+    photos = [detections(number, number % 4) for number in (5, 8, 2, 7, 1)]
+    assert not writer.has_shard(1)
+    writer.write_shard(1, photos[3:])
+    writer.write_shard(0, photos[:3])
+    assert writer.has_shard(1)
+    store = DetectionStore.open(tmp_path)  # the stage folder
+    assert store.image_ids.tolist() == [5, 8, 2, 7, 1]
+    assert store.category_ids.tolist() == IDS.tolist()
+    assert store.role == "detections"
+    for found, wanted in zip(store, photos, strict=True):
+        same(found, wanted) if len(wanted) else None
+        assert len(found) == len(wanted)
+    assert store.rows(7).tolist() == [3]
+    assert store.rows(6).tolist() == []
+    assert store.name(0) == ""
+    same(pickle.loads(pickle.dumps(store))[3], photos[3])
+
+
+def test_columns_are_mapped_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "pseudo.h5"
+    writer = DetectionWriter(path, categories=CATEGORIES, role="pseudo")
+    writer.write_shard(0, [detections(1, 3), detections(2, 2)], names=["a/x.jpg", "ü.jpg"])
+    store = DetectionStore.open(path)
+    columns = store.shards[0].columns()
+    base = columns["box"]
+    while not isinstance(base, np.memmap):
+        base = base.base
+    assert columns["box"].shape == (5, 4) and not columns["box"].flags.writeable
+    assert [store.name(row) for row in range(2)] == ["a/x.jpg", "ü.jpg"]
+    with pytest.raises(IndexError):
+        store[2]
+
+
+@pytest.mark.parametrize("photos", [[], [Detections.empty(4, (20, 30))]])
+def test_no_detections(photos: list[Detections], tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    DetectionWriter(path, categories=CATEGORIES, role="missing").write_shard(0, photos)
+    store = DetectionStore.open(path)
+    assert len(store) == len(photos)
+    for found in store:
+        assert len(found) == 0 and found.boxes.shape == (0, 4) and found.masks == []
+
+
+def test_boxes_alone(tmp_path: Path) -> None:
+    photo = detections(4, 3, scored=False)
+    photo.masks = None
+    path = tmp_path / "a.h5"
+    writer = DetectionWriter(path, categories=CATEGORIES, role="detections")
+    writer.write_shard(0, [photo, Detections.empty(5, (20, 30))])
+    found = DetectionStore.open(path)[0]
+    assert found.masks is None and found.mask_scores is None
+    with pytest.raises(ValueError, match="some photos"):
+        writer.write_shard(0, [photo, detections(5, 2)])
+
+
+def test_what_is_no_store(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    with pytest.raises(UserError, match="no such detection store"):
+        DetectionStore.open(path)
+    path.write_bytes(b"hello")
+    with pytest.raises(UserError, match="not a whole HDF5 file"):
+        DetectionStore.open(path)
+    with h5py.File(path, "w") as file:
+        file["label"] = [1, 2]
+    with pytest.raises(UserError, match="no detection store of lvistk"):
+        DetectionStore.open(path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="no detection store"):
+        DetectionStore.open(tmp_path / "empty")
+    assert is_detection_store(path) and not is_detection_store(tmp_path / "empty")
+
+
+def test_a_store_cut_anywhere_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    writer = DetectionWriter(path, categories=CATEGORIES, role="detections")
+    writer.write_shard(0, [detections(number, 6) for number in range(1, 9)])
+    data = path.read_bytes()
+    cut = tmp_path / "cut.h5"
+    for share in np.linspace(0, 0.999, 40):
+        cut.write_bytes(data[: int(share * len(data))])
+        with pytest.raises(UserError, match=r"cut\.h5"):
+            DetectionStore.open(cut)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("label", np.zeros(2, np.int32)),
+        ("label", np.zeros(5, np.float64)),
+        ("box", np.zeros((5, 3), np.float32)),
+        ("images/row", np.array([0, 9, 5])),
+        ("rle_offset", np.array([0, 3, 2, 4, 5, 9])),
+        ("images/id", np.array([1, 1])),
+        ("score", None),
+    ],
+)
+def test_columns_that_do_not_fit(name: str, values: np.ndarray | None, tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    writer = DetectionWriter(path, categories=CATEGORIES, role="detections")
+    writer.write_shard(0, [detections(1, 3), detections(2, 2)])
+    with h5py.File(path, "a") as file:
+        del file[name]
+        if values is not None:
+            file[name] = values
+    with pytest.raises(UserError, match=r"a\.h5"):
+        DetectionStore.open(path)
+
+
+def test_shards_of_two_label_sets(tmp_path: Path) -> None:
+    for number, ids in enumerate((IDS, IDS + 1)):
+        writer = DetectionWriter(tmp_path, categories=categories(ids), role="detections")
+        writer.write_shard(number, [detections(number, 1)])
+    with pytest.raises(UserError, match="other categories"):
+        DetectionStore.open(tmp_path)
