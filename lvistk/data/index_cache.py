@@ -27,6 +27,11 @@ def user_cache() -> Path:
     return (Path(root) if root else Path.home() / ".cache") / "lvistk" / "index"
 
 
+def cache_beside(run: Path) -> Path:
+    """Where the indexes of a run lie: beside its folder, so that the stages of a pipeline share them."""
+    return run.parent / ".index"
+
+
 def built_folder(
     paths: Sequence[Path], cache: Path, build: Callable[[Sequence[Path], Path], None]
 ) -> Path:

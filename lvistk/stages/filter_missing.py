@@ -1,0 +1,77 @@
+"""``filter-missing``: keep the detections on training photos that no annotation explains."""
+
+import numpy as np
+
+from lvistk import console
+from lvistk.artifacts import StageFolder
+from lvistk.config.stages import FilterMissingInputs, FilterMissingSettings
+from lvistk.data.annotation_index import AnnotationIndex
+from lvistk.data.detection_store import DetectionStore, DetectionWriter
+from lvistk.data.index_cache import cache_beside
+from lvistk.errors import UserError
+from lvistk.selftrain.missing import impossible_labels, missing_annotations
+from lvistk.structures.detections import Detections
+
+REQUIRED = ("detections", "train")
+OUTPUTS = ("missing.h5",)
+
+
+def run(
+    settings: FilterMissingSettings,
+    inputs: FilterMissingInputs,
+    stage: StageFolder,
+    *,
+    device: str,
+) -> dict[str, int]:
+    """Write ``missing.h5``: one row a training photo that has been looked at.
+
+    Runs on the CPU in seconds, so that a run that was stopped starts anew. Annotations with a defect
+    are left out. Returns how many photos, confident detections and missing annotations there are.
+    """
+    if inputs.detections is None or device != "cpu":
+        raise ValueError("the runner checks inputs and chooses the CPU")
+    index = AnnotationIndex.open(inputs.train, cache=cache_beside(stage.path), defects="skip")
+    store = DetectionStore.open(inputs.detections)
+    if not np.array_equal(store.category_ids, index.categories.ids):
+        raise UserError(
+            f"{inputs.detections} has {len(store.category_ids)} categories and the annotations have "
+            f"{len(index.categories)}: use detections of a model trained on these files"
+        )
+    photos: list[Detections] = []
+    confident = unseen = 0
+    with console.progress("filter-missing", len(index)) as line:
+        for i in range(len(index)):
+            line.advance()
+            rows = store.rows(int(index.image_ids[i]))
+            if not len(rows):
+                unseen += 1
+                continue
+            found = store[int(rows[0])]
+            confident += int((found.scores >= settings.score).sum())
+            photos.append(_missing(index, i, found, settings))
+    if unseen:
+        console.warn(f"{unseen} of {len(index)} training photos are not in {inputs.detections}")
+    writer = DetectionWriter(stage.file("missing.h5"), categories=index.categories, role="missing")
+    writer.write_shard(0, photos)
+    missing = sum(len(photo) for photo in photos)
+    return {"photos": len(photos), "confident": confident, "missing": missing}
+
+
+def _missing(
+    index: AnnotationIndex, i: int, found: Detections, settings: FilterMissingSettings
+) -> Detections:
+    truth = index.annotations(i)
+    impossible = None
+    if settings.rule == "federated":
+        impossible = impossible_labels(
+            negative=index.negative_labels(i),
+            positive=truth.labels,
+            not_exhaustive=index.not_exhaustive_labels(i),
+        )
+    return missing_annotations(
+        found,
+        truth.boxes,
+        score=settings.score,
+        max_iou=settings.max_iou,
+        impossible=impossible,
+    )
