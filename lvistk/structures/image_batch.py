@@ -32,6 +32,10 @@ class ImageBatch:
             self.images.to(device, non_blocking=True, memory_format=layout), self.sizes
         )
 
+    def pin_memory(self) -> "ImageBatch":
+        """The same batch in page-locked memory, from which copies to a device don't wait."""
+        return ImageBatch(self.images.pin_memory(), self.sizes)
+
     @classmethod
     def stack(cls, photos: Sequence[Tensor], *, divisor: int = 32) -> "ImageBatch":
         """Photos (3, h, w) uint8 in the upper left of one tensor whose sides ``divisor`` divides."""

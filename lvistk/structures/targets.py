@@ -1,6 +1,6 @@
 """What a training photo teaches: boxes, labels, masks, ignored regions, federated lists."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -14,6 +14,10 @@ class InstanceMasks(Protocol):
 
     def to(self, device: torch.device) -> "InstanceMasks":
         """The same masks where ``device`` can crop them."""
+        ...
+
+    def pin_memory(self) -> "InstanceMasks":
+        """The same masks in page-locked memory, where they are copied to a device."""
         ...
 
     def crop(self, instances: Tensor, boxes: Tensor, size: int) -> Tensor:
@@ -66,4 +70,17 @@ class Targets:
             loss_weight=self.loss_weight,
             image_id=self.image_id,
             seed=self.seed,
+        )
+
+    def pin_memory(self) -> "Targets":
+        """The same targets in page-locked memory, from which copies to a device don't wait."""
+        return replace(
+            self,
+            boxes=self.boxes.pin_memory(),
+            labels=self.labels.pin_memory(),
+            masks=self.masks.pin_memory(),
+            area_ratio=self.area_ratio.pin_memory(),
+            ignore_boxes=self.ignore_boxes.pin_memory(),
+            negative_labels=self.negative_labels.pin_memory(),
+            not_exhaustive_labels=self.not_exhaustive_labels.pin_memory(),
         )
