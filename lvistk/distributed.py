@@ -1,5 +1,6 @@
 """Rank, world size, sums and barriers; no-ops in one process."""
 
+import datetime
 import os
 
 import torch
@@ -7,6 +8,9 @@ import torch.distributed as dist
 from torch import Tensor
 
 from lvistk.errors import UserError
+
+PATIENCE = datetime.timedelta(hours=2)
+"""How long ranks wait for rank 0 to index a file, or for a stage that it runs alone."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -44,7 +48,7 @@ def start(device: torch.device) -> None:
     """Join the processes that torchrun started; nothing to do for one process alone."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not is_distributed():
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-        dist.init_process_group(backend)
+        dist.init_process_group(backend, timeout=PATIENCE)
 
 
 def stop() -> None:

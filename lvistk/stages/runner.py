@@ -22,8 +22,10 @@ def run_stage(plan: StagePlan, *, force: bool = False, device: str = "auto") -> 
     """
     module = importlib.import_module(f"lvistk.stages.{stage_name(plan.command)}")
     _require_inputs(plan, module.REQUIRED)
-    place = _join_ranks(plan.command, device)
     main = console.is_main_process()
+    if not main and plan.command not in TORCH_STAGES:
+        return {}  # rank 0 does it; the others wait at the next stage's first barrier
+    place = _join_ranks(plan.command, device)
     if main:
         stage = _open(plan, force=force)
     _barrier(plan.command)
