@@ -306,6 +306,47 @@ def evaluate(
     )
 
 
+@app.command("generate")
+def generate(
+    out: Annotated[Path, typer.Argument(help="Folder of the data set.")],
+    images: Annotated[int | None, typer.Option("--images", help="Training photos.")] = None,
+    categories: Annotated[int | None, typer.Option("--categories", help="Categories.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Same seed, same bytes.")] = None,
+    val_images: Annotated[
+        int | None, typer.Option("--val-images", help="Validation photos.")
+    ] = None,
+    pool_images: Annotated[
+        int | None,
+        typer.Option("--pool-images", help="Unlabelled photos, laid out as Open Images."),
+    ] = None,
+    long_side: Annotated[
+        int | None, typer.Option("--long-side", help="Longer side of a photo, in pixels.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option("--workers", help="Processes that draw.")] = None,
+    assign: Assign = None,
+    force: Force = False,
+) -> None:
+    """Draw an LVIS-format data set: long-tailed, federated, with an unlabelled pool."""
+    from lvistk.config.load import parse_assignments, update
+    from lvistk.data.generated import GenerateSettings
+    from lvistk.data.generated import generate as draw
+
+    given = {
+        "images": images,
+        "categories": categories,
+        "seed": seed,
+        "val_images": val_images,
+        "pool_images": pool_images,
+        "long_side": long_side,
+        "workers": workers,
+    }
+    changes = {key: value for key, value in given.items() if value is not None}
+    changes |= parse_assignments(assign or ())
+    settings = update(GenerateSettings(), changes, where="generate")
+    stage = draw(out, settings=settings, force=force)
+    console.say(f"generate: done ({out}): {stage.manifest['summary']}")
+
+
 @app.command("run")
 def run(
     pipeline: Annotated[Path, typer.Argument(help="Pipeline file (TOML).")],
