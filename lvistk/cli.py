@@ -383,6 +383,21 @@ def status(
     stages.print_status(rows, title=str(target))
 
 
+@app.command("demo")
+def demo(
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder of data, stages and pictures.")
+    ] = (Path("runs/demo")),
+    seed: Annotated[int, typer.Option("--seed", help="Seed of training.")] = 0,
+    force: Force = False,
+    device: Device = "auto",
+) -> None:
+    """Generate data, run the whole pipeline on it, and show scores and pictures (minutes)."""
+    from lvistk.stages.demo import demo as run_demo
+
+    run_demo(out, seed=seed, force=force, device=device)
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         console.say(f"lvistk {__version__}")

@@ -1,0 +1,121 @@
+"""``lvistk demo``: generated data, every stage of ``demo.toml``, one table, pictures, a report."""
+
+import json
+from importlib import resources
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from lvistk import console
+from lvistk.config.pipeline import Pipeline, load_pipeline
+from lvistk.data.annotation_index import AnnotationIndex
+from lvistk.data.detection_store import DetectionStore
+from lvistk.data.generated import GenerateSettings, generate
+from lvistk.stages.pipeline import run_pipeline
+from lvistk.structures import draw, rle
+
+COLUMNS = ("stage", "AP", "APr", "APc", "APf", "box AP", "box - mask")
+DATA = GenerateSettings(
+    images=700, val_images=200, pool_images=200, categories=24, long_side=160, seed=0
+)
+PICTURES = 8
+PICTURE_SCORE = 0.3
+"""Detections below are not drawn."""
+
+
+def demo(out: Path, *, seed: int, force: bool, device: str) -> Path:
+    """Run the whole pipeline below ``out``; returns the folder of the pictures.
+
+    What is done already is not done again, so a demo that was stopped goes on where it was.
+    """
+    data = out / "data"
+    generate(data, settings=DATA, force=force)
+    pipeline = demo_pipeline(out, seed=seed)
+    run_pipeline(pipeline, force=force, device=device)
+    rows = score_rows(pipeline)
+    console.table("AP on the generated validation split, percent", COLUMNS, rows)
+    pictures = out / "pictures"
+    draw_pictures(pipeline, pictures)
+    console.say(f"pictures of detections beside the truth: {pictures}")
+    return pictures
+
+
+def demo_pipeline(out: Path, *, seed: int) -> Pipeline:
+    """``demo.toml`` of the package, with its data and stage folders below ``out``."""
+    data = out / "data"
+    annotations, pool = data / "annotations", data / "openimages"
+    paths = {
+        "train": f'["{annotations / "train.json"}"]',
+        "train_images": str(data),
+        "val": str(annotations / "val.json"),
+        "val_images": str(data),
+        "pool": str(pool),
+        "pool_list": str(pool / "train-images-with-rotation.csv"),
+    }
+    assignments = [f"seed={seed}", *(f"data.{key}={value}" for key, value in paths.items())]
+    with resources.as_file(resources.files("lvistk") / "assets" / "demo.toml") as path:
+        return load_pipeline(path, assignments=assignments, out=out)
+
+
+def score_rows(pipeline: Pipeline) -> list[list[object]]:
+    """One row for each evaluation of the pipeline, scores in percent."""
+    rows: list[list[object]] = []
+    for plan in pipeline.stages:
+        if plan.command != "evaluate":
+            continue
+        metrics = json.loads((plan.out / "metrics.json").read_text())
+        segm, box = metrics["segm"], metrics["bbox"]
+        values = [*(segm[name] for name in ("AP", "APr", "APc", "APf")), box["AP"]]
+        gap = None if None in (segm["AP"], box["AP"]) else box["AP"] - segm["AP"]
+        percents = [None if value is None else 100 * value for value in [*values, gap]]
+        rows.append([plan.name.removeprefix("score_").replace("_", " "), *percents])
+    return rows
+
+
+def draw_pictures(pipeline: Pipeline, folder: Path) -> None:
+    """Photos of the validation split with the last detections beside the truth."""
+    last = next(plan for plan in reversed(pipeline.stages) if plan.command == "tta-infer")
+    store = DetectionStore.open(last.out / "detections")
+    index = AnnotationIndex.open([last.inputs.val], cache=pipeline.out / "index")
+    for place in _busiest(index, PICTURES):
+        photo = cv2.imread(str(index.photo_path(place, last.inputs.val_images)))
+        picture = _beside_truth(photo[:, :, ::-1], index, store, place)
+        draw.write_picture(folder / f"{index.image_ids[place]:012d}.png", picture)
+
+
+def _busiest(index: AnnotationIndex, count: int) -> list[int]:
+    """Photos with many annotations, so that a picture shows much."""
+    annotations = np.diff(index.row)
+    return np.argsort(-annotations, kind="stable")[:count].tolist()
+
+
+def _beside_truth(
+    photo: np.ndarray, index: AnnotationIndex, store: DetectionStore, place: int
+) -> np.ndarray:
+    size, names = index.size(place), index.categories.names
+    truth = index.annotations(place)
+    masks = [
+        coded if coded is not None else rle.from_polygons(truth.polygons.parts(k), size)
+        for k, coded in enumerate(truth.rle)
+    ]
+    annotated = draw.draw_instances(
+        photo,
+        boxes=truth.boxes,
+        labels=truth.labels,
+        masks=masks,
+        captions=[names[label] for label in truth.labels],
+    )
+    found = store[int(store.rows(int(index.image_ids[place]))[0])]
+    found = found.select(found.scores >= PICTURE_SCORE)
+    detected = draw.draw_instances(
+        photo,
+        boxes=found.boxes,
+        labels=found.labels,
+        masks=found.masks,
+        captions=[
+            f"{names[label]} {score:.0%}"
+            for label, score in zip(found.labels, found.scores, strict=True)
+        ],
+    )
+    return draw.side_by_side([annotated, detected], titles=["annotated", "detected"])
