@@ -140,9 +140,13 @@ class PredictSettings:
     """How photos are run through a model and where detections go."""
 
     batch_size: int = 1
+    """Photos that go through the model together."""
     workers: int = 2
+    """Threads that read and resize photos ahead; 0: none."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     channels_last: bool = False
+    feature_memory_mb: int = 4096
+    """Feature maps of views kept for masks, in MB; beyond it they are computed twice."""
     shard_images: int = 500
     """Photos a shard file; a shard that is there is complete."""
 

@@ -8,8 +8,39 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lvistk.config.stages import MergeSettings
+from lvistk.inference.candidates import Candidates
+from lvistk.inference.seen import Masks, SeenBatch
+
 RATIO_EDGES = (0.5, 0.25)
 """Area ratios that part the wanted sides (Eq. 1 parts its levels there too)."""
+
+
+def make_masks(
+    seen: SeenBatch, detections: Sequence[Candidates], settings: MergeSettings
+) -> list[Masks]:
+    """Masks of each photo's detections from the views that ``mask_source`` says.
+
+    ``found``: the view that found the box. ``selected``: a first mask there gives the area ratio, and a
+    second one is made where another view suits better. ``average``: the mean of all views' masks and
+    predicted IoUs. With one view all three are the same.
+    """
+    found = [of_photo.views for of_photo in detections]
+    if settings.mask_source == "average" and len(seen.views) > 1:
+        return _average(seen, detections)
+    first = seen.masks(detections, found)
+    if settings.mask_source == "found" or len(seen.views) == 1:
+        return first
+    elsewhere = [
+        _better_view(seen, photo, detections[photo], mask, settings)
+        for photo, mask in enumerate(first)
+    ]
+    second = seen.masks(detections, elsewhere)
+    for mask, better, views in zip(first, second, elsewhere, strict=True):
+        rows = np.flatnonzero(views >= 0)
+        if len(rows):
+            mask.put(rows, better.probs[rows], None if better.iou is None else better.iou[rows])
+    return first
 
 
 def wanted_sides(area_ratio: np.ndarray, sides: tuple[float, float, float]) -> np.ndarray:
@@ -35,14 +66,42 @@ def choose_views(
     of the V views. The finding view wins among equally near ones, then a view flipped like it, then
     the first.
     """
-    if not len(boxes):
-        return np.zeros(0, np.int32)
     extent = boxes[:, 2:].astype(np.float64) - boxes[:, :2]
     side = np.sqrt(np.maximum(extent.prod(1), 1e-12))  # (N,)
     seen = side[:, None] * np.asarray(scales, np.float64)  # (N, V)
     distance = np.abs(np.log2(seen / wanted_sides(area_ratio, sides)[:, None]))
-    numbers = np.arange(len(scales))
-    flips_array = np.asarray(flips, bool)
-    distance += 1e-9 * (numbers != found[:, None])
-    distance += 1e-9 * (flips_array[None] != flips_array[found][:, None])
+    flipped = np.asarray(flips, bool)
+    distance += 1e-9 * (np.arange(len(scales)) != found[:, None])
+    distance += 1e-9 * (flipped[None] != flipped[found][:, None])
     return distance.argmin(1).astype(np.int32)
+
+
+def _better_view(
+    seen: SeenBatch, photo: int, detections: Candidates, first: Masks, settings: MergeSettings
+) -> np.ndarray:
+    """The chosen view (N,) of each detection of a photo; -1 where it is the finding one."""
+    if not len(detections):
+        return np.zeros(0, np.int32)
+    chosen = choose_views(
+        detections.boxes,
+        (first.probs >= settings.mask_threshold).mean((1, 2)),
+        found=detections.views,
+        scales=[places[photo].scale for places in seen.photos.places],
+        flips=[view.flip for view in seen.views],
+        sides=settings.mask_sides,
+    )
+    return np.where(chosen != detections.views, chosen, -1)
+
+
+def _average(seen: SeenBatch, detections: Sequence[Candidates]) -> list[Masks]:
+    total: list[Masks] = []
+    for number in range(len(seen.views)):
+        views = [np.full(len(of_photo), number, np.int32) for of_photo in detections]
+        masks = seen.masks(detections, views)
+        total = [_add(a, b) for a, b in zip(total, masks, strict=True)] if total else masks
+    share = np.float32(1 / len(seen.views))
+    return [Masks(m.probs * share, None if m.iou is None else m.iou * share) for m in total]
+
+
+def _add(a: Masks, b: Masks) -> Masks:
+    return Masks(a.probs + b.probs, None if a.iou is None or b.iou is None else a.iou + b.iou)

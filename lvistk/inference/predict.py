@@ -1,0 +1,116 @@
+"""Photos in, detections out: every view, merged boxes, masks of the survivors (paper 3.3)."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from lvistk.config.stages import MergeSettings, PredictSettings, ViewSettings
+from lvistk.inference.candidates import Candidates
+from lvistk.inference.mask_source import make_masks
+from lvistk.inference.merge import merge_candidates, score_factors
+from lvistk.inference.paste import paste_masks
+from lvistk.inference.photos import Photo, PhotoBatch, load_batches
+from lvistk.inference.seen import Detector, LevelMoves, Masks, SeenBatch
+from lvistk.inference.views import Size, View, plan_views
+from lvistk.structures.detections import Detections
+
+
+@dataclass(eq=False)
+class Predictor:
+    """A model and how to run it; ``moves`` counts the mask RoIs over all photos."""
+
+    model: Detector
+    views: list[View]
+    merge: MergeSettings
+    predict: PredictSettings
+    device: torch.device
+    moves: LevelMoves = field(default_factory=LevelMoves)
+
+    def run(self, photos: Sequence[Photo]) -> Iterator[Detections]:
+        """Detections of every photo, in the photos' order.
+
+        The model's modules go into eval mode meanwhile and back into their own afterwards. Raises
+        ``UserError`` for a broken photo.
+        """
+        batches = load_batches(
+            photos,
+            views=self.views,
+            batch_size=self.predict.batch_size,
+            workers=self.predict.workers,
+        )
+        waiting: dict[int, Detections] = {}
+        following = 0
+        with _evaluating(self.model), contextlib.closing(batches):
+            for batch in batches:
+                waiting.update(zip(batch.positions, self.detect(batch), strict=True))
+                while following in waiting:
+                    yield waiting.pop(following)
+                    following += 1
+
+    @torch.inference_mode()
+    def detect(self, photos: PhotoBatch) -> list[Detections]:
+        """Detections of each photo of a batch, best box score first."""
+        seen = SeenBatch(
+            self.model, photos, self.views, self.predict, self.device, moves=self.moves
+        )
+        factors = score_factors(self.model.categories, self.merge.rare_boost)
+        merged = [
+            merge_candidates(candidates, settings=self.merge, factors=factors)
+            for candidates in seen.candidates(self.merge)
+        ]
+        has_masks = self.model.settings.mask.enabled
+        masks = make_masks(seen, merged, self.merge) if has_masks else [None] * len(merged)
+        return [
+            self._detections(photo.image_id, size, candidates, mask)
+            for photo, size, candidates, mask in zip(
+                photos.photos, photos.sizes, merged, masks, strict=True
+            )
+        ]
+
+    def _detections(
+        self, image_id: int, size: Size, candidates: Candidates, masks: Masks | None
+    ) -> Detections:
+        found = Detections(
+            image_id=image_id,
+            size=size,
+            boxes=candidates.boxes,
+            scores=candidates.scores,
+            labels=candidates.labels,
+        )
+        if masks is not None:
+            found.masks = paste_masks(
+                masks.probs, candidates.boxes, size=size, threshold=self.merge.mask_threshold
+            )
+            if self.model.settings.mask.mask_iou:
+                iou = np.zeros(len(found), np.float32) if masks.iou is None else masks.iou
+                found.mask_scores = candidates.scores * iou
+        return found
+
+
+def predict_photos(
+    model: Detector,
+    photos: Sequence[Photo],
+    *,
+    views: ViewSettings,
+    merge: MergeSettings,
+    predict: PredictSettings,
+    device: torch.device | str,
+) -> Iterator[Detections]:
+    """Detections of every photo, in the photos' order (see ``Predictor.run``)."""
+    return Predictor(model, plan_views(views), merge, predict, torch.device(device)).run(photos)
+
+
+@contextlib.contextmanager
+def _evaluating(model: Any) -> Iterator[None]:
+    """Eval mode for every module of ``model``, and each one's own mode afterwards."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

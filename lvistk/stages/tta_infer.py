@@ -1,0 +1,74 @@
+"""``tta-infer``: detections of an annotation file's photos, in one view or many (paper 3.3)."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lvistk.artifacts import StageFolder
+from lvistk.config.stages import TtaInferInputs, TtaInferSettings
+from lvistk.data.annotation_index import AnnotationIndex
+from lvistk.data.detection_store import DetectionStore, DetectionWriter
+from lvistk.data.lvis_json import write_results
+from lvistk.data.result_records import box_records, mask_records
+from lvistk.distributed import barrier, rank
+from lvistk.engine.model_file import load_model
+from lvistk.inference.photos import Photo
+from lvistk.inference.predict import Predictor
+from lvistk.inference.shards import PhotoList, write_shards
+from lvistk.inference.views import plan_views
+
+REQUIRED = ("model", "val", "val_images")
+OUTPUTS = ("detections", "results_segm.json", "results_bbox.json")
+
+
+def run(
+    settings: TtaInferSettings, inputs: TtaInferInputs, stage: StageFolder, *, device: str
+) -> dict[str, Any]:
+    """Write ``detections/*.h5``, and from them the two results files.
+
+    Photos without annotations are as good as any other; annotations are not looked at.
+    """
+    assert inputs.model and inputs.val and inputs.val_images  # the runner has checked REQUIRED
+    started = time.monotonic()
+    place = torch.device(device)
+    model = load_model(inputs.model, device=place)
+    index = AnnotationIndex.open([inputs.val], defects="skip")
+    model.categories.require_same_labels(
+        index.categories, ours=str(inputs.model), theirs=str(inputs.val)
+    )
+    predictor = Predictor(
+        model, plan_views(settings.views), settings.merge, settings.predict, place
+    )
+    folder = stage.file("detections")
+    writer = DetectionWriter(folder, categories=model.categories, role="detections")
+    photos = photos_of_index(index, inputs.val_images)
+    write_shards(predictor, photos, writer=writer, label=f"{len(predictor.views)} views")
+    barrier()
+    if rank() != 0:
+        return {}
+    if settings.results and len(photos):
+        _write_results(stage, folder)
+    return {
+        "photos": len(photos),
+        "views": len(predictor.views),
+        "seconds": round(time.monotonic() - started, 1),
+        "level_moved": predictor.moves.share(),
+    }
+
+
+def photos_of_index(index: AnnotationIndex, root: Path) -> PhotoList:
+    """The photos of an annotation index below ``root``."""
+
+    def photo(i: int) -> Photo:
+        return Photo(int(index.image_ids[i]), index.photo_path(i, root), index.size(i))
+
+    return PhotoList(len(index), photo)
+
+
+def _write_results(stage: StageFolder, folder: Path) -> None:
+    store = DetectionStore.open(folder)
+    write_results(stage.file("results_bbox.json"), box_records(store))
+    if any(photo.masks is not None for photo in store):
+        write_results(stage.file("results_segm.json"), mask_records(store))
