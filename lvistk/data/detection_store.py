@@ -4,7 +4,8 @@ A file holds N detections of M photos: ``label (N,)`` int32, ``score (N,)`` floa
 float32 xyxy in original pixels, optionally ``mask_score (N,)`` float32 and masks as ``rle`` bytes with
 ``rle_offset (N + 1,)``; ``images/id (M,)`` int64, ``images/height``, ``images/width`` (M,) int32,
 ``images/row (M + 1,)`` int64: photo m has the detections ``row[m]:row[m + 1]``; optionally
-``images/name`` bytes with ``images/name_offset (M + 1,)``; ``category_ids (C,)`` int64 in label
+``images/name`` bytes with ``images/name_offset (M + 1,)`` and ``images/rotation (M,)`` int32, the degrees
+counter-clockwise that turned each photo upright; ``category_ids (C,)`` int64 in label
 order. Attributes: ``format``, ``version``, ``role``. Datasets are contiguous, so that each is a piece of
 the file that processes share as mapped pages.
 """
@@ -45,6 +46,7 @@ OPTIONAL = {
     "rle_offset": np.int64,
     "images/name": np.uint8,
     "images/name_offset": np.int64,
+    "images/rotation": np.int32,
 }
 
 
@@ -67,11 +69,17 @@ class DetectionWriter:
         return self.shard_path(k).is_file()
 
     def write_shard(
-        self, k: int, photos: Sequence[Detections], *, names: Sequence[str] | None = None
+        self,
+        k: int,
+        photos: Sequence[Detections],
+        *,
+        names: Sequence[str] | None = None,
+        rotations: Sequence[int] | None = None,
     ) -> None:
         """Write the detections of M photos as shard ``k``, whole or not at all.
 
-        ``names (M,)`` are the photos' relative paths, for photos that no annotation file lists. Either
+        ``names (M,)`` are the photos' relative paths, for photos that no annotation file lists, and
+        ``rotations (M,)`` the counter-clockwise degrees by which they were turned before. Either
         every photo with detections has masks (mask scores), or none has.
         """
         columns = _columns(photos)
@@ -79,6 +87,8 @@ class DetectionWriter:
             encoded = [name.encode() for name in names]
             columns["images/name"] = np.frombuffer(b"".join(encoded), np.uint8)
             columns["images/name_offset"] = starts([len(name) for name in encoded])
+        if rotations is not None:
+            columns["images/rotation"] = np.asarray(rotations, np.int32)
         columns["category_ids"] = self._category_ids
         with whole_file(self.shard_path(k)) as temporary, h5py.File(temporary, "w") as file:
             file.attrs.update({"format": FORMAT, "version": VERSION, "role": self._role})
@@ -215,6 +225,11 @@ class DetectionStore:
         first, last = columns["images/name_offset"][place : place + 2]
         return columns["images/name"][first:last].tobytes().decode()
 
+    def rotation(self, row: int) -> int:
+        """Degrees counter-clockwise that turn the photo at ``row`` upright, as its detections lie."""
+        columns, place = self._place(row)
+        return int(columns["images/rotation"][place]) if "images/rotation" in columns else 0
+
     def _place(self, row: int) -> tuple[dict[str, np.ndarray], int]:
         """The columns of the shard that holds ``row``, and its place there."""
         number = int(np.searchsorted(self._first, row, side="right")) - 1
@@ -284,7 +299,7 @@ def _check_offsets(shard: Shard) -> None:
     columns = shard.columns()
     count, photos = len(columns["score"]), len(columns["images/id"])
     expected = {"label": (count,), "box": (count, 4), "mask_score": (count,)}
-    expected |= {"images/height": (photos,), "images/width": (photos,)}
+    expected |= {f"images/{name}": (photos,) for name in ("height", "width", "rotation")}
     for name, shape in expected.items():
         if name in columns and columns[name].shape != shape:
             raise UserError(f"{shard.path}: '{name}' has shape {columns[name].shape}, not {shape}")

@@ -29,11 +29,7 @@ class Detector(Protocol):
     def features(self, batch: ImageBatch) -> list[Tensor]: ...
     def detect_boxes(self, batch: ImageBatch) -> Any: ...
     def predict_masks(
-        self,
-        features: list[Tensor],
-        boxes: list[Tensor],
-        labels: list[Tensor],
-        image_sizes: list[tuple[int, int]],
+        self, features: Sequence[Tensor], boxes: Sequence[Tensor], labels: Sequence[Tensor]
     ) -> list[Any]: ...
 
 
@@ -136,12 +132,11 @@ class SeenBatch:
             boxes.append(torch.from_numpy(place.to_view(found.boxes[chosen])).to(self.device))
             numbers = torch.from_numpy(found.labels[chosen].astype(np.int64))
             labels.append(numbers.to(self.device))
-        sizes = self.photos.views[number].size_list()
         with self._precision():
             features = self._features.get(number)
             if features is None:
                 features = self.model.features(self._batch(number))
-            outputs = self.model.predict_masks(features, boxes, labels, sizes)
+            outputs = self.model.predict_masks(features, boxes, labels)
         for output, chosen in zip(outputs, rows, strict=True):
             self.moves.rois += len(chosen)
             self.moves.moved += float(output.moved) * len(chosen)

@@ -14,7 +14,8 @@ from lvistk.inference.predict import Predictor
 class PhotoList:
     """``total`` photos; ``photo(k)`` gives one and may look for its file, so it is asked late.
 
-    ``name(k)`` is the photo's relative path where no annotation file lists it, else None for all.
+    ``name(k)`` is the photo's relative path, for photos that no annotation file lists; their rotations are
+    stored too, since no other file may tell them.
     """
 
     total: int
@@ -34,16 +35,26 @@ def write_shards(
     Nothing is gathered: with a shared disk the store is whole when every rank is through.
     """
     size = predictor.predict.shard_images
-    own = range(rank(), -(-len(photos) // size), world_size())
-    ranges = {k: range(k * size, min((k + 1) * size, len(photos))) for k in own}
-    missing = [k for k in own if not writer.has_shard(k)]
+    ranges = own_shards(len(photos), size=size, rank=rank(), world_size=world_size())
+    missing = [k for k in ranges if not writer.has_shard(k)]
     total = sum(len(places) for places in ranges.values())
     left = sum(len(ranges[k]) for k in missing)
     with console.progress(label, total, done=total - left) as line:
         for k in missing:
+            chosen = [photos.photo(i) for i in ranges[k]]
             found = []
-            for detections in predictor.run([photos.photo(i) for i in ranges[k]]):
+            for detections in predictor.run(chosen):
                 found.append(detections)
                 line.advance()
-            names = None if photos.name is None else [photos.name(i) for i in ranges[k]]
-            writer.write_shard(k, found, names=names)
+            if photos.name is None:
+                writer.write_shard(k, found)
+                continue
+            names = [photos.name(i) for i in ranges[k]]
+            rotations = [photo.rotation for photo in chosen]
+            writer.write_shard(k, found, names=names, rotations=rotations)
+
+
+def own_shards(total: int, *, size: int, rank: int, world_size: int) -> dict[int, range]:
+    """The shards of a rank: number -> its photos among ``total``."""
+    count = -(-total // size)
+    return {k: range(k * size, min((k + 1) * size, total)) for k in range(rank, count, world_size)}

@@ -75,8 +75,17 @@ def test_columns_are_mapped_not_read(tmp_path: Path) -> None:
         base = base.base
     assert columns["box"].shape == (5, 4) and not columns["box"].flags.writeable
     assert [store.name(row) for row in range(2)] == ["a/x.jpg", "ü.jpg"]
+    assert [store.rotation(row) for row in range(2)] == [0, 0]
     with pytest.raises(IndexError):
         store[2]
+
+
+def test_rotations_are_kept(tmp_path: Path) -> None:
+    writer = DetectionWriter(tmp_path / "a.h5", categories=CATEGORIES, role="pseudo")
+    photos = [detections(1, 3), detections(2, 2)]
+    writer.write_shard(0, photos, names=["a.jpg", "b.jpg"], rotations=[270, 0])
+    store = DetectionStore.open(tmp_path / "a.h5")
+    assert [store.rotation(row) for row in range(2)] == [270, 0]
 
 
 @pytest.mark.parametrize("photos", [[], [Detections.empty(4, (20, 30))]])

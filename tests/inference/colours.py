@@ -49,12 +49,10 @@ class ColourDetector(nn.Module):
         scores = [torch.diag(torch.tensor([0.9, 0.8, 0.7])) for _ in boxes]
         return SimpleNamespace(features=features, boxes=boxes, scores=scores, proposals=boxes)
 
-    def predict_masks(self, features, boxes, labels, image_sizes):
+    def predict_masks(self, features, boxes, labels):
         outputs = []
-        for maps, of_photo, kinds, size in zip(
-            features[0], boxes, labels, image_sizes, strict=True
-        ):
-            limit = torch.tensor([size[1], size[0]]).repeat(2)
+        for maps, of_photo, kinds in zip(features[0], boxes, labels, strict=True):
+            limit = torch.tensor(maps.shape[:0:-1]).repeat(2)
             assert ((of_photo >= -1e-3) & (of_photo <= limit + 1e-3)).all(), "box beyond its view"
             rows = torch.cat([kinds[:, None].float(), of_photo], 1)
             probs = roi_align(maps[:, None], rows, (28, 28), aligned=True)[:, 0]

@@ -1,0 +1,155 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lvistk.config.stages import MergeSettings, PredictSettings, ViewSettings
+from lvistk.data.detection_store import DetectionStore, DetectionWriter
+from lvistk.data.result_records import box_records, mask_records
+from lvistk.errors import UserError
+from lvistk.inference.photos import Photo
+from lvistk.inference.predict import Predictor
+from lvistk.inference.shards import PhotoList, own_shards, write_shards
+from lvistk.inference.views import plan_views
+from lvistk.structures import rle
+from tests.inference.colours import CATEGORIES, ColourDetector, paint, write
+
+RANK = """
+import sys
+from pathlib import Path
+import torch
+from lvistk.inference.photos import Photo
+from lvistk.inference.shards import PhotoList
+from tests.inference.test_shards import fill
+root, rank = Path(sys.argv[1]), int(sys.argv[2])
+torch.set_num_threads(1)
+meeting = (root / "meeting").as_uri()
+torch.distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
+photos = PhotoList(5, lambda k: Photo(100 + k, root / "photos" / f"{k}.png"))
+fill(root / f"rank{rank}", photos)
+torch.distributed.destroy_process_group()
+"""
+KINDS = ((0,), (0, 1), (), (2,), (0, 1, 2))
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> PhotoList:
+    paths = [
+        write(tmp_path / "photos" / f"{k}.png", paint(90, 120, kinds=kinds))
+        for k, kinds in enumerate(KINDS)
+    ]
+    return PhotoList(len(paths), lambda k: Photo(100 + k, paths[k]))
+
+
+def predictor(model: ColourDetector | None = None) -> Predictor:
+    return Predictor(
+        model or ColourDetector(),
+        plan_views(ViewSettings(short_edges=(96,))),
+        MergeSettings(),
+        PredictSettings(shard_images=2),
+        torch.device("cpu"),
+    )
+
+
+def fill(folder: Path, photos: PhotoList, model: ColourDetector | None = None) -> DetectionStore:
+    writer = DetectionWriter(folder, categories=CATEGORIES, role="detections")
+    write_shards(predictor(model), photos, writer=writer, label="test")
+    return DetectionStore.open(folder)
+
+
+def test_shards_hold_every_photo(tmp_path: Path, photos: PhotoList) -> None:
+    store = fill(tmp_path / "a", photos)
+    assert [p.name for p in sorted((tmp_path / "a").iterdir())] == [
+        "00000.h5",
+        "00001.h5",
+        "00002.h5",
+    ]
+    assert store.image_ids.tolist() == [100, 101, 102, 103, 104]
+    found = [sorted(store[row].labels.tolist()) for row in range(5)]
+    assert found == [list(kinds) for kinds in KINDS]
+    assert store.category_ids.tolist() == [2, 7, 9]
+
+
+def test_shards_that_are_there_are_left_alone(tmp_path: Path, photos: PhotoList) -> None:
+    whole = fill(tmp_path / "a", photos)
+    first = (tmp_path / "a" / "00001.h5").read_bytes()
+    (tmp_path / "a" / "00001.h5").unlink()
+    stamps = {p: p.stat().st_mtime_ns for p in (tmp_path / "a").iterdir()}
+    model = ColourDetector()
+    again = fill(tmp_path / "a", photos, model)
+    assert model.backbone_runs == 2  # the two photos of the shard that was missing
+    assert all(p.stat().st_mtime_ns == stamp for p, stamp in stamps.items())
+    assert (tmp_path / "a" / "00001.h5").read_bytes() == first
+    np.testing.assert_array_equal(whole.image_ids, again.image_ids)
+
+
+def test_names_and_rotations_are_stored(tmp_path: Path, photos: PhotoList) -> None:
+    turned = PhotoList(
+        2,
+        lambda k: Photo(k, photos.photo(k).path, rotation=90 * k),
+        name=lambda k: f"pool/{k}.png",
+    )
+    store = fill(tmp_path / "a", turned)
+    assert [store.name(row) for row in range(2)] == ["pool/0.png", "pool/1.png"]
+    assert [store.rotation(row) for row in range(2)] == [0, 90]
+    assert [store[row].size for row in range(2)] == [(90, 120), (120, 90)]
+
+
+def test_a_broken_photo_writes_no_shard(tmp_path: Path, photos: PhotoList) -> None:
+    photos.photo(3).path.write_bytes(b"no photo")
+    with pytest.raises(UserError, match=r"3\.png"):
+        fill(tmp_path / "a", photos)
+    assert [p.name for p in (tmp_path / "a").iterdir()] == ["00000.h5"]
+
+
+def test_every_photo_has_one_shard_of_one_rank() -> None:
+    own = [own_shards(11, size=3, rank=rank, world_size=3) for rank in range(3)]
+    assert own[0] == {0: range(3), 3: range(9, 11)}
+    assert own[1] == {1: range(3, 6)}
+    assert own[2] == {2: range(6, 9)}
+    assert own_shards(0, size=3, rank=0, world_size=1) == {}
+
+
+@pytest.mark.slow
+def test_ranks_write_their_own_shards(tmp_path: Path, photos: PhotoList) -> None:
+    """Two processes give the files that one gives."""
+    fill(tmp_path / "alone", photos)
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", RANK, str(tmp_path), str(rank)],
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    for process in processes:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    written = [sorted(p.name for p in (tmp_path / f"rank{k}").iterdir()) for k in range(2)]
+    assert written == [["00000.h5", "00002.h5"], ["00001.h5"]]
+    for rank, names in enumerate(written):
+        for name in names:
+            same = (tmp_path / f"rank{rank}" / name).read_bytes()
+            assert same == (tmp_path / "alone" / name).read_bytes()
+
+
+def test_results_records(tmp_path: Path, photos: PhotoList) -> None:
+    store = fill(tmp_path / "a", photos, ColourDetector(mask_iou=True))
+    masks, boxes = list(mask_records(store)), list(box_records(store))
+    assert len(masks) == len(boxes) == sum(len(kinds) for kinds in KINDS)
+    assert {m["image_id"] for m in masks} == {100, 101, 103, 104}
+    assert "bbox" not in masks[0] and "segmentation" not in boxes[0]
+    last = [m for m in masks if m["image_id"] == 104]
+    assert [m["category_id"] for m in last] == [2, 7, 9]
+    assert [m["score"] for m in last] == pytest.approx([0.45, 0.4, 0.35])
+    assert last[0]["segmentation"]["size"] == [90, 120]
+    counts = last[0]["segmentation"]["counts"].encode()
+    tight = rle.boxes([counts], (90, 120))[0]
+    x, y, width, height = boxes[-3]["bbox"]
+    np.testing.assert_allclose([x, y, x + width, y + height], tight, atol=2)
+    assert boxes[-3]["score"] == pytest.approx(0.9)
