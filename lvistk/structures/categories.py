@@ -17,7 +17,8 @@ class Categories:
 
     Fields: ``ids (C,)`` int64; ``names`` C strings; ``frequency (C,)`` of 'r', 'c', 'f' or '' where
     the file has none; ``image_count (C,)`` and ``instance_count (C,)`` int64, counted on the
-    annotations given to training (design, Conventions), not taken from the file's own fields.
+    annotations given to training (design, Conventions), not taken from the file's own fields;
+    ``photo_count``, the photos with any annotation among them, 0 if unknown.
     """
 
     ids: np.ndarray
@@ -25,6 +26,7 @@ class Categories:
     frequency: np.ndarray
     image_count: np.ndarray
     instance_count: np.ndarray
+    photo_count: int = 0
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -49,6 +51,7 @@ class Categories:
             "frequency": self.frequency.tolist(),
             "image_count": self.image_count.tolist(),
             "instance_count": self.instance_count.tolist(),
+            "photo_count": self.photo_count,
         }
 
     @classmethod
@@ -59,6 +62,7 @@ class Categories:
             frequency=np.asarray(table["frequency"], dtype="<U1"),
             image_count=np.asarray(table["image_count"], np.int64),
             instance_count=np.asarray(table["instance_count"], np.int64),
+            photo_count=int(table.get("photo_count", 0)),
         )
 
     def require_same_labels(self, other: "Categories", *, ours: str, theirs: str) -> None:

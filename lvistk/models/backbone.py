@@ -1,0 +1,98 @@
+"""Backbones: an image into feature maps of stride 4, 8, 16 and 32."""
+
+from torch import Tensor, nn
+
+from lvistk.config.load import nearest
+from lvistk.config.model import BackboneSettings
+from lvistk.errors import UserError
+from lvistk.models import resnet, timm_backbone
+from lvistk.models.backbone_weights import load_weights
+from lvistk.models.deform_conv import convert_convolutions
+from lvistk.models.fpn import group_norm
+from lvistk.models.frozen_norm import FrozenBatchNorm2d
+
+
+class Backbone(nn.Module):
+    """A network's body and which of its leading parts don't learn.
+
+    body: called with images, gives four maps; ``channels`` are their widths. stages: modules of the
+    stem, then of res2 to res5. Frozen stages have no gradient and stay in eval mode.
+    """
+
+    def __init__(
+        self,
+        body: nn.Module,
+        *,
+        channels: tuple[int, ...],
+        stages: list[list[nn.Module]],
+        frozen_stages: int,
+    ) -> None:
+        super().__init__()
+        self.body = body
+        self.channels = channels
+        self._frozen = [module for stage in stages[:frozen_stages] for module in stage]
+        for module in self._frozen:
+            module.requires_grad_(False).eval()
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """images: (B, 3, H, W). Returns C2 to C5, (B, channels[l], H / s, W / s)."""
+        return self.body(images)
+
+    def train(self, mode: bool = True) -> "Backbone":
+        super().train(mode)
+        for module in self._frozen:
+            module.eval()
+        return self
+
+
+def build_backbone(settings: BackboneSettings) -> Backbone:
+    """The backbone of the settings, with their weights.
+
+    Deformable convolutions are converted after the weights are loaded, so that they start as the
+    rigid ones. Errors: ``UserError`` for an unknown name, weights that don't fit, timm not installed.
+    """
+    match settings.library:
+        case "torchvision":
+            body, channels, stages = _build_resnet(settings)
+        case "timm":
+            body = timm_backbone.build(settings)
+            channels, stages = body.channels, body.stages()
+    if settings.weights:
+        load_weights(body, settings)
+    if settings.deform != "none":
+        chosen = (module for stage in settings.deform_stages for module in stages[stage - 1])
+        if not convert_convolutions(chosen, version=settings.deform):
+            raise UserError(
+                f"backbone.deform = '{settings.deform}': {settings.name} has no 3x3 convolution in "
+                f"stages {', '.join(map(str, settings.deform_stages))}"
+            )
+    return Backbone(body, channels=channels, stages=stages, frozen_stages=settings.frozen_stages)
+
+
+def _build_resnet(
+    settings: BackboneSettings,
+) -> tuple[resnet.ResNet, tuple[int, ...], list[list[nn.Module]]]:
+    if settings.name not in resnet.ARCHITECTURES:
+        raise UserError(
+            f"backbone.name = '{settings.name}': unknown with library 'torchvision'"
+            f"{nearest(settings.name, resnet.ARCHITECTURES)}"
+        )
+    body = resnet.ResNet(
+        resnet.ARCHITECTURES[settings.name],
+        norm=_norm_layer(settings),
+        width=settings.width,
+        activation_checkpointing=settings.activation_checkpointing,
+    )
+    return body, body.channels, body.stages()
+
+
+def _norm_layer(settings: BackboneSettings) -> resnet.NormLayer:
+    match settings.norm:
+        case "frozen_bn":
+            return FrozenBatchNorm2d
+        case "bn":
+            return nn.BatchNorm2d
+        case "sync_bn":
+            return nn.SyncBatchNorm
+        case "gn":
+            return group_norm

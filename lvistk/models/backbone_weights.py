@@ -1,0 +1,152 @@
+"""Pretrained weights of a backbone: the library's download, or a local file."""
+
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from lvistk.config.model import BackboneSettings
+from lvistk.errors import UserError
+
+Weights = Mapping[str, Tensor]
+
+OWN_PREFIXES = ("backbone.body.net.", "backbone.body.", "body.", "module.")
+LITE_HEADS = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2"}
+LITE_BLOCK = (
+    {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"},
+    {
+        "_expand_conv": "conv_pw",
+        "_bn0": "bn1",
+        "_depthwise_conv": "conv_dw",
+        "_bn1": "bn2",
+        "_project_conv": "conv_pwl",
+        "_bn2": "bn3",
+    },
+)
+"""A block without and with expansion: names of efficientnet-lite-pytorch to timm's."""
+
+
+def load_weights(body: nn.Module, settings: BackboneSettings) -> tuple[str, ...]:
+    """Fill a backbone's body with ``settings.weights``.
+
+    Files may name tensors as torchvision, timm, lvistk or efficientnet-lite-pytorch do. Returns the
+    names that the file has and the body doesn't (a classifier, as a rule). Errors: ``UserError`` for
+    a file that can't be read, or that lacks a tensor of the body or has it in another shape.
+    """
+    if settings.weights == "imagenet":
+        if settings.library == "timm":
+            return ()  # timm has loaded them while building
+        weights = _torchvision_weights(settings.name)
+    else:
+        weights = read_weights(Path(settings.weights))
+    net = body.net if settings.library == "timm" else body
+    assert isinstance(net, nn.Module)
+    return fill(net, weights, source=settings.weights)
+
+
+def fill(net: nn.Module, weights: Weights, *, source: str) -> tuple[str, ...]:
+    """Copy ``weights`` into ``net``; returns the names that were not needed."""
+    own = net.state_dict()
+    weights = _translated(weights, own)
+    needed = [name for name in own if not name.endswith("num_batches_tracked")]
+    missing = [name for name in needed if name not in weights]
+    if missing:
+        raise UserError(
+            f"{source}: {len(missing)} of {len(needed)} tensors are missing for this backbone, first "
+            f"'{missing[0]}'; check backbone.library and name"
+        )
+    for name in needed:
+        if weights[name].shape != own[name].shape:
+            raise UserError(
+                f"{source}: '{name}' is {tuple(weights[name].shape)}, the backbone needs "
+                f"{tuple(own[name].shape)}; check backbone.name and width"
+            )
+    unused = tuple(name for name in weights if name not in own)
+    if any(name.endswith("running_mean") and _sibling(name) in own for name in unused):
+        raise UserError(f"{source}: weights of batch norm; set backbone.norm to frozen_bn or bn")
+    net.load_state_dict({name: weights.get(name, own[name]) for name in own})
+    return unused
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Tensors by name, from .safetensors or a torch file read without executing pickle."""
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such weight file (backbone.weights)") from None
+    except (
+        OSError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        pickle.UnpicklingError,
+        safetensors.SafetensorError,
+    ) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path}: not a readable weight file: {reason}") from None
+    for key in ("state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: holds no table of tensors")
+    tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
+    if not tensors:
+        raise UserError(f"{path}: holds no tensors")
+    return tensors
+
+
+def _torchvision_weights(name: str) -> Weights:
+    try:
+        best = torchvision.models.get_model_weights(name)["DEFAULT"]
+        return best.get_state_dict(check_hash=True)
+    except OSError as error:
+        raise UserError(
+            f"backbone.weights = 'imagenet': cannot download {name}: {error}; give a local file"
+        ) from None
+
+
+def _translated(weights: Weights, own: Weights) -> Weights:
+    """``weights`` under the names of ``own``."""
+    for prefix in OWN_PREFIXES:
+        inside = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+        if inside:
+            weights = inside
+            break
+    if "_conv_stem.weight" in weights:
+        return _from_efficientnet_lite(weights, own)
+    if all(name in weights or name.endswith("num_batches_tracked") for name in own):
+        return weights
+    # timm flattens some networks when it cuts them: stages.0.x becomes stages_0.x.
+    flat = {name.replace(".", "_"): name for name in own}
+    return {flat.get(name.replace(".", "_"), name): value for name, value in weights.items()}
+
+
+def _from_efficientnet_lite(weights: Weights, own: Weights) -> dict[str, Tensor]:
+    """Blocks are numbered through there, and by stage in timm."""
+    blocks = list(
+        dict.fromkeys(m[0] for name in own if (m := re.match(r"blocks\.\d+\.\d+\.", name)))
+    )
+    translated = {}
+    for name, value in weights.items():
+        head, _, rest = name.partition(".")
+        if head == "_blocks":
+            number, part, field = rest.split(".")
+            expands = f"_blocks.{number}._expand_conv.weight" in weights
+            if int(number) < len(blocks):
+                name = f"{blocks[int(number)]}{LITE_BLOCK[expands][part]}.{field}"
+        elif head in LITE_HEADS:
+            name = f"{LITE_HEADS[head]}.{rest}"
+        translated[name] = value
+    return translated
+
+
+def _sibling(name: str) -> str:
+    return name.replace("running_mean", "weight")

@@ -1,0 +1,84 @@
+"""Deformable convolution (Dai et al., ICCV 2017, arXiv 1703.06211; v2: arXiv 1811.11168)."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.ops import deform_conv2d
+
+
+class DeformConv2d(nn.Module):
+    """A convolution whose taps move by offsets learned from its own input.
+
+    Made from a rigid convolution, whose ``weight`` and ``bias`` it takes over under their names. The
+    offset convolution starts at zero, so that the output starts as the rigid one's. ``v2`` multiplies
+    each tap by 2 * sigmoid, which starts at 1 (ours: with sigmoid alone, as published, conversion
+    would halve the output; weights from such toolboxes are halved on import).
+    """
+
+    def __init__(self, conv: nn.Conv2d, *, version: Literal["v1", "v2"]) -> None:
+        super().__init__()
+        if conv.padding_mode != "zeros" or isinstance(conv.padding, str):
+            raise ValueError("a deformable convolution needs plain zero padding")
+        self.weight, self.bias = conv.weight, conv.bias
+        self.stride, self.padding, self.dilation = conv.stride, conv.padding, conv.dilation
+        self.groups = conv.groups
+        self.taps = conv.kernel_size[0] * conv.kernel_size[1]
+        self.modulated = version == "v2"
+        self.offset = nn.Conv2d(
+            conv.in_channels,
+            (3 if self.modulated else 2) * self.taps,
+            conv.kernel_size,  # pyright: ignore[reportArgumentType]  # typed as a tuple of any length
+            conv.stride,  # pyright: ignore[reportArgumentType]  # as above
+            conv.padding,  # pyright: ignore[reportArgumentType]  # as above
+            conv.dilation,  # pyright: ignore[reportArgumentType]  # as above
+        )
+        nn.init.zeros_(self.offset.weight)
+        if self.offset.bias is not None:
+            nn.init.zeros_(self.offset.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.convolve(x, weight=self.weight, bias=self.bias)
+
+    def convolve(self, x: Tensor, *, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The convolution with other weights than its own, as folding a norm makes them."""
+        raw = self.offset(x).to(x.dtype)
+        mask = None
+        if self.modulated:
+            raw, strength = raw[:, : 2 * self.taps], raw[:, 2 * self.taps :]
+            mask = 2 * strength.sigmoid()
+        return deform_conv2d(
+            x,
+            raw,
+            weight,
+            bias,
+            stride=self.stride,  # pyright: ignore[reportArgumentType]  # typed as a tuple of any length
+            padding=self.padding,  # pyright: ignore[reportArgumentType]  # as above
+            dilation=self.dilation,  # pyright: ignore[reportArgumentType]  # as above
+            mask=mask,
+        )
+
+
+def convolve(conv: nn.Module, x: Tensor, *, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """A rigid or deformable convolution's geometry with other weights than its own."""
+    if isinstance(conv, DeformConv2d):
+        return conv.convolve(x, weight=weight, bias=bias)
+    if isinstance(conv, nn.Conv2d):
+        return F.conv2d(x, weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups)
+    raise TypeError(f"no convolution: {type(conv).__name__}")
+
+
+def convert_convolutions(modules: Iterable[nn.Module], *, version: Literal["v1", "v2"]) -> int:
+    """Replace every 3x3 ``nn.Conv2d`` inside ``modules`` by a deformable one that equals it.
+
+    Returns how many were replaced.
+    """
+    replaced = 0
+    for module in modules:
+        for parent in list(module.modules()):
+            for name, child in list(parent.named_children()):
+                if type(child) is nn.Conv2d and child.kernel_size == (3, 3):
+                    setattr(parent, name, DeformConv2d(child, version=version))
+                    replaced += 1
+    return replaced

@@ -1,0 +1,258 @@
+"""All mask heads: where masks are pooled from, how heads follow each other, losses and prediction."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from lvistk.config.model import MaskHeadSettings
+from lvistk.distributed import mean_over_ranks
+from lvistk.losses.boundary import boundary_loss, boundary_targets
+from lvistk.losses.mask import balanced_mask_loss, mask_bce_loss
+from lvistk.losses.mask_iou import areas_in_mask_pixels, mask_iou_loss, mask_iou_targets
+from lvistk.models.boundary_head import BoundaryBranch
+from lvistk.models.mask_assignment import mask_levels, scale_levels
+from lvistk.models.mask_head import MaskHead
+from lvistk.models.mask_iou_head import MaskIouHead
+from lvistk.models.roi_pooler import RoiPooler
+from lvistk.models.samples import RoiSamples
+from lvistk.structures.targets import Targets
+
+
+class MaskStage(nn.Module):
+    """What one stage has of its own: a pooler, a mask head and, with boundary supervision, the
+    boundary branch and its pooling from the finest map at twice the resolution."""
+
+    def __init__(
+        self,
+        *,
+        pooler: nn.Module,
+        head: MaskHead,
+        boundary: BoundaryBranch | None,
+        fine_pooler: RoiPooler,
+    ) -> None:
+        super().__init__()
+        self.pooler = pooler
+        self.head = head
+        self.boundary = boundary
+        self.fine_pooler = fine_pooler
+
+
+class MaskRois(NamedTuple):
+    """``rois (K, 5)`` photo and box, the ``levels (K,)`` to pool them from, the predictors'
+    ``channels (K,)``."""
+
+    rois: Tensor
+    levels: Tensor
+    channels: Tensor
+
+    def at(self, indices: Tensor, levels: Tensor) -> "MaskRois":
+        return MaskRois(self.rois[indices], levels[indices], self.channels[indices])
+
+
+class StageMasks(NamedTuple):
+    """``logits (K, M, M)``, and what else a stage has on the way to them: ``pooled`` and ``features``
+    (K, C, P, P), ``boundary (K, C, P, P)`` if there is such a branch."""
+
+    logits: Tensor
+    pooled: Tensor
+    features: Tensor
+    boundary: Tensor | None
+
+
+class MaskPredictions(NamedTuple):
+    """``probs (K, M, M)``; ``iou (K,)`` or none; ``moved (K,)`` bool, pooled from another level than
+    box scale alone would."""
+
+    probs: Tensor
+    iou: Tensor | None
+    moved: Tensor
+
+
+class MaskBranch(nn.Module):
+    """One mask stage, or one a cascade stage with features flowing from each to the next.
+
+    iou_head: predicts the IoU of the last stage's masks. area_ratio_prior: (C,) mean share of its box
+    that a category's masks fill, for ``assignment_ratio = "prior"``; 1 changes no level.
+    """
+
+    def __init__(
+        self,
+        settings: MaskHeadSettings,
+        *,
+        stages: Sequence[MaskStage],
+        iou_head: MaskIouHead | None,
+        canonical_size: float,
+        area_ratio_prior: Tensor,
+    ) -> None:
+        super().__init__()
+        self.settings = settings
+        self.canonical_size = canonical_size
+        self.stages = nn.ModuleList(stages)
+        self.iou_head = iou_head
+        self.area_ratio_prior: Tensor
+        self.register_buffer("area_ratio_prior", area_ratio_prior.float())
+
+    def losses(
+        self,
+        stage: int,
+        features: Sequence[Tensor],
+        samples: RoiSamples,
+        targets: Sequence[Targets],
+    ) -> dict[str, Tensor]:
+        """Losses of one stage on the positive RoIs, divided by their number (mean over ranks).
+
+        Each RoI's level follows the area ratio of its matched truth (Eq. 1; the paper doesn't say
+        which ratio: that of the whole instance, since a RoI may hold a part of it).
+        """
+        positives = samples.only_positives()
+        rois = MaskRois(
+            positives.rois(),
+            self._levels(positives.boxes, positives.area_ratio),
+            self._channels(positives.labels),
+        )
+        masks = self._train_stage(stage, features, rois)
+        truth = crop_targets(positives, targets, size=masks.logits.shape[-1])
+        count = positives.count()
+        losses = {"mask": self._mask_loss(masks.logits, truth, positives.weights, count)}
+        part = self._stage(stage)
+        if part.boundary is not None and masks.boundary is not None:
+            losses["boundary"] = self.settings.boundary_weight * boundary_loss(
+                part.boundary.predict(masks.boundary, rois.channels),
+                boundary_targets(truth),
+                weights=positives.weights,
+                normalizer=count,
+            )
+        if self.iou_head is not None and stage == len(self.stages) - 1:
+            losses["mask_iou"] = self._iou_loss(masks, truth, positives, rois.channels)
+        return losses
+
+    def _mask_loss(self, logits: Tensor, truth: Tensor, weights: Tensor, count: Tensor) -> Tensor:
+        match self.settings.loss:
+            case "bce":
+                return mask_bce_loss(logits, truth, weights=weights, normalizer=count)
+            case "balanced":
+                return balanced_mask_loss(
+                    logits,
+                    truth,
+                    dice_weight=self.settings.dice_weight,
+                    bce_weight=self.settings.bce_weight,
+                    max_weight=self.settings.max_pixel_weight,
+                    weights=weights,
+                    normalizer=count,
+                )
+
+    def _iou_loss(
+        self, masks: StageMasks, truth: Tensor, positives: RoiSamples, channels: Tensor
+    ) -> Tensor:
+        assert self.iou_head is not None
+        sides = positives.gt_boxes[:, 2:] - positives.gt_boxes[:, :2]
+        areas = areas_in_mask_pixels(
+            positives.area_ratio * sides.prod(dim=1),
+            positives.boxes,
+            mask_size=truth.shape[-1],
+        )
+        wanted = mask_iou_targets(masks.logits, truth, whole_areas=areas)
+        return self.settings.mask_iou_weight * mask_iou_loss(
+            self.iou_head(masks.pooled, masks.logits, channels),
+            wanted,
+            weights=positives.weights,
+            normalizer=mean_over_ranks((wanted > 0).sum().float()),
+        )
+
+    @torch.no_grad()
+    def predict(self, features: Sequence[Tensor], rois: Tensor, labels: Tensor) -> MaskPredictions:
+        """Masks of each RoI's category, averaged over stages.
+
+        Eq. 1 needs the mask's area before there is a mask, and the paper doesn't say whence: in two
+        passes, of which the second pools again only what moves, or from the category's mean in
+        training. One level serves all stages.
+        """
+        boxes, settings = rois[:, 1:], self.settings
+        by_scale = scale_levels(boxes, canonical_size=self.canonical_size)
+        levels = by_scale
+        if settings.assignment != "scale" and settings.assignment_ratio == "prior":
+            levels = self._levels(boxes, self.area_ratio_prior[labels])
+        wanted = MaskRois(rois, levels, self._channels(labels))
+        probs, iou = self._probabilities(features, wanted)
+        if settings.assignment != "scale" and settings.assignment_ratio == "two_pass":
+            levels = self._levels(boxes, (probs >= 0.5).float().mean(dim=(1, 2)))
+            again = (levels != by_scale).nonzero().squeeze(1)
+            probs[again], new_iou = self._probabilities(features, wanted.at(again, levels))
+            if iou is not None and new_iou is not None:
+                iou[again] = new_iou
+        return MaskPredictions(probs, iou, levels != by_scale)
+
+    def _probabilities(
+        self, features: Sequence[Tensor], rois: MaskRois
+    ) -> tuple[Tensor, Tensor | None]:
+        """Mean probabilities (K, M, M) of all stages, and predicted IoU (K,) of the last."""
+        total, previous, iou = None, None, None
+        for index in range(len(self.stages)):
+            pooled = self._stage(index).pooler(features, rois.rois, rois.levels)
+            masks = self._run(index, features, rois, pooled=pooled, previous=previous)
+            previous = masks.features
+            probs = masks.logits.float().sigmoid()
+            total = probs if total is None else total + probs
+            if self.iou_head is not None and index == len(self.stages) - 1:
+                iou = self.iou_head(pooled, masks.logits, rois.channels).float().clamp(0, 1)
+        assert total is not None
+        return total / len(self.stages), iou
+
+    def _train_stage(self, stage: int, features: Sequence[Tensor], rois: MaskRois) -> StageMasks:
+        """One stage's masks; the stages before run for the features that flow into it."""
+        part, previous = self._stage(stage), None
+        pooled = part.pooler(features, rois.rois, rois.levels)
+        if part.head.flow is not None:
+            for index in range(stage):
+                previous = self._stage(index).head.features(pooled, previous)
+        return self._run(stage, features, rois, pooled=pooled, previous=previous)
+
+    def _run(
+        self,
+        stage: int,
+        features: Sequence[Tensor],
+        rois: MaskRois,
+        *,
+        pooled: Tensor,
+        previous: Tensor | None,
+    ) -> StageMasks:
+        part = self._stage(stage)
+        x = part.head.features(pooled, previous)
+        fused, boundary = x, None
+        if part.boundary is not None:
+            finest = torch.zeros_like(rois.levels)
+            fused, boundary = part.boundary(x, part.fine_pooler(features, rois.rois, finest))
+        return StageMasks(part.head.logits(fused, rois.channels), pooled, x, boundary)
+
+    def _stage(self, index: int) -> MaskStage:
+        stage = self.stages[index]
+        assert isinstance(stage, MaskStage)
+        return stage
+
+    def _channels(self, labels: Tensor) -> Tensor:
+        """The predictors' channel of each label."""
+        return torch.zeros_like(labels) if self.settings.class_agnostic else labels
+
+    def _levels(self, boxes: Tensor, area_ratio: Tensor) -> Tensor:
+        return mask_levels(
+            boxes,
+            area_ratio,
+            assignment=self.settings.assignment,
+            canonical_size=self.canonical_size,
+        )
+
+
+def crop_targets(positives: RoiSamples, targets: Sequence[Targets], *, size: int) -> Tensor:
+    """Truth (K, size, size) of 0 and 1 inside each positive RoI."""
+    parts = [
+        target.masks.crop(truth, boxes, size)
+        for target, truth, boxes in zip(
+            targets,
+            positives.truth.split(positives.lengths),
+            positives.boxes.split(positives.lengths),
+            strict=True,
+        )
+    ]
+    return torch.cat(parts)

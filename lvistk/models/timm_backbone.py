@@ -1,0 +1,119 @@
+"""Any timm network with feature maps of stride 4 to 32 (an extra: ``lvistk[timm]``)."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from lvistk.config.model import BackboneSettings
+from lvistk.errors import UserError
+
+STRIDES = (4, 8, 16, 32)
+
+
+class TimmBody(nn.Module):
+    """A timm network cut down to its features; ``channels`` are their widths.
+
+    net: made by timm with ``features_only``. names: its modules that end in stride 4, 8, 16, 32.
+    """
+
+    def __init__(self, net: nn.Module, *, channels: tuple[int, ...], names: Sequence[str]) -> None:
+        super().__init__()
+        self.net = net
+        self.channels = channels
+        self.names = tuple(names)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """images: (B, 3, H, W). Returns four maps (B, channels[l], H / s, W / s)."""
+        features = self.net(images)
+        return [
+            # Some networks give (B, H, W, C).
+            feature if feature.shape[1] == width else feature.permute(0, 3, 1, 2)
+            for feature, width in zip(features, self.channels, strict=True)
+        ]
+
+    def stages(self) -> list[list[nn.Module]]:
+        """Modules of the stem, then those that end in stride 4, 8, 16, 32, in forward order."""
+        stages: list[list[nn.Module]] = [[]]
+        ends = [{name, name.replace(".", "_")} for name in self.names]
+        current: list[nn.Module] = []
+        for name, module in _units(self.net, self.names):
+            reached = len(stages) - 1
+            if reached < len(ends) and name in ends[reached]:
+                if reached == 0:
+                    stages[0], current = current, []
+                stages.append([*current, module])
+                current = []
+            else:
+                current.append(module)
+        if len(stages) != len(ends) + 1:
+            raise UserError("backbone: this timm network's stages are not its modules in order")
+        return stages
+
+
+def build(settings: BackboneSettings) -> TimmBody:
+    """The network of the settings; with timm's own weights for ``weights = "imagenet"``."""
+    try:
+        import timm
+    except ImportError:
+        raise UserError(
+            "backbone.library = 'timm' needs timm: pip install 'lvistk[timm]'"
+        ) from None
+    if settings.width != 1 or settings.activation_checkpointing:
+        raise UserError(
+            "backbone.width and activation_checkpointing are for library 'torchvision' only"
+        )
+    try:
+        probe = timm.create_model(settings.name, features_only=True)
+    except (RuntimeError, ValueError, AttributeError, TypeError) as error:
+        raise UserError(
+            f"backbone.name = '{settings.name}': timm makes no feature maps of it: {error}"
+        ) from None
+    known: Any = probe.feature_info  # timm's own class
+    places = [i for i, stride in enumerate(known.reduction()) if stride in STRIDES]
+    info = [known.info[i] for i in places]
+    if tuple(item["reduction"] for item in info) != STRIDES:
+        raise UserError(
+            f"backbone.name = '{settings.name}': no feature maps of stride 4, 8, 16 and 32"
+        )
+    try:
+        net = timm.create_model(
+            settings.name,
+            features_only=True,
+            out_indices=tuple(places),
+            pretrained=settings.weights == "imagenet",
+        )
+    except OSError as error:
+        raise UserError(
+            f"backbone.weights = 'imagenet': cannot download {settings.name}: {error}"
+        ) from None
+    return TimmBody(
+        _with_norm(net, settings),
+        channels=tuple(item["num_chs"] for item in info),
+        names=[item["module"] for item in info],
+    )
+
+
+def _with_norm(net: nn.Module, settings: BackboneSettings) -> nn.Module:
+    from timm.layers.norm_act import convert_sync_batchnorm, freeze_batch_norm_2d
+
+    match settings.norm:
+        case "frozen_bn":
+            frozen = freeze_batch_norm_2d(net)
+            assert isinstance(frozen, nn.Module)
+            return frozen
+        case "bn":
+            return net
+        case "sync_bn":
+            return convert_sync_batchnorm(net)
+        case "gn":
+            raise UserError("backbone.norm = 'gn' is for library 'torchvision' only")
+
+
+def _units(net: nn.Module, names: Sequence[str]) -> Iterator[tuple[str, nn.Module]]:
+    """Children in order; one that holds feature modules is opened."""
+    for name, child in net.named_children():
+        if any(feature.startswith(f"{name}.") for feature in names):
+            yield from ((f"{name}.{inner}", module) for inner, module in child.named_children())
+        else:
+            yield name, child
