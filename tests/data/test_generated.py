@@ -15,15 +15,28 @@ import pytest
 from lvis import LVIS
 
 from lvistk.data.generated import GenerateSettings, generate
+from lvistk.data.generated.catalogue import kinds
+from lvistk.data.generated.plan import SPLITS, Popularity, plan_photo
+from lvistk.data.generated.scene import draw
+from lvistk.data.generated.write import photo_size
 from lvistk.errors import UserError
 
 SETTINGS = GenerateSettings(
-    images=60, val_images=24, pool_images=40, long_side=160, seed=5, workers=1
+    images=60, val_images=24, pool_images=60, long_side=160, seed=5, workers=1
 )
 
 
 def load(path: Path) -> dict:
     return json.loads(path.read_text())
+
+
+def upright_photo(index: int) -> np.ndarray:
+    """Pool photo `index` drawn once more, before it is turned and compressed."""
+    rng = np.random.default_rng([SETTINGS.seed, SPLITS.index("pool"), index])
+    popularity = Popularity(SETTINGS, "pool")
+    wanted = plan_photo(popularity, index, split="pool", share=0.0, rng=rng)
+    size = photo_size(SETTINGS, rng)
+    return draw(wanted, kinds(SETTINGS.categories), size=size, rng=rng)[0]
 
 
 def bytes_of(root: Path) -> dict[str, str]:
@@ -171,7 +184,8 @@ def test_pool_list_and_rotation(made: Path) -> None:
     truth = load(made / "annotations/openimages_full_truth.json")
     upright = {image["coco_url"].split("/")[-1][:-4]: image for image in truth["images"]}
     assert {row["ImageID"] for row in rows} == set(upright)
-    turned = 0
+    number = {name: image["id"] - truth["images"][0]["id"] for name, image in upright.items()}
+    turned = set()
     for row in rows:
         name, rotation = row["ImageID"], row["Rotation"]
         assert len(name) == 16 and int(name, 16) >= 0
@@ -179,11 +193,13 @@ def test_pool_list_and_rotation(made: Path) -> None:
         assert row["OriginalMD5"] == base64.b64encode(hashlib.md5(data).digest()).decode()
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
         assert rotation in ("", "0.0", "90.0", "180.0", "270.0")
-        turned += rotation not in ("", "0.0")
+        turned.add(rotation)
         pixels = np.rot90(pixels, round(float(rotation or 0)) // 90)
         image = upright[name]
         assert pixels.shape[:2] == (image["height"], image["width"])
-    assert turned >= 1
+        drawn = upright_photo(number[name])
+        assert np.abs(pixels[..., ::-1].astype(float) - drawn).mean() < 12
+    assert turned >= {"", "0.0", "90.0", "270.0"}
     assert len(list((made / "openimages").rglob("*.jpg"))) == SETTINGS.pool_images
 
 

@@ -80,9 +80,11 @@ def _edges(contour: Array, tolerance: float) -> Array:
 
 
 def _keyhole(outer: Array, holes: list[Array]) -> Array:
-    """Join holes to their outline, the nearest first, each by a slit between two corners."""
-    line = outer
-    waiting = [_turned_against(outer, hole) for hole in holes]
+    """Join holes to their outline, the nearest first, each by a slit between two corners.
+
+    OpenCV walks holes against the direction of outlines, so their areas subtract.
+    """
+    line, waiting = outer, list(holes)
     slits = [_nearest(outer, hole) for hole in waiting]
     while waiting:
         pick = int(np.argmin([distance for distance, _, _ in slits]))
@@ -104,8 +106,3 @@ def _nearest(line: Array, hole: Array) -> tuple[float, Array, int]:
     gap = across * across + down * down
     at, start = np.unravel_index(int(gap.argmin()), gap.shape)
     return float(gap[at, start]), line[at], int(start)
-
-
-def _turned_against(outer: Array, hole: Array) -> Array:
-    """The hole walked in the direction opposite to the outline's, so that areas subtract."""
-    return hole if signed_area(outer) * signed_area(hole) < 0 else hole[::-1]

@@ -149,7 +149,7 @@ def draw_photo(out: Path, settings: GenerateSettings, split: Split, index: int) 
     rng = np.random.default_rng([settings.seed, SPLITS.index(split), index])
     share = settings.unannotated_share
     wanted = plan_photo(_popularity(settings, split), index, split=split, share=share, rng=rng)
-    height, width = _size(settings, rng)
+    height, width = photo_size(settings, rng)
     drawn_kinds = kinds(settings.categories)
     pixels, drawn = draw(wanted, drawn_kinds, size=(height, width), rng=rng)
     image_id = FIRST_ID[split] + index
@@ -170,8 +170,8 @@ def draw_photo(out: Path, settings: GenerateSettings, split: Split, index: int) 
     return Photo(records, _listed(name, data, rotation) if split == "pool" else {})
 
 
-def _size(settings: GenerateSettings, rng: np.random.Generator) -> tuple[int, int]:
-    """Height and width of a photo."""
+def photo_size(settings: GenerateSettings, rng: np.random.Generator) -> tuple[int, int]:
+    """Height and width of a photo: four to three, three to two, or anything up to a square."""
     long = settings.long_side
     short = round(long * float(rng.choice([0.667, 0.75, 0.75, rng.uniform(0.66, 1.0)])))
     short = max(short, round(long * settings.min_aspect))
