@@ -1,0 +1,163 @@
+"""The Open Images pool: layouts, list formats, rotation, duplicates, size."""
+
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lvistk.data.open_images import OpenImages
+from lvistk.data.open_images_list import flickr_id, read_list
+from lvistk.errors import UserError
+from tests.shared_data import REALDATA, needs_realdata
+
+IDS = ["0030304448d12953", "3a09c1f0d8b2e4f7", "f9f8e85668b04e3d", "a0f5279df9e4c385"]
+HEAD = (
+    "ImageID,Subset,OriginalURL,OriginalLandingURL,License,AuthorProfileURL,Author,Title,"
+    "OriginalSize,OriginalMD5,Thumbnail300KURL,Rotation"
+)
+
+
+def put(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+    return root
+
+
+def row(image: str, rotation: str, photo: int = 1, title: str = "a, b") -> str:
+    url = f"https://farm5.staticflickr.com/4097/{photo}_cd46aade0a_o.jpg"
+    page = f"https://www.flickr.com/photos/some_one/{photo}"
+    return f'{image},train,{url},{page},l,p,"A ""B""","{title}",1,m,,{rotation}'
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"{i}.jpg" for i in IDS],
+        [f"train_{i[0]}/{i}.jpg" for i in IDS],
+        [f"train/train_{i[0]}/{i}.jpg" for i in IDS],
+        [f"train/{IDS[0]}.jpg", f"{IDS[1]}.jpg", f"x/y/z/{IDS[2]}.jpeg", f"test/{IDS[3]}.jpg"],
+    ],
+    ids=["flat", "sharded", "nested", "mixed"],
+)
+def test_every_layout_gives_the_same_photos(tmp_path: Path, names: list[str]) -> None:
+    root = put(tmp_path / "pool", *names, "readme.txt", "train_0/short.jpg")
+    pool = OpenImages.open(root, cache=tmp_path / "cache")
+    assert [f"{int(i):016x}" for i in pool.ids] == sorted(IDS)
+    assert sorted(pool.name(i) for i in range(4)) == sorted(names)
+    assert all(pool.path(i).is_file() and pool.rotation(i) == 0 for i in range(4))
+    again = pickle.loads(pickle.dumps(pool))
+    assert [again.name(i) for i in range(4)] == [pool.name(i) for i in range(4)]
+
+
+def test_image_ids_are_the_bits_of_the_name(tmp_path: Path) -> None:
+    pool = OpenImages.open(put(tmp_path / "p", *(f"{i}.jpg" for i in IDS)), cache=tmp_path / "c")
+    found = [pool.image_id(i) & (1 << 64) - 1 for i in range(4)]
+    assert found == sorted(int(i, 16) for i in IDS)
+    assert all(-(1 << 63) <= pool.image_id(i) < 1 << 63 for i in range(4))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\n".join([HEAD, *(row(i, "") for i in IDS[:3])]),
+        "\ufeff"
+        + "\r\n".join([HEAD.removesuffix(",Rotation"), *(row(i, "")[:-1] for i in IDS[:3])]),
+        "\n".join(f"train/{i}" for i in IDS[:3]) + "\n\n",
+        "\n".join(IDS[:3]),
+    ],
+    ids=["V4", "V3", "downloader", "bare"],
+)
+def test_every_list_format_restricts_the_pool(tmp_path: Path, text: str) -> None:
+    root = put(tmp_path / "pool", *(f"{i}.jpg" for i in IDS[1:]))
+    (tmp_path / "list").write_text(text, encoding="utf-8")
+    pool = OpenImages.open(root, list_path=tmp_path / "list", cache=tmp_path / "cache")
+    assert [pool.name(i) for i in range(len(pool))] == [f"{IDS[1]}.jpg", f"{IDS[2]}.jpg"]
+    assert (pool.unlisted, pool.absent) == (1, 1)
+
+
+def test_rotation_is_read_by_column(tmp_path: Path) -> None:
+    rows = [row(i, r) for i, r in zip(IDS, ("90.0", "", "270", "nan"), strict=True)]
+    (tmp_path / "l.csv").write_text("\n".join([HEAD, *rows]))
+    root = put(tmp_path / "pool", *(f"{i}.jpg" for i in IDS))
+    pool = OpenImages.open(root, list_path=tmp_path / "l.csv", cache=tmp_path / "c")
+    turned = {pool.name(i)[:16]: pool.rotation(i) for i in range(4)}
+    assert turned == {IDS[0]: 90, IDS[1]: 0, IDS[2]: 270, IDS[3]: 0}
+
+
+def test_photos_of_evaluation_files_are_excluded(tmp_path: Path) -> None:
+    rows = [row(i, "", photo=n) for n, i in enumerate(IDS, 100)]
+    (tmp_path / "l.csv").write_text("\n".join([HEAD, *rows]))
+    images = [
+        {
+            "id": 1,
+            "height": 4,
+            "width": 4,
+            "flickr_url": f"http://farm1.staticflickr.com/8/{p}_ab_z.jpg",
+        }
+        for p in (101, 103, 999)
+    ]
+    images.append({"id": 2, "height": 4, "width": 4})
+    (tmp_path / "val.json").write_text(json.dumps({"images": images, "categories": []}))
+    pool = OpenImages.open(
+        put(tmp_path / "pool", *(f"{i}.jpg" for i in IDS)),
+        list_path=tmp_path / "l.csv",
+        exclude=[tmp_path / "val.json"],
+        cache=tmp_path / "c",
+    )
+    assert pool.excluded == 2
+    assert {pool.name(i)[:16] for i in range(len(pool))} == {IDS[0], IDS[2]}
+
+
+def test_a_changed_folder_is_read_again(tmp_path: Path) -> None:
+    root = put(tmp_path / "pool", f"train_0/{IDS[0]}.jpg")
+    assert len(OpenImages.open(root, cache=tmp_path / "c")) == 1
+    put(root, f"train_0/{IDS[1]}.jpg", f"new/{IDS[2]}.jpg")
+    assert len(OpenImages.open(root, cache=tmp_path / "c")) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"{IDS[0]}\nnothex", "line 2"),
+        (f"elsewhere/{IDS[0]}", "line 1: 'elsewhere'"),
+        (f"{HEAD}\n{IDS[0]},train", "line 2 has 2 fields"),
+        ("\n".join([HEAD, row(IDS[0], "45")]), "rotation '45'"),
+        ("\n".join([HEAD, row("xyz", "90")]), "line 2: 'xyz'"),
+        (IDS[3], "no photo"),
+    ],
+)
+def test_a_broken_list_is_named(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "list").write_text(text)
+    root = put(tmp_path / "pool", f"{IDS[0]}.jpg")
+    with pytest.raises(UserError, match=said):
+        OpenImages.open(root, list_path=tmp_path / "list", cache=tmp_path / "c")
+
+
+def test_missing_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such folder"):
+        OpenImages.open(tmp_path / "none", cache=tmp_path / "c")
+    with pytest.raises(UserError, match="no such list"):
+        read_list(tmp_path / "none.csv")
+
+
+def test_flickr_ids() -> None:
+    assert flickr_id("http://farm9.staticflickr.com/8081/8331940980_ef74d48dff_z.jpg") == 8331940980
+    assert flickr_id("https://c4.staticflickr.com/1/2/53_0f_o.jpg") == 53
+    assert flickr_id("https://www.flickr.com/photos/a_b@N00/1234/") == 1234
+    assert flickr_id("https://example.org/1_2.jpg") == -1
+    assert flickr_id("") == -1
+
+
+@needs_realdata
+def test_real_photos_with_their_list(tmp_path: Path) -> None:
+    pool = OpenImages.open(
+        REALDATA / "images" / "openimages",
+        list_path=REALDATA / "annotations" / "openimages_unlabeled.csv",
+        exclude=[REALDATA / "annotations" / "coco_as_lvis_v1_val.json"],
+        cache=tmp_path,
+    )
+    assert (len(pool), pool.absent, pool.unlisted, pool.excluded) == (72, 0, 0, 0)
+    assert np.all(np.diff(pool.ids.astype(object)) > 0)
