@@ -85,11 +85,9 @@ class AnnotationIndex:
         with a defect are left out, and ``defects`` lists them. Several files need one label set and
         photos of their own.
         """
-        from lvistk.data.index_build import build_index
-
         if not paths:
             raise UserError("no annotation file given")
-        folder = built_folder(paths, cache or user_cache(), build_index)
+        folder = built_folder(paths, cache or user_cache(), _build)
         index = cls(folder, paths)
         if defects == "fail" and index.defect_count:
             more = f" (and {index.defect_count - 1} more defects)" if index.defect_count > 1 else ""
@@ -185,3 +183,9 @@ class AnnotationIndex:
     def _list(self, name: str, i: int) -> np.ndarray:
         start = self._arrays[f"{name}_start"]
         return self._arrays[name][start[i] : start[i + 1]]
+
+
+def _build(paths: Sequence[Path], folder: Path) -> None:
+    from lvistk.data.index_build import build_index  # needed once, not at every opening
+
+    build_index(paths, folder)

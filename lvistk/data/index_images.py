@@ -12,6 +12,19 @@ from lvistk.errors import UserError
 from lvistk.structures.categories import Categories
 from lvistk.structures.polygons import starts
 
+FIELDS = {
+    "negative": "neg_category_ids",
+    "not_exhaustive": "not_exhaustive_category_ids",
+}
+
+
+class _Lists:
+    """The category lists of one file's photos, one after the other."""
+
+    def __init__(self) -> None:
+        self.ids: list[int] = []
+        self.counts: list[int] = []
+
 
 class ImageTable:
     """Photos in the order of the files; rows are known by image id across all of them."""
@@ -22,8 +35,7 @@ class ImageTable:
         self._sizes: list[tuple[int, int]] = []
         self._sources: list[int] = []
         self._names: list[bytes] = []
-        self._negative: list[np.ndarray] = []
-        self._not_exhaustive: list[np.ndarray] = []
+        self._lists: dict[str, list[np.ndarray]] = {name: [] for name in FIELDS}
         self._row_of: dict[int, int] = {}
         self.left_out: set[int] = set()
         """Ids of photos with a defect; their annotations go with them, without being reported."""
@@ -40,6 +52,7 @@ class ImageTable:
         """
         first_row = len(self)
         defects: list[Defect] = []
+        lists = {name: _Lists() for name in FIELDS}
         for record in records:
             defect = self._fault(number, record, first_row)
             if defect is not None:
@@ -50,7 +63,15 @@ class ImageTable:
             assert isinstance(record, ImageRecord)
             if record.id in self._row_of:
                 raise UserError(self._twice(record, path, others))
-            defects += self._append(number, record)
+            self._append(number, record)
+            for name, ids in (
+                ("negative", record.neg_category_ids),
+                ("not_exhaustive", record.not_exhaustive_category_ids),
+            ):
+                lists[name].ids.extend(ids)
+                lists[name].counts.append(len(ids))
+        for name, found in lists.items():
+            defects += self._take_lists(name, found, number, first_row)
         return defects
 
     def rows(self, image_ids: np.ndarray) -> np.ndarray:
@@ -73,12 +94,11 @@ class ImageTable:
         writer.append("image_source", np.array(self._sources, np.int32))
         writer.append("name_start", starts([len(name) for name in self._names]))
         writer.append("names", np.frombuffer(b"".join(self._names), np.uint8))
-        for name, lists in (
-            ("negative", self._negative),
-            ("not_exhaustive", self._not_exhaustive),
-        ):
-            writer.append(f"{name}_start", starts([len(labels) for labels in lists]))
-            writer.append(name, np.concatenate([np.zeros(0, np.int32), *lists]))
+        count = max(len(self._categories), 1)
+        for name, pairs in self._lists.items():
+            rows, labels = np.divmod(np.concatenate([np.zeros(0, np.int64), *pairs]), count)
+            writer.append(f"{name}_start", starts(np.bincount(rows, minlength=len(self))))
+            writer.append(name, labels.astype(np.int32))
 
     def _fault(self, number: int, record: ImageRecord | Broken, first_row: int) -> Defect | None:
         if isinstance(record, Broken):
@@ -91,27 +111,30 @@ class ImageTable:
             return Defect(number, "image", record.id, "no_name", text)
         return None
 
-    def _append(self, number: int, record: ImageRecord) -> list[Defect]:
+    def _append(self, number: int, record: ImageRecord) -> None:
         self._row_of[record.id] = len(self)
         self._ids.append(record.id)
         self._sizes.append((record.height, record.width))
         self._sources.append(number)
         self._names.append(record.name.encode())
-        defects: list[Defect] = []
-        for ids, lists, field in (
-            (record.neg_category_ids, self._negative, "neg_category_ids"),
-            (
-                record.not_exhaustive_category_ids,
-                self._not_exhaustive,
-                "not_exhaustive_category_ids",
-            ),
-        ):
-            labels = self._categories.labels(ids)
-            lists.append(np.unique(labels[labels >= 0]).astype(np.int32))
-            for place in np.flatnonzero(labels < 0):
-                text = f"{field} names category {ids[place]}, which is not in the file"
-                defects.append(Defect(number, "image", record.id, "unknown_category", text))
-        return defects
+
+    def _take_lists(self, name: str, lists: "_Lists", number: int, first_row: int) -> list[Defect]:
+        """Keep the category lists of the photos from ``first_row`` on; unknown ids are defects."""
+        labels = self._categories.labels(lists.ids)
+        rows = first_row + np.repeat(np.arange(len(lists.counts)), lists.counts)
+        known = labels >= 0
+        pairs = rows[known] * max(len(self._categories), 1) + labels[known]
+        self._lists[name].append(np.unique(pairs))
+        return [
+            Defect(
+                number,
+                "image",
+                self._ids[rows[place]],
+                "unknown_category",
+                f"{FIELDS[name]} names category {lists.ids[place]}, which is not in the file",
+            )
+            for place in np.flatnonzero(~known)
+        ]
 
     def _twice(self, record: ImageRecord, path: Path, others: list[Path]) -> str:
         row = self._row_of[record.id]

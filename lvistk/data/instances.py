@@ -1,7 +1,8 @@
 """Chunks of annotations as arrays, with their masks parsed: what the index builder looks at together."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import msgspec
 import numpy as np
@@ -11,6 +12,8 @@ from lvistk.data.lvis_json import JSON_ERRORS, AnnotationRecord, RleRecord
 from lvistk.structures.polygons import Polygons, starts
 
 OPENING_BRACE = ord("{")
+FAST_BYTES = 1 << 20
+"""Segmentations of fewer bytes are read without the compiled reader, whose import takes longer."""
 
 
 class Rle(msgspec.Struct, frozen=True):
@@ -94,37 +97,55 @@ def instances_of(records: Sequence[AnnotationRecord]) -> Instances:
 
 def parse_masks(segmentations: Sequence[msgspec.Raw]) -> Masks:
     """Masks of the JSON values of N ``segmentation`` fields."""
+    lengths = [memoryview(raw).nbytes for raw in segmentations]
+    if sum(lengths) < FAST_BYTES:
+        return _parse_slowly(segmentations, range(len(segmentations)))
+    from lvistk.data.polygon_numbers import scan_polygons
+
+    data = np.frombuffer(b"".join(segmentations), np.uint8)
+    numbers, part_length, part_count, plain = scan_polygons(data, starts(lengths))
+    others = np.flatnonzero(~plain).tolist()
+    rest = _parse_slowly(segmentations, others)
+    odd = part_length % 2 != 0
+    if odd.any() or rest.polygons.part_start[-1]:
+        return _parse_slowly(segmentations, range(len(segmentations)))
+    points = numbers.reshape(-1, 2)
+    polygons = Polygons(points, starts(part_length // 2), starts(part_count))
+    return Masks(polygons, rest.rle, rest.errors)
+
+
+def _parse_slowly(segmentations: Sequence[msgspec.Raw], places: Sequence[int]) -> Masks:
+    """The masks at ``places`` of N, the others left empty, with a reason for each broken one."""
     decode = msgspec.json.Decoder(list[list[float]]).decode
-    parts: list[list[list[float]]] = []
+    parts: list[list[list[float]]] = [[] for _ in segmentations]
     rle: list[Rle | None] = [None] * len(segmentations)
     errors: dict[int, tuple[str, str]] = {}
-    for number, raw in enumerate(segmentations):
+    for place in places:
+        raw = segmentations[place]
         view = memoryview(raw)
-        found: list[list[float]] = []
         is_rle = len(view) > 0 and view[0] == OPENING_BRACE
         try:
             if is_rle:
-                rle[number] = _rle(msgspec.json.decode(raw, type=RleRecord))
+                rle[place] = _rle(msgspec.json.decode(raw, type=RleRecord))
             else:
-                found = decode(raw)
+                parts[place] = decode(raw)
         except (*JSON_ERRORS, ValueError) as error:
             kind = "broken_rle" if is_rle else "degenerate_polygon"
-            errors[number] = (kind, f"segmentation: {str(error).replace('`', chr(39))}")
-        parts.append(found)
+            errors[place] = (kind, f"segmentation: {str(error).replace('`', chr(39))}")
     return Masks(_flat(parts, errors), rle, errors)
 
 
 def _flat(parts: list[list[list[float]]], errors: dict[int, tuple[str, str]]) -> Polygons:
-    for number, instance in enumerate(parts):
-        odd = [place for place, part in enumerate(instance) if len(part) % 2]
+    for place, instance in enumerate(parts):
+        odd = [number for number, part in enumerate(instance) if len(part) % 2]
         if odd:
             length = len(instance[odd[0]])
             text = f"polygon {odd[0]} has {length} numbers, not pairs of x and y"
-            errors[number] = ("degenerate_polygon", text)
-            parts[number] = []
+            errors[place] = ("degenerate_polygon", text)
+            parts[place] = []
     flat = [part for instance in parts for part in instance]
     lengths = np.array([len(part) for part in flat], np.int64)
-    numbers = np.fromiter(_chain(flat), np.float64, count=int(lengths.sum()))
+    numbers = np.fromiter(chain.from_iterable(flat), np.float64, count=int(lengths.sum()))
     with np.errstate(over="ignore"):
         points = numbers.astype(np.float32).reshape(-1, 2)
     return Polygons(
@@ -132,11 +153,6 @@ def _flat(parts: list[list[list[float]]], errors: dict[int, tuple[str, str]]) ->
         part_start=starts(lengths // 2),
         instance_start=starts([len(instance) for instance in parts]),
     )
-
-
-def _chain(parts: list[list[float]]) -> Iterator[float]:
-    for part in parts:
-        yield from part
 
 
 def _rle(record: RleRecord) -> Rle:
