@@ -1,6 +1,7 @@
 """The annotation index: LVIS annotations as flat, memory-mapped arrays that workers and ranks share."""
 
 import itertools
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -88,7 +89,11 @@ class AnnotationIndex:
         if not paths:
             raise UserError("no annotation file given")
         folder = built_folder(paths, cache or user_cache(), _build)
-        index = cls(folder, paths)
+        try:
+            index = cls(folder, paths)
+        except (OSError, ValueError, KeyError):  # damaged, by a full disk or a loss of power
+            shutil.rmtree(folder)
+            index = cls(built_folder(paths, cache or user_cache(), _build), paths)
         if defects == "fail" and index.defect_count:
             more = f" (and {index.defect_count - 1} more defects)" if index.defect_count > 1 else ""
             raise UserError(

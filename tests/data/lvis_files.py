@@ -15,7 +15,8 @@ def image(number: int, **fields: Any) -> dict[str, Any]:
 
 def annotation(number: int, image_id: int, category_id: int, **fields: Any) -> dict[str, Any]:
     base: dict[str, Any] = {"id": number, "image_id": image_id, "category_id": category_id}
-    return {**base, "bbox": [10, 10, 10, 10], "area": 100.0, "segmentation": SQUARE, **fields}
+    segmentation = [list(part) for part in SQUARE]
+    return {**base, "bbox": [10, 10, 10, 10], "area": 100.0, "segmentation": segmentation, **fields}
 
 
 def category(number: int, name: str, frequency: str = "f") -> dict[str, Any]:
