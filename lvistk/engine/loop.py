@@ -235,7 +235,7 @@ def _parallel(model: nn.Module, device: torch.device) -> nn.Module:
     if not distributed.is_distributed():
         return model
     ids = [device.index] if device.type == "cuda" else None
-    return DistributedDataParallel(model, device_ids=ids, broadcast_buffers=False)
+    return DistributedDataParallel(model, device_ids=ids)
 
 
 def _synchronised(forward: nn.Module, *, last: bool) -> contextlib.AbstractContextManager[None]:

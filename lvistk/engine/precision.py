@@ -1,7 +1,7 @@
 """Mixed precision: the autocast region of the forward pass and the scale of fp16 gradients."""
 
 import contextlib
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -10,7 +10,7 @@ Precision = Literal["fp32", "bf16", "fp16"]
 
 def autocast(
     precision: Precision, *, device: torch.device
-) -> contextlib.AbstractContextManager[None]:
+) -> contextlib.AbstractContextManager[Any]:
     """Region in which matrix products and convolutions run in half precision (fp32: nothing)."""
     if precision == "fp32":
         return contextlib.nullcontext()

@@ -34,7 +34,7 @@ class TrainingState:
     def gather(self) -> Checkpoint:
         """Tensors under ``model.``, ``optimizer.PARAMETER.`` and ``average.``; JSON for the rest."""
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        names = {parameter: name for name, parameter in self.model.named_parameters()}
+        names: dict[Tensor, str] = {p: name for name, p in self.model.named_parameters()}
         for parameter, values in self.optimizer.state.items():
             for key, value in values.items():
                 if value is not None:  # momentum of a parameter that has had no gradient yet

@@ -53,7 +53,7 @@ def test_killed_at_several_steps_ends_with_the_same_weights(tmp_path: Path) -> N
 
 def test_sigterm_writes_a_last_checkpoint(tmp_path: Path) -> None:
     log = tmp_path / "metrics.jsonl"
-    with start(tmp_path, "--slow") as process:
+    with start(tmp_path, "--pause", "0.2") as process:
         while not (log.is_file() and len(read_metrics(log)) >= 3):
             time.sleep(0.02)
         process.send_signal(signal.SIGTERM)

@@ -67,8 +67,6 @@ class ToyBatches:
     part_size: int
     samples: int = 24
     poison: int = -1
-    kill_before: int = -1
-    pause: float = 0.0
 
     def len_epoch(self, epoch: int) -> int:
         return self.samples + 4 * (epoch % 2)
@@ -137,16 +135,32 @@ def toy_job(folder: Path, *, max_steps: int = 10, **changes: object) -> Job:
     )
 
 
+@dataclass
 class Deadly(ToyBatches):
-    """Kills its own process, as the kernel would, when the step ``kill_before`` asks for data."""
+    """Kills its own process, as the kernel would, when step ``kill_before`` asks for data.
+
+    With ``marker`` only one rank dies, and only the first time (then the file is there).
+    """
+
+    kill_before: int = -1
+    pause: float = 0.0
+    marker: Path | None = None
 
     def epoch(self, epoch: int, start_sample: int = 0) -> Iterator[Part]:
         done = sum(self.len_epoch(e) // 4 for e in range(epoch)) + start_sample // 4
         for number, part in enumerate(super().epoch(epoch, start_sample), start=done):
-            if number == self.kill_before:
+            if number == self.kill_before and self._marked():
                 os.kill(os.getpid(), signal.SIGKILL)
             time.sleep(self.pause)
             yield part
+
+    def _marked(self) -> bool:
+        if self.marker is None:
+            return True
+        if distributed.rank() == 0 or self.marker.exists():
+            return False
+        self.marker.touch()
+        return True
 
 
 def main() -> None:
@@ -154,14 +168,20 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--kill-before", type=int, default=-1)
-    parser.add_argument("--slow", action="store_true")
+    parser.add_argument("--kill-rank-once", type=Path, default=None)
+    parser.add_argument("--pause", type=float, default=0.0)
+    parser.add_argument("--per-sample", action="store_true", help="nothing that mixes samples")
     given = parser.parse_args()
     distributed.start(torch.device("cpu"))
-    norm = not distributed.is_distributed()  # batch statistics do depend on the spread
     torch.manual_seed(0)
-    model = ToyModel(norm=norm, dropout=0.1 if norm else 0.0)
-    pause = 0.2 if given.slow else 0.0
-    batches = Deadly(4 // distributed.world_size(), kill_before=given.kill_before, pause=pause)
+    mixing = not given.per_sample
+    batches = Deadly(
+        4 // distributed.world_size(),
+        kill_before=5 if given.kill_rank_once else given.kill_before,
+        pause=given.pause,
+        marker=given.kill_rank_once,
+    )
+    model = ToyModel(norm=mixing, dropout=0.1 if mixing else 0.0)
     job = toy_job(given.folder, max_steps=given.steps, batches=batches, model=model)
     train(job)
     if distributed.rank() == 0:

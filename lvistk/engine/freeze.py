@@ -1,0 +1,42 @@
+"""Parts of a model that training leaves exactly as they are."""
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from lvistk.config.load import nearest
+from lvistk.errors import UserError
+from lvistk.models.mask_rcnn import MaskRCNN
+
+
+def freeze(model: MaskRCNN, parts: Sequence[str]) -> list[nn.Module]:
+    """Take the gradient from the named parts; the loop must keep the returned modules in eval mode.
+
+    backbone, neck, rpn; box_features (pooling and shared layers of the box heads), box_regression,
+    mask (all of the mask branch). A part whose inputs need no gradient either then builds no graph, so
+    it costs no gradient memory. Eval mode keeps running statistics. Raises ``UserError`` for a name
+    that is none of these.
+    """
+    modules = model_parts(model)
+    for name in parts:
+        if name not in modules:
+            raise UserError(f"freeze: '{name}' is no part of the model{nearest(name, modules)}")
+    frozen = [module for name in parts for module in modules[name]]
+    for module in frozen:
+        module.requires_grad_(False)
+        module.eval()
+    return frozen
+
+
+def model_parts(model: MaskRCNN) -> dict[str, list[nn.Module]]:
+    """The modules of every name that ``freeze`` knows."""
+    heads = model.roi_heads
+    mask = [] if heads.mask is None else [heads.mask]
+    return {
+        "backbone": [model.backbone],
+        "neck": [model.neck],
+        "rpn": [model.rpn],
+        "box_features": [heads.box_poolers, *(head.fc for head in heads.box_heads)],
+        "box_regression": [head.regression for head in heads.box_heads],
+        "mask": mask,
+    }

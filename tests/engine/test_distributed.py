@@ -1,0 +1,54 @@
+"""Two gloo processes train as one does, and come back when one of them is killed."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from lvistk.console import read_metrics
+
+ROOT = Path(__file__).parents[2]
+
+
+def torchrun(folder: Path, *options: str, processes: int, restarts: int = 0) -> str:
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+        *(f"--nproc-per-node={processes}", f"--max-restarts={restarts}"),
+        *("-m", "tests.engine.toy", str(folder), "--per-sample", *options),
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def curve(folder: Path) -> torch.Tensor:
+    rows = read_metrics(folder / "metrics.jsonl")
+    return torch.tensor([[row["loss"], row["loss_class"], row["loss_area"]] for row in rows])
+
+
+def test_two_processes_have_the_loss_curve_of_one(tmp_path: Path) -> None:
+    torchrun(tmp_path / "one", "--steps", "20", processes=1)
+    torchrun(tmp_path / "two", "--steps", "20", processes=2)
+    one, two = curve(tmp_path / "one"), curve(tmp_path / "two")
+    assert one.shape == two.shape == (20, 3)
+    torch.testing.assert_close(one, two, rtol=0, atol=1e-4)
+    assert (one - two).abs().max() > 0  # it did run another way
+
+
+@pytest.mark.slow
+def test_a_killed_rank_is_restarted_and_the_run_resumes(tmp_path: Path) -> None:
+    torchrun(tmp_path / "whole", "--steps", "10", processes=2)
+    marker = str(tmp_path / "killed")
+    said = torchrun(
+        tmp_path / "restarted", "--steps", "10", "--kill-rank-once", marker, processes=2, restarts=1
+    )
+    assert Path(marker).is_file()
+    assert "resuming after step 4 of 10" in said
+    wanted = torch.load(tmp_path / "whole" / "final.pt", weights_only=True)
+    found = torch.load(tmp_path / "restarted" / "final.pt", weights_only=True)
+    for name, value in wanted.items():
+        assert torch.equal(found[name], value), name

@@ -1,0 +1,76 @@
+"""Learning rates and parameter groups against hand-computed values."""
+
+import math
+
+import pytest
+from torch import nn
+
+from lvistk.config.train import OptimSettings
+from lvistk.engine.optimizer import base_rate, build_optimizer, split_norm_parameters
+from lvistk.engine.schedule import Schedule
+from lvistk.errors import UserError
+
+
+def test_steps_fall_at_the_ends_of_epochs() -> None:
+    settings = OptimSettings(warmup_steps=0, step_epochs=(2, 3), step_factor=0.1)
+    schedule = Schedule(settings, steps_per_epoch=[3, 4, 3, 2])
+    factors = [schedule.factor(step) for step in range(12)]
+    assert factors == pytest.approx([1.0] * 7 + [0.1] * 3 + [0.01] * 2)
+    assert schedule.total_steps == 12
+    assert [schedule.place(step) for step in (0, 2, 3, 6, 7, 11, 12)] == [
+        (0, 0),
+        (0, 2),
+        (1, 0),
+        (1, 3),
+        (2, 0),
+        (3, 1),
+        (4, 0),
+    ]
+    assert [schedule.epoch_of(step) for step in (0, 3, 5, 12)] == [0.0, 1.0, 1.5, 4.0]
+
+
+def test_a_milestone_after_the_last_epoch_changes_nothing() -> None:
+    settings = OptimSettings(warmup_steps=0, step_epochs=(2, 9))
+    schedule = Schedule(settings, steps_per_epoch=[5, 5])
+    assert {schedule.factor(step) for step in range(10)} == {1.0}
+
+
+def test_the_paper_s_schedule_over_24_epochs() -> None:
+    schedule = Schedule(OptimSettings(warmup_steps=0), steps_per_epoch=[10] * 24)
+    rates = [0.02 * schedule.factor(step) for step in (0, 159, 160, 219, 220, 239)]
+    assert rates == pytest.approx([0.02, 0.02, 0.002, 0.002, 0.0002, 0.0002])
+
+
+def test_warm_up_is_linear_and_cosine_ends_at_zero() -> None:
+    settings = OptimSettings(schedule="cosine", warmup_steps=4, warmup_factor=0.2)
+    schedule = Schedule(settings, steps_per_epoch=[50, 50])
+    cosine = [0.5 * (1 + math.cos(math.pi * step / 100)) for step in range(101)]
+    expected = [f * c for f, c in zip((0.2, 0.4, 0.6, 0.8), cosine, strict=False)]
+    assert [schedule.factor(step) for step in range(4)] == pytest.approx(expected)
+    assert schedule.factor(4) == pytest.approx(cosine[4])
+    assert schedule.factor(50) == pytest.approx(0.5)
+    assert schedule.factor(100) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_the_rate_goes_with_the_batch() -> None:
+    assert base_rate(OptimSettings(lr=0.02, lr_batch=16), batch_size=4) == pytest.approx(0.005)
+    assert base_rate(OptimSettings(lr=0.02, lr_batch=0), batch_size=4) == 0.02
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adamw"])
+def test_norms_have_their_own_decay_and_frozen_parameters_none(kind: str) -> None:
+    frozen = nn.Linear(4, 4).requires_grad_(False)
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.GroupNorm(2, 4), nn.LayerNorm(4), frozen
+    )
+    settings = OptimSettings(kind=kind, weight_decay=0.1, norm_weight_decay=0.0)  # pyright: ignore[reportArgumentType]  # parametrized
+    optimizer = build_optimizer(model, settings)
+    groups = {group["weight_decay"]: group["params"] for group in optimizer.param_groups}
+    assert [len(groups[decay]) for decay in (0.1, 0.0)] == [2, 6]
+    norms, others = split_norm_parameters(model)
+    assert not {id(p) for p in norms + others} & {id(p) for p in frozen.parameters()}
+
+
+def test_nothing_to_train_is_an_error() -> None:
+    with pytest.raises(UserError, match="everything is frozen"):
+        build_optimizer(nn.Linear(2, 2).requires_grad_(False), OptimSettings())
