@@ -108,7 +108,8 @@ class _Run:
         self._resume()
         self.guard = FiniteGuard(job.device)
         board = job.folder / "tensorboard" if loop.tensorboard else None
-        log = console.MetricsLog(job.folder / METRICS, keep_steps=self.state.step)
+        keep = self.state.step if console.is_main_process() else None
+        log = console.MetricsLog(job.folder / METRICS, keep_steps=keep)
         self.meter = Meter(log, device=job.device, tensorboard=board)
         self.note = ""
         self.forward = _parallel(model, job.device)

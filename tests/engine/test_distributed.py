@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from lvistk.console import read_metrics
+from lvistk.engine.loop import train
+from tests.engine.toy import ToyModel, toy_job
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,7 +33,9 @@ def curve(folder: Path) -> torch.Tensor:
 
 
 def test_two_processes_have_the_loss_curve_of_one(tmp_path: Path) -> None:
-    torchrun(tmp_path / "one", "--steps", "20", processes=1)
+    torch.manual_seed(0)
+    model = ToyModel(norm=False, dropout=0.0)
+    train(toy_job(tmp_path / "one", max_steps=20, epochs=4, model=model))
     torchrun(tmp_path / "two", "--steps", "20", processes=2)
     one, two = curve(tmp_path / "one"), curve(tmp_path / "two")
     assert one.shape == two.shape == (20, 3)

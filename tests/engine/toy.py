@@ -182,7 +182,7 @@ def main() -> None:
         marker=given.kill_rank_once,
     )
     model = ToyModel(norm=mixing, dropout=0.1 if mixing else 0.0)
-    job = toy_job(given.folder, max_steps=given.steps, batches=batches, model=model)
+    job = toy_job(given.folder, max_steps=given.steps, epochs=4, batches=batches, model=model)
     train(job)
     if distributed.rank() == 0:
         torch.save(job.model.state_dict(), given.folder / "final.pt")
