@@ -69,6 +69,7 @@ class AnnotationIndex:
             frequency=np.array([chr(f).strip() for f in arrays["category_frequency"]], "<U1"),
             image_count=np.array(arrays["category_images"]),
             instance_count=np.array(arrays["category_instances"]),
+            photo_count=int(np.count_nonzero(np.diff(self.row))),
         )
         self._arrays = arrays
 

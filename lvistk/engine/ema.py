@@ -23,8 +23,8 @@ class AveragedWeights:
     def update(self, *, updates: int) -> None:
         """Take in the weights after the step numbered ``updates`` (the first is 0)."""
         decay = min(self.decay, (1 + updates) / (10 + updates))
-        averages, weights = list(self.averages.values()), list(self._parameters.values())
-        torch._foreach_lerp_(averages, weights, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]  # one kernel for all; torch's own optimisers use it
+        for name, parameter in self._parameters.items():
+            self.averages[name].lerp_(parameter, 1 - decay)
 
     @torch.no_grad()
     def load(self, averages: dict[str, Tensor]) -> None:

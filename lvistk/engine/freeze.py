@@ -6,6 +6,7 @@ from torch import nn
 
 from lvistk.config.load import nearest
 from lvistk.errors import UserError
+from lvistk.models.box_head import BoxHead
 from lvistk.models.mask_rcnn import MaskRCNN
 
 
@@ -30,13 +31,13 @@ def freeze(model: MaskRCNN, parts: Sequence[str]) -> list[nn.Module]:
 
 def model_parts(model: MaskRCNN) -> dict[str, list[nn.Module]]:
     """The modules of every name that ``freeze`` knows."""
-    heads = model.roi_heads
-    mask = [] if heads.mask is None else [heads.mask]
+    roi_heads = model.roi_heads
+    heads = [head for head in roi_heads.box_heads if isinstance(head, BoxHead)]
     return {
         "backbone": [model.backbone],
         "neck": [model.neck],
         "rpn": [model.rpn],
-        "box_features": [heads.box_poolers, *(head.fc for head in heads.box_heads)],
-        "box_regression": [head.regression for head in heads.box_heads],
-        "mask": mask,
+        "box_features": [roi_heads.box_poolers, *(head.fc for head in heads)],
+        "box_regression": [head.regression for head in heads],
+        "mask": [] if roi_heads.mask is None else [roi_heads.mask],
     }

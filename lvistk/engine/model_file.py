@@ -49,17 +49,20 @@ def load_model(path: Path, *, device: torch.device) -> MaskRCNN:
     file = model_path(path)
     table = model_table(file)
     settings = from_table(ModelSettings, table["settings"], where=f"{file} settings")
-    backbone = dataclasses.replace(settings.backbone, weights="")  # they are in the file
-    model = build_model(
-        settings=dataclasses.replace(settings, backbone=backbone),
-        categories=Categories.from_table(table["categories"]),
-    )
+    categories = Categories.from_table(table["categories"])
+    model = build_model(without_backbone_weights(settings), categories)
     try:
         model.load_state_dict(read_tensors(file))
     except RuntimeError as error:
         detail = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise UserError(f"{file}: weights do not fit its own settings: {detail}") from None
     return model.to(device).eval()
+
+
+def without_backbone_weights(settings: ModelSettings) -> ModelSettings:
+    """The same model, built without reading the weights that its backbone once started from."""
+    backbone = dataclasses.replace(settings.backbone, weights="")
+    return dataclasses.replace(settings, backbone=backbone)
 
 
 def model_path(path: Path) -> Path:

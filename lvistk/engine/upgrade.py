@@ -1,12 +1,12 @@
 """A stage 1 model made into another: its weights where they fit, new parts where they don't."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from lvistk.config.model import ClassifierSettings, ModelSettings
+from lvistk.engine.model_file import without_backbone_weights
 from lvistk.losses.group_softmax import group_categories
 from lvistk.models.build import build_model
 from lvistk.models.mask_rcnn import MaskRCNN
@@ -23,10 +23,13 @@ class Transfer:
     replaced: tuple[str, ...]
     dropped: tuple[str, ...]
 
-    def to_table(self) -> dict[str, Any]:
-        return {
-            name: list(getattr(self, name)) for name in ("copied", "new", "replaced", "dropped")
-        }
+    def to_table(self) -> dict[str, list[str]]:
+        names = ("copied", "new", "replaced", "dropped")
+        return {name: list(getattr(self, name)) for name in names}
+
+    def line(self) -> str:
+        """How many of each, for a person."""
+        return ", ".join(f"{len(names)} weights {name}" for name, names in self.to_table().items())
 
 
 def upgrade_model(
@@ -40,8 +43,9 @@ def upgrade_model(
 
     A tensor is copied when name and shape are the same. A classifier whose kind or groups change
     starts anew even where its shape happens to fit, since its channels mean something else; the
-    priors of Eq. 1 are those given.
+    priors of Eq. 1 are those given. The backbone's weights file is not read again.
     """
+    settings = without_backbone_weights(settings)
     new = build_model(settings=settings, categories=categories, area_ratio_prior=area_ratio_prior)
     same = _same_channels(old, settings.classifier, categories)
     theirs, ours = old.state_dict(), new.state_dict()

@@ -1,0 +1,50 @@
+"""``finetune``: stage 2 of the paper, a balanced classifier and better masks (section 3.2)."""
+
+from typing import Any
+
+import torch
+
+from lvistk import console
+from lvistk.artifacts import StageFolder, write_json
+from lvistk.config.load import apply_overrides
+from lvistk.config.stages import FinetuneInputs, FinetuneSettings
+from lvistk.engine.freeze import freeze
+from lvistk.engine.model_file import load_model
+from lvistk.engine.upgrade import upgrade_model
+from lvistk.stages import training
+from lvistk.stages.training import area_ratio_prior, fit, report_thresholds
+
+REQUIRED = ("model", "train", "train_images")
+OUTPUTS = (*training.OUTPUTS, "upgrade.json")
+
+
+def run(
+    settings: FinetuneSettings, inputs: FinetuneInputs, stage: StageFolder, *, device: str
+) -> dict[str, Any]:
+    """Change the stage 1 model as ``settings.model`` says, freeze parts of it, train the rest.
+
+    ``upgrade.json`` lists which weights were copied, which parts are new, replaced, or gone.
+    """
+    assert inputs.model is not None  # the runner has checked REQUIRED
+    place = torch.device(device)
+    index = training.training_index(settings, inputs)
+    old = load_model(inputs.model, device=torch.device("cpu"))
+    old.categories.require_same_labels(
+        index.categories, ours=str(inputs.model), theirs=str(inputs.train[0])
+    )
+    torch.manual_seed(settings.seed)
+    model, transfer = upgrade_model(
+        old,
+        settings=apply_overrides(old.settings, settings.model, where="finetune model"),
+        categories=index.categories,
+        area_ratio_prior=area_ratio_prior(index),
+    )
+    frozen = freeze(model, settings.freeze)
+    loader = training.training_loader(settings, inputs, index, device=place)
+    loader.report()
+    report_thresholds(model)
+    console.say(f"upgraded {inputs.model}: {transfer.line()}; frozen: {list(settings.freeze)}")
+    if console.is_main_process():
+        write_json(stage.file("upgrade.json"), transfer.to_table())
+    summary = fit(model, settings, inputs, stage, loader=loader, device=place, frozen=frozen)
+    return summary | {name: len(names) for name, names in transfer.to_table().items()}

@@ -1,0 +1,80 @@
+"""``train-repr``: stage 1 of the paper, representation learning (section 3.1)."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lvistk import console
+from lvistk.artifacts import StageFolder
+from lvistk.config.stages import TrainReprInputs, TrainReprSettings
+from lvistk.data.annotation_index import AnnotationIndex
+from lvistk.engine.model_file import load_model
+from lvistk.engine.upgrade import upgrade_model
+from lvistk.errors import UserError
+from lvistk.models.build import build_model
+from lvistk.models.mask_rcnn import MaskRCNN
+from lvistk.selftrain.pseudo import PseudoSource, open_pseudo_source
+from lvistk.stages.training import (
+    OUTPUTS,
+    area_ratio_prior,
+    fit,
+    report_thresholds,
+    training_index,
+    training_loader,
+)
+
+REQUIRED = ("train", "train_images")
+__all__ = ["OUTPUTS", "REQUIRED", "run"]
+
+
+def run(
+    settings: TrainReprSettings, inputs: TrainReprInputs, stage: StageFolder, *, device: str
+) -> dict[str, Any]:
+    """Train a detector; missing annotations are ignored, pseudo-labelled photos join each epoch."""
+    place = torch.device(device)
+    index = training_index(settings, inputs)
+    torch.manual_seed(settings.seed)
+    model = _first_model(settings, inputs, index, prior=area_ratio_prior(index))
+    loader = training_loader(
+        settings, inputs, index, pseudo=_pseudo(settings, inputs, index), device=place
+    )
+    loader.report()
+    report_thresholds(model)
+    return fit(model, settings, inputs, stage, loader=loader, device=place)
+
+
+def _first_model(
+    settings: TrainReprSettings, inputs: TrainReprInputs, index: AnnotationIndex, *, prior: Tensor
+) -> MaskRCNN:
+    """A new model, from its backbone's weights or from those of ``init`` that fit."""
+    if inputs.init is None:
+        return build_model(settings.model, index.categories, area_ratio_prior=prior)
+    old = load_model(inputs.init, device=torch.device("cpu"))
+    old.categories.require_same_labels(
+        index.categories, ours=str(inputs.init), theirs=str(inputs.train[0])
+    )
+    model, transfer = upgrade_model(
+        old, settings=settings.model, categories=index.categories, area_ratio_prior=prior
+    )
+    console.say(f"starting from {inputs.init}: {transfer.line()}")
+    return model
+
+
+def _pseudo(
+    settings: TrainReprSettings, inputs: TrainReprInputs, index: AnnotationIndex
+) -> PseudoSource | None:
+    if inputs.pseudo is None:
+        return None
+    if inputs.pool is None:
+        raise UserError("train-repr: 'pseudo' needs 'pool', the folder of its photos")
+    source = open_pseudo_source(
+        inputs.pseudo,
+        inputs.pool,
+        categories=index.categories,
+        score=settings.selftrain.pseudo_score,
+        weight=settings.selftrain.pseudo_weight,
+    )
+    taken = min(settings.selftrain.pseudo_images_per_epoch, len(source))
+    console.say(f"pseudo-labelled photos: {taken} of {len(source)} in each epoch")
+    return source

@@ -1,0 +1,157 @@
+"""What the two training stages share: their data, the thresholds' report, the loop, the model file."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lvistk import console, distributed
+from lvistk.artifacts import StageFolder
+from lvistk.config.stages import (
+    FinetuneInputs,
+    FinetuneSettings,
+    TrainReprInputs,
+    TrainReprSettings,
+)
+from lvistk.data.annotation_index import AnnotationIndex
+from lvistk.data.dataset import DataSettings, TrainingData
+from lvistk.data.detection_store import DetectionStore
+from lvistk.data.loader import TrainLoader
+from lvistk.data.sources import PhotoSource
+from lvistk.engine.curves import draw_curves
+from lvistk.engine.loop import METRICS, Job, train
+from lvistk.engine.model_file import MODEL, save_model
+from lvistk.models.box_head import BoxHead
+from lvistk.models.mask_rcnn import MaskRCNN
+from lvistk.stages.validation import validator
+
+Settings = TrainReprSettings | FinetuneSettings
+Inputs = TrainReprInputs | FinetuneInputs
+OUTPUTS = (MODEL, METRICS, "curves.png")
+
+
+def training_index(settings: Settings, inputs: Inputs) -> AnnotationIndex:
+    """The index of all annotation files, whose counts are the ones that thresholds go by."""
+    return AnnotationIndex.open(inputs.train, defects=settings.loader.defects)
+
+
+def training_loader(
+    settings: Settings,
+    inputs: Inputs,
+    index: AnnotationIndex,
+    *,
+    pseudo: PhotoSource | None = None,
+    device: torch.device,
+) -> TrainLoader:
+    """This rank's batches, in the parts that the loop runs at once."""
+    assert inputs.train_images is not None  # the runner has checked REQUIRED
+    data = TrainingData(
+        index,
+        inputs.train_images,
+        settings=DataSettings(
+            augment=settings.augment,
+            sampler=settings.sampler,
+            selftrain=settings.selftrain,
+            seed=settings.seed,
+            defects=settings.loader.defects,
+        ),
+        pseudo=pseudo,
+        missing=None if inputs.missing is None else DetectionStore.open(inputs.missing),
+    )
+    world = distributed.world_size()
+    return TrainLoader(
+        data,
+        batch_size_per_rank=settings.loop.batch_size // (world * settings.loop.accumulate),
+        settings=settings.loader,
+        rank=distributed.rank(),
+        world_size=world,
+        device=device,
+    )
+
+
+def area_ratio_prior(index: AnnotationIndex) -> Tensor:
+    """(C,) float32: mean share of its box that a category's masks fill (Eq. 1 before there is a mask).
+
+    A category without an annotation gets the mean of all; without any annotation that is 1.
+    """
+    ratios, labels = index.area_ratios().astype(np.float64), np.asarray(index.labels)
+    counts = np.bincount(labels, minlength=len(index.categories))
+    sums = np.bincount(labels, weights=ratios, minlength=len(index.categories))
+    overall = ratios.mean() if len(ratios) else 1.0
+    means = np.where(counts > 0, sums / np.maximum(counts, 1), overall)
+    return torch.from_numpy(means.astype(np.float32))
+
+
+def report_thresholds(model: MaskRCNN) -> None:
+    """Say how many categories the classifier's thresholds touch; warn when it is none or all."""
+    settings, head = model.settings.classifier, model.roi_heads.box_heads[0]
+    assert isinstance(head, BoxHead)
+    total = len(model.categories)
+    if settings.kind == "eql":
+        tail = int(head.classifier.tail.sum())
+        console.say(f"equalization loss: {tail} of {total} categories are tail")
+        if tail in (0, total):
+            none = "none" if tail == 0 else "all"
+            console.warn(
+                f"{none} of the categories are tail, so the equalization loss tells none apart; "
+                "change classifier.eql_tail_photos"
+            )
+    elif settings.kind == "group_softmax":
+        sizes = [len(group) for group in head.classifier.group_table.groups]
+        console.say(f"group softmax: groups of {', '.join(map(str, sizes))} categories")
+        if len(sizes) == 1:
+            console.warn(
+                "all categories are in one group, so nothing is balanced; "
+                "change classifier.group_edges"
+            )
+
+
+def fit(
+    model: MaskRCNN,
+    settings: Settings,
+    inputs: Inputs,
+    stage: StageFolder,
+    *,
+    loader: TrainLoader,
+    device: torch.device,
+    frozen: Sequence[nn.Module] = (),
+) -> dict[str, Any]:
+    """Train, then write model.safetensors, metrics.jsonl and curves.png; returns the summary."""
+    if settings.loop.compile:
+        model.backbone.compile()
+        model.neck.compile()
+    job = Job(
+        model=model,
+        batches=loader,
+        optim=settings.optim,
+        loop=settings.loop,
+        folder=stage.path,
+        device=device,
+        seed=settings.seed,
+        frozen=frozen,
+        evaluate=validator(settings, inputs, stage, device=device),
+    )
+    train(job)
+    if not console.is_main_process():
+        return {}
+    rows = console.read_metrics(stage.file(METRICS))
+    summary = _summary(rows)
+    save_model(stage.file(MODEL), model, extra={"training": {"command": stage.command, **summary}})
+    draw_curves(stage.file(METRICS), stage.file("curves.png"))
+    return summary
+
+
+def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Steps, epochs, the last loss, photos a second, and the last validation scores."""
+    training = [row for row in rows if "loss" in row]
+    scores = [row for row in rows if "AP" in row]
+    summary: dict[str, Any] = {}
+    if training:
+        summary = {name: training[-1][name] for name in ("step", "epoch", "loss")}
+        rates = sorted(row["photos_per_s"] for row in training)
+        summary["photos_per_s"] = rates[len(rates) // 2]
+    if scores:
+        summary |= {k: v for k, v in scores[-1].items() if k not in ("step", "epoch")}
+    return summary

@@ -1,0 +1,97 @@
+"""Scores of a model while it trains: one view of the validation photos, by the LVIS protocol."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from lvistk import console, distributed
+from lvistk.artifacts import StageFolder
+from lvistk.config.stages import (
+    EvaluateSettings,
+    FinetuneInputs,
+    FinetuneSettings,
+    MergeSettings,
+    PredictSettings,
+    TrainReprInputs,
+    TrainReprSettings,
+    ViewSettings,
+)
+from lvistk.data.annotation_index import AnnotationIndex
+from lvistk.data.detection_store import DetectionWriter
+from lvistk.errors import UserError
+from lvistk.inference.predict import Predictor
+from lvistk.inference.shards import write_shards
+from lvistk.inference.views import plan_views
+from lvistk.models.mask_rcnn import MaskRCNN
+from lvistk.stages.tta_infer import photos_of_index
+
+FOLDER = "validation"
+SCORES = ("AP", "APr", "APc", "APf")
+Validate = Callable[[nn.Module], dict[str, float | None]]
+
+
+def validator(
+    settings: TrainReprSettings | FinetuneSettings,
+    inputs: TrainReprInputs | FinetuneInputs,
+    stage: StageFolder,
+    *,
+    device: torch.device,
+) -> Validate | None:
+    """What the loop calls every ``loop.evaluate_epochs``; None where it is 0.
+
+    The photos are seen once, at the largest short edge of training. The numbers are mask AP, APr,
+    APc, APf, and ``box_AP``; other ranks than the main one, which predict their share, get none.
+    """
+    if not settings.loop.evaluate_epochs:
+        return None
+    if inputs.val is None or inputs.val_images is None:
+        raise UserError("loop.evaluate_epochs needs the inputs 'val' and 'val_images'")
+    val, images = inputs.val, inputs.val_images
+    index = AnnotationIndex.open([val], defects="skip")
+    edges = (max(settings.augment.short_edges),)
+    views = plan_views(ViewSettings(short_edges=edges, long_edge=settings.augment.long_edge))
+    predict = PredictSettings(workers=settings.loader.workers, precision=settings.loop.precision)
+
+    def validate(model: nn.Module) -> dict[str, float | None]:
+        from lvistk.evaluation.evaluate import Results, evaluate  # compiles on first use
+
+        assert isinstance(model, MaskRCNN)
+        folder = stage.file(FOLDER)
+        _clear(folder)
+        predictor = Predictor(model, views, _merge(model), predict, device)
+        writer = DetectionWriter(folder, categories=model.categories, role="detections")
+        write_shards(predictor, photos_of_index(index, images), writer=writer, label="validate")
+        distributed.barrier()
+        numbers: dict[str, float | None] = {}
+        if console.is_main_process():
+            found = evaluate(val, Results(folder), EvaluateSettings(boundary=False, fixed=False))
+            numbers = {name: found.metrics["segm"][name] for name in SCORES}
+            numbers["box_AP"] = found.metrics["bbox"]["AP"]
+            shown = ", ".join(f"{name} {console.cell(v, digits=3)}" for name, v in numbers.items())
+            console.say(f"validation: {shown}")
+        _clear(folder)
+        return numbers
+
+    return validate
+
+
+def _merge(model: MaskRCNN) -> MergeSettings:
+    """The model's own detection settings, as one view is merged."""
+    detection = model.settings.detection
+    return MergeSettings(
+        score_threshold=detection.score_threshold,
+        nms_iou=detection.nms_iou,
+        soft_nms="none",
+        mask_source="found",
+        max_detections=detection.max_detections,
+    )
+
+
+def _clear(folder: Path) -> None:
+    distributed.barrier()
+    if console.is_main_process():
+        shutil.rmtree(folder, ignore_errors=True)
+    distributed.barrier()
