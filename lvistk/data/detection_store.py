@@ -12,7 +12,7 @@ the file that processes share as mapped pages.
 
 import itertools
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -190,6 +190,9 @@ class DetectionStore:
         """Photos."""
         return len(self.image_ids)
 
+    def __iter__(self) -> Iterator[Detections]:
+        return (self[row] for row in range(len(self)))
+
     def __getitem__(self, row: int) -> Detections:
         """The detections of the photo at ``row``; masks are None in a store of boxes."""
         if not 0 <= row < len(self):
@@ -262,8 +265,8 @@ def _open_shard(path: Path) -> tuple[Shard, np.ndarray, str]:
                     f"this program reads {VERSION}"
                 )
             layout = _layout(file, path)
-            image_ids = file["images/id"][()]  # pyright: ignore[reportIndexIssue]  # checked
-            category_ids = file["category_ids"][()]  # pyright: ignore[reportIndexIssue]  # checked
+            image_ids = np.asarray(file["images/id"])
+            category_ids = np.asarray(file["category_ids"])
             role = str(file.attrs.get("role", ""))
     except (OSError, RuntimeError, KeyError) as error:
         raise UserError(

@@ -15,7 +15,10 @@ TABLE = "arrays.json"
 
 
 class FlatWriter:
-    """Arrays of a folder, each grown by ``append`` along its first axis."""
+    """Arrays of a folder, each grown by ``append`` along its first axis.
+
+    A context that closes the files; ``finish`` within it makes the folder complete.
+    """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -35,15 +38,21 @@ class FlatWriter:
         self._files[name].write(np.ascontiguousarray(values).data if values.size else b"")
         entry["shape"][0] += len(values)
 
-    def close(self, *, notes: Mapping[str, Any], durable: bool = True) -> None:
+    def finish(self, *, notes: Mapping[str, Any], durable: bool = True) -> None:
         """Write the table, with ``notes`` (JSON values) in it; ``durable`` arrays are on the disk then."""
         for handle in self._files.values():
             handle.flush()
             if durable:
                 os.fsync(handle.fileno())
-            handle.close()
         table = {"arrays": self._table, "notes": dict(notes)}
         (self.folder / TABLE).write_text(json.dumps(table))
+
+    def __enter__(self) -> "FlatWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self._files.values():
+            handle.close()
 
 
 def map_arrays(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

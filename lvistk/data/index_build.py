@@ -6,8 +6,7 @@ is put into photo order at the end.
 """
 
 import shutil
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,14 +16,15 @@ from lvistk.data.category_union import union_categories
 from lvistk.data.defects import Defect
 from lvistk.data.flat_arrays import FlatWriter, map_arrays
 from lvistk.data.index_images import ImageTable
+from lvistk.data.index_sources import Source, open_source
 from lvistk.data.instance_check import check_instances, fill_areas
 from lvistk.data.instances import Instances, instances_of
-from lvistk.data.lvis_json import AnnotationFile, Broken
+from lvistk.data.lvis_json import Broken
 from lvistk.structures.categories import Categories
 from lvistk.structures.polygons import starts
 
 CHUNK = 4096
-"""Annotations looked at, and moved, together."""
+"""Annotations moved together."""
 DEFECTS_FILE = "defects.json"
 
 
@@ -34,52 +34,58 @@ def build_index(paths: Sequence[Path], folder: Path) -> None:
     Raises ``UserError`` for what no policy can leave out: a file that is no JSON, categories that
     differ, an image id in two files.
     """
-    files = [AnnotationFile(path) for path in paths]
-    categories = union_categories([(file.path, file.categories()) for file in files])
+    sources = [open_source(path) for path in paths]
+    categories = union_categories([(source.path, source.categories()) for source in sources])
     images = ImageTable(categories)
     defects: list[Defect] = []
-    for number, file in enumerate(files):
-        defects += images.add(number, file.path, file.images(), list(paths))
-    unsorted = FlatWriter(folder / "unsorted")
+    for number, source in enumerate(sources):
+        defects += images.add(number, source.path, source.images(), list(paths))
+    unsorted = folder / "unsorted"
     computed = 0
-    for number, file in enumerate(files):
-        found, areas = _write_source(unsorted, number, file, images=images, categories=categories)
-        defects += found
-        computed += areas
-    unsorted.close(notes={}, durable=False)
-    arrays, _ = map_arrays(unsorted.folder)
+    with FlatWriter(unsorted) as writer:
+        for number, source in enumerate(sources):
+            found, areas = _write_source(
+                writer, number, source, images=images, categories=categories
+            )
+            defects += found
+            computed += areas
+        writer.finish(notes={}, durable=False)
+    arrays, _ = map_arrays(unsorted)
     keep, found = _drop_repeated_ids(arrays)
     defects += found
-    writer = FlatWriter(folder)
-    images.write(writer)
-    _write_sorted(writer, arrays, keep, image_count=len(images))
-    _write_categories(writer, categories, labels=arrays["labels"][keep], rows=arrays["rows"][keep])
-    shutil.rmtree(unsorted.folder)
     (folder / DEFECTS_FILE).write_bytes(msgspec.json.encode(defects))
     notes = {
         "defects": len(defects),
         "areas_computed": computed,
         "category_names": list(categories.names),
     }
-    writer.close(notes=notes)
+    with FlatWriter(folder) as writer:
+        images.write(writer)
+        _write_sorted(writer, arrays, keep, image_count=len(images))
+        labels, rows = arrays["labels"][keep], arrays["rows"][keep]
+        _write_categories(writer, categories, labels=labels, rows=rows)
+        shutil.rmtree(unsorted)
+        writer.finish(notes=notes)
 
 
 def _write_source(
     writer: FlatWriter,
     number: int,
-    file: AnnotationFile,
+    source: Source,
     *,
     images: ImageTable,
     categories: Categories,
 ) -> tuple[list[Defect], int]:
-    """Append the sound annotations of one file; returns its defects and how many areas it lacked."""
+    """Append the sound annotations of one source; returns its defects and how many areas it lacked."""
     defects: list[Defect] = []
     computed = 0
+    left_out = list(images.left_out)
     sizes = np.concatenate([images.sizes(), np.zeros((1, 2), np.int32)])  # the last: unknown photo
-    chunks = _chunks(file, number, defects)
-    for chunk in chunks:
-        chunk = chunk.select(~np.isin(chunk.image_ids, list(images.left_out)))
-        rows = images.rows(chunk.image_ids)
+    _append(writer, number, instances_of([]), rows=np.zeros(0, np.int64), labels=np.zeros(0))
+    for read, broken in source.chunks():
+        defects += [_as_defect(number, record) for record in broken]
+        chunk = read.select(~np.isin(read.image_ids, left_out))
+        rows = images.rows(chunk.image_ids, source=number)
         labels = categories.labels(chunk.category_ids)
         sound, found = check_instances(chunk, source=number, sizes=sizes[rows], labels=labels)
         defects += found
@@ -89,16 +95,9 @@ def _write_source(
     return defects, computed
 
 
-def _chunks(file: AnnotationFile, number: int, defects: list[Defect]) -> Iterator[Instances]:
-    """The annotations of a file in chunks (an empty one at last); broken records go to ``defects``."""
-    records = file.annotations()
-    while batch := list(islice(records, CHUNK)):
-        for record in batch:
-            if isinstance(record, Broken):
-                text = f"(number {record.position} of the list) {record.reason}"
-                defects.append(Defect(number, "annotation", record.id, "wrong_type", text))
-        yield instances_of([r for r in batch if not isinstance(r, Broken)])
-    yield instances_of([])
+def _as_defect(number: int, record: Broken) -> Defect:
+    text = f"(number {record.position} of the list) {record.reason}"
+    return Defect(number, "annotation", record.id, "wrong_type", text)
 
 
 def _append(

@@ -59,12 +59,23 @@ def built_folder(
 
 
 def _content_hash(path: Path, cache: Path) -> str:
+    """Hash of a file, or of the shards of a detection store."""
+    if (path / "detections").is_dir():
+        path = path / "detections"
+    if not path.is_dir():
+        return _file_hash(path, cache)
+    shards = sorted(path.glob("*.h5"))
+    if not shards:
+        raise UserError(f"{path}: is a folder; give the annotation file itself")
+    hashes = [_file_hash(shard, cache) for shard in shards]
+    return hashlib.blake2b(json.dumps(hashes).encode(), digest_size=16).hexdigest()
+
+
+def _file_hash(path: Path, cache: Path) -> str:
     try:
         status = path.stat()
     except OSError:
         raise UserError(f"{path}: no such file") from None
-    if not path.is_file():
-        raise UserError(f"{path}: is no file; give the annotation JSON itself")
     state = [
         str(path.resolve()),
         status.st_size,

@@ -74,10 +74,12 @@ class ImageTable:
             defects += self._take_lists(name, found, number, first_row)
         return defects
 
-    def rows(self, image_ids: np.ndarray) -> np.ndarray:
-        """Row (N,) int64 of each image id, -1 where there is none."""
+    def rows(self, image_ids: np.ndarray, *, source: int) -> np.ndarray:
+        """Row (N,) int64 of each image id among the photos of one file, -1 where there is none."""
         get = self._row_of.get
-        return np.array([get(number, -1) for number in image_ids.tolist()], np.int64)
+        rows = np.array([get(number, -1) for number in image_ids.tolist()], np.int64)
+        sources = np.array([*self._sources, -1])
+        return np.where(sources[rows] == source, rows, -1)
 
     def sizes(self) -> np.ndarray:
         """Height and width (I, 2) int32."""

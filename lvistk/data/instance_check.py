@@ -29,7 +29,7 @@ def check_instances(
     defects: list[Defect] = []
 
     def report(kind: str, wrong: np.ndarray, reason: Callable[[int], str]) -> None:
-        for place in np.flatnonzero(wrong):
+        for place in np.flatnonzero(wrong).tolist():
             number = int(instances.ids[place])
             defects.append(Defect(source, "annotation", number, kind, reason(place)))
         sound[wrong] = False
@@ -55,7 +55,7 @@ def fill_areas(instances: Instances, sizes: np.ndarray) -> int:
     LVIS's own ``area`` is taken where it is there. All masks must be sound.
     """
     lacking = np.flatnonzero(np.isnan(instances.areas))
-    for place in lacking:
+    for place in lacking.tolist():
         mask = instances.masks.rle[place]
         size = (int(sizes[place, 0]), int(sizes[place, 1]))
         counts = (

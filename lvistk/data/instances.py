@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -160,5 +161,5 @@ def _rle(record: RleRecord) -> Rle:
         return Rle(record.size, record.counts.encode("ascii"))
     if sum(record.counts) != record.size[0] * record.size[1]:
         raise ValueError(f"the runs of the RLE do not add up to {record.size}")
-    plain = {"size": list(record.size), "counts": record.counts}
+    plain: Any = {"size": list(record.size), "counts": record.counts}  # stubs know compressed ones
     return Rle(record.size, coco_mask.frPyObjects(plain, *record.size)["counts"])

@@ -9,8 +9,11 @@ import pytest
 
 from lvistk.data.annotation_index import AnnotationIndex
 from lvistk.data.defects import DEFECTS
+from lvistk.data.detection_store import DetectionWriter
+from lvistk.data.lvis_json import read_categories
 from lvistk.errors import UserError
 from lvistk.structures import rle
+from lvistk.structures.detections import Detections
 from tests.data.lvis_files import annotation, category, image, write
 from tests.shared_data import REALDATA, needs_realdata
 
@@ -237,3 +240,50 @@ def test_it_is_built_once_and_again_when_the_file_changes(tmp_path: Path, cache:
     copied = pickle.loads(pickle.dumps(changed))
     assert copied.labels.tolist() == [1]
     assert len(pickle.dumps(changed)) < 1000
+
+
+def test_an_annotation_names_photos_of_its_own_file(tmp_path: Path, cache: Path) -> None:
+    a = write(tmp_path / "a.json", [image(1)], [annotation(1, 1, 2)])
+    b = write(tmp_path / "b.json", [image(5)], [annotation(1, 1, 2)])
+    with pytest.raises(UserError, match=r"b\.json: annotation 1: image 1 is not in the file"):
+        AnnotationIndex.open([a, b], cache=cache)
+
+
+@pytest.mark.parametrize("masks", [True, False])
+def test_a_detection_store_is_a_source(masks: bool, tmp_path: Path, cache: Path) -> None:
+    bitmap = np.zeros((60, 80))
+    bitmap[20:30, 10:20] = 1
+    bitmap[20:25, 10:15] = 0
+    found = Detections(
+        image_id=70,
+        size=(60, 80),
+        boxes=np.array([[10, 20, 20, 30]], np.float32),
+        scores=np.ones(1, np.float32),
+        labels=np.array([1], np.int32),
+        masks=[rle.encode(bitmap)] if masks else None,
+    )
+    a = write(tmp_path / "a.json", [image(1)], [annotation(1, 1, 2)])
+    store = tmp_path / "pseudo.h5"
+    writer = DetectionWriter(store, categories=read_categories(a), role="pseudo")
+    empty = Detections.empty(71, (60, 80))
+    writer.write_shard(0, [found, empty], names=["x/1.jpg", "x/2.jpg"])
+    for paths in ([a, store], [store]):
+        index = AnnotationIndex.open(paths, cache=cache)
+        assert index.image_ids.tolist()[-2:] == [70, 71]
+        i = index.index_of(70)
+        assert index.file_name(i) == "x/1.jpg"
+        kept = index.annotations(i)
+        assert kept.boxes.tolist() == [[10, 20, 20, 30]]
+        assert kept.areas.tolist() == [75 if masks else 100]
+        assert (kept.rle[0] is not None) == masks
+        assert len(kept.polygons.parts(0)) == (0 if masks else 1)
+        names = (
+            ("cat", "cup", "zebra")
+            if len(paths) == 2
+            else ("category 2", "category 5", "category 9")
+        )
+        assert index.categories.names == names
+    assert index.categories.instance_count.tolist() == [0, 1, 0]
+    writer.write_shard(0, [found], names=["x/1.jpg"], rotations=[90])
+    with pytest.raises(UserError, match=r"photo x/1\.jpg has to be turned"):
+        AnnotationIndex.open([store], cache=cache)
