@@ -143,9 +143,8 @@ def read_categories(path: Path) -> Categories:
     The counts are the file's own fields, 0 where it has none; training counts its annotations instead
     (design, Conventions). Raises ``UserError`` for a broken file and for an id used twice.
     """
-    data = _mapped(path)
-    if bytes(data[:1]) == b"[":
-        items = _decode(data, list[msgspec.Raw], path)
+    if is_results_file(path):
+        items = _decode(_mapped(path), list[msgspec.Raw], path)
         records = _strict_categories(_typed(items, CategoryRecord), path)
     else:
         records = AnnotationFile(path).categories()
@@ -166,6 +165,11 @@ def categories_of(records: Sequence[CategoryRecord], path: Path) -> Categories:
         image_count=np.array([r.image_count for r in ordered], np.int64),
         instance_count=np.array([r.instance_count for r in ordered], np.int64),
     )
+
+
+def is_results_file(path: Path) -> bool:
+    """Whether a JSON is a list, as results are, and not an annotation file."""
+    return bytes(_mapped(path)[:WRITE_BYTES]).lstrip()[:1] == b"["
 
 
 def read_results(path: Path) -> Iterator[ResultRecord]:

@@ -1,0 +1,177 @@
+"""A store exported and read back is the same; what cannot be exported says so."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lvistk.data.detection_store import DetectionStore, DetectionWriter
+from lvistk.data.lvis_json import read_categories
+from lvistk.errors import UserError
+from lvistk.stages import export
+from lvistk.structures import rle
+from lvistk.structures.detections import Detections
+from tests.data.lvis_files import annotation, image, write
+from tests.shared_data import REALDATA, needs_realdata
+
+
+@pytest.fixture
+def truth(tmp_path: Path) -> Path:
+    return write(tmp_path / "truth.json", [image(1), image(2), image(3)], [annotation(1, 1, 2)])
+
+
+def make_store(path: Path, truth: Path, *, masks: bool = True, names: list | None = None) -> Path:
+    draw = np.random.default_rng(0)
+    photos = []
+    for number, count in ((1, 3), (2, 0), (3, 2)):
+        bitmaps = np.zeros((count, 60, 80))
+        bitmaps[:, 10:30, 20:50] = 1
+        corners = draw.integers(0, 20, (count, 2)).astype(np.float32)
+        photos.append(
+            Detections(
+                image_id=number,
+                size=(60, 80),
+                boxes=np.concatenate([corners, corners + 30], axis=1),
+                scores=np.sort(draw.random(count, np.float32))[::-1],
+                labels=draw.integers(0, 3, count).astype(np.int32),
+                masks=[rle.encode(bitmap) for bitmap in bitmaps] if masks else None,
+            )
+        )
+    writer = DetectionWriter(path, categories=read_categories(truth), role="detections")
+    writer.write_shard(0, photos, names=names)
+    return path
+
+
+def same(a: DetectionStore, b: DetectionStore, *, boxes: bool = True) -> None:
+    assert a.image_ids.tolist() == b.image_ids.tolist()
+    for left, right in zip(a, b, strict=True):
+        np.testing.assert_array_equal(left.labels, right.labels)
+        np.testing.assert_array_equal(left.scores, right.scores)
+        assert (left.masks or []) == (right.masks or []) or not boxes
+        if boxes:
+            np.testing.assert_array_equal(left.boxes, right.boxes)
+
+
+@pytest.mark.parametrize("kind", ["segm", "bbox"])
+def test_results_there_and_back(kind: export.Kind, tmp_path: Path, truth: Path) -> None:
+    store = make_store(tmp_path / "a.h5", truth, masks=kind == "segm")
+    export.run(store, tmp_path / "results.json", kind=kind)
+    found = json.loads((tmp_path / "results.json").read_text())
+    assert len(found) == 5
+    assert all(("bbox" in r) == (kind == "bbox") for r in found)
+    back = tmp_path / "back.h5"
+    export.run(tmp_path / "results.json", back, kind="store", annotations=truth)
+    same(DetectionStore.open(store), DetectionStore.open(back), boxes=kind == "bbox")
+    export.run(store, tmp_path / "best.json", kind=kind, min_score=0.5)
+    best = json.loads((tmp_path / "best.json").read_text())
+    assert best == [r for r in found if r["score"] >= 0.5]
+    assert 0 < len(best) < len(found)
+
+
+def test_annotations_there_and_back(tmp_path: Path, truth: Path) -> None:
+    store = make_store(tmp_path / "a.h5", truth)
+    out = tmp_path / "out.json"
+    with pytest.raises(UserError, match="photo 1 has no name here; give --annotations"):
+        export.run(store, out, kind="annotations")
+    assert not out.exists()
+    export.run(store, out, kind="annotations", annotations=truth)
+    found = json.loads(out.read_text())
+    assert [r["coco_url"] for r in found["images"]] == [
+        r["coco_url"] for r in json.loads(truth.read_text())["images"]
+    ]
+    assert [r["name"] for r in found["categories"]] == ["cat", "cup", "zebra"]
+    assert {r["area"] for r in found["annotations"]} == {600}
+    named = make_store(tmp_path / "b.h5", truth, names=["a.jpg", "b.jpg", "c.jpg"])
+    export.run(named, out, kind="annotations")
+    found = json.loads(out.read_text())
+    assert [r["file_name"] for r in found["images"]] == ["a.jpg", "b.jpg", "c.jpg"]
+    assert found["categories"][0]["name"] == "category 2"
+
+
+def test_boxes_become_rectangles(tmp_path: Path, truth: Path) -> None:
+    store = make_store(tmp_path / "a.h5", truth, masks=False)
+    export.run(store, tmp_path / "out.json", kind="annotations", annotations=truth)
+    for record in json.loads((tmp_path / "out.json").read_text())["annotations"]:
+        x, y, w, h = record["bbox"]
+        assert record["segmentation"] == [[x, y, x + w, y, x + w, y + h, x, y + h]]
+        assert record["area"] == w * h
+
+
+@needs_realdata
+def test_real_annotations_as_a_store_and_back(tmp_path: Path) -> None:
+    path = REALDATA / "annotations" / "lvis_v1_real_train.json"
+    export.run(path, tmp_path / "store", kind="store")
+    store = DetectionStore.open(tmp_path / "store")
+    assert (len(store), sum(len(photo) for photo in store)) == (112, 1154)
+    assert store.name(0) == "val2017/000000004395.jpg"
+    export.run(tmp_path / "store", tmp_path / "back.json", kind="annotations")
+    truth = json.loads(path.read_text())
+    back = json.loads((tmp_path / "back.json").read_text())
+    by_image = sorted(truth["annotations"], key=lambda a: a["image_id"])
+    assert [a["category_id"] for a in sorted(back["annotations"], key=lambda a: a["image_id"])] == [
+        a["category_id"] for a in by_image
+    ]
+
+
+@needs_realdata
+def test_real_results_as_a_store(tmp_path: Path) -> None:
+    folder = REALDATA / "annotations"
+    results = folder / "lvis_v1_real_rater2_results.json"
+    truth = folder / "lvis_v1_real_rater1_gt.json"
+    export.run(results, tmp_path / "a.h5", kind="store", annotations=truth)
+    export.run(tmp_path / "a.h5", tmp_path / "segm.json", kind="segm")
+    wanted = json.loads(results.read_text())
+    found = json.loads((tmp_path / "segm.json").read_text())
+
+    def key(record: dict) -> tuple:
+        return record["image_id"], record["category_id"], record["segmentation"]["counts"]
+
+    assert sorted(map(key, found)) == sorted(map(key, wanted))
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ({"image_id": 9, "category_id": 2, "score": 1, "bbox": [0, 0, 1, 1]}, "image 9 is not in"),
+        ({"image_id": 1, "category_id": 7, "score": 1, "bbox": [0, 0, 1, 1]}, "category 7"),
+        ({"image_id": 1, "category_id": 2, "score": 1}, "neither bbox nor segmentation"),
+        ({"image_id": 1, "category_id": 2, "score": "x"}, "Expected 'float'"),
+        (
+            {
+                "image_id": 1,
+                "category_id": 2,
+                "score": 1,
+                "segmentation": {"size": [4, 4], "counts": "0"},
+            },
+            "its RLE is 4 x 4, the photo 60 x 80",
+        ),
+        (
+            {
+                "image_id": 1,
+                "category_id": 2,
+                "score": 1,
+                "segmentation": {"size": [60, 80], "counts": "é"},
+            },
+            "cannot be decoded",
+        ),
+    ],
+)
+def test_results_that_do_not_fit(record: dict, message: str, tmp_path: Path, truth: Path) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps([record]))
+    with pytest.raises(UserError, match=rf"results\.json: result 0.*{message}"):
+        export.run(path, tmp_path / "a.h5", kind="store", annotations=truth)
+
+
+def test_wrong_ways(tmp_path: Path, truth: Path) -> None:
+    store = make_store(tmp_path / "a.h5", truth)
+    with pytest.raises(UserError, match="is a detection store already"):
+        export.run(store, tmp_path / "b.h5", kind="store")
+    with pytest.raises(UserError, match="no detection store"):
+        export.run(truth, tmp_path / "b.json", kind="segm")
+    (tmp_path / "results.json").write_text("[]")
+    with pytest.raises(UserError, match="results need --annotations"):
+        export.run(tmp_path / "results.json", tmp_path / "b.h5", kind="store")
+    export.run(tmp_path / "results.json", tmp_path / "b.h5", kind="store", annotations=truth)
+    assert len(DetectionStore.open(tmp_path / "b.h5")) == 3
