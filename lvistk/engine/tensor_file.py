@@ -21,10 +21,13 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], *, table: Mapping[s
     """Write ``tensors`` and the JSON values of ``table``; a full disk is a ``UserError``."""
     flat = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
     with whole_file(path) as temporary:
+        temporary.touch()
+        mode = temporary.stat().st_mode
         try:
             save_file(flat, temporary, metadata={KEY: json.dumps(table, allow_nan=False)})
         except SafetensorError as error:  # its Rust side wraps the operating system's errors
             raise UserError(f"{path}: cannot be written: {error}") from error
+        temporary.chmod(mode)  # safetensors leaves files that only their owner can read
 
 
 def read_table(path: Path) -> dict[str, Any]:

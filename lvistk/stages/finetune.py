@@ -27,7 +27,7 @@ def run(
     """
     assert inputs.model is not None  # the runner has checked REQUIRED
     place = torch.device(device)
-    index = training.training_index(settings, inputs)
+    index = training.training_index(settings, inputs, stage)
     old = load_model(inputs.model, device=torch.device("cpu"))
     old.categories.require_same_labels(
         index.categories, ours=str(inputs.model), theirs=str(inputs.train[0])

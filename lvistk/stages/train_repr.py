@@ -33,7 +33,7 @@ def run(
 ) -> dict[str, Any]:
     """Train a detector; missing annotations are ignored, pseudo-labelled photos join each epoch."""
     place = torch.device(device)
-    index = training_index(settings, inputs)
+    index = training_index(settings, inputs, stage)
     torch.manual_seed(settings.seed)
     model = _first_model(settings, inputs, index, prior=area_ratio_prior(index))
     loader = training_loader(

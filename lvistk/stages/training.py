@@ -18,6 +18,7 @@ from lvistk.config.stages import (
 from lvistk.data.annotation_index import AnnotationIndex
 from lvistk.data.dataset import DataSettings, TrainingData
 from lvistk.data.detection_store import DetectionStore
+from lvistk.data.index_cache import cache_beside
 from lvistk.data.loader import TrainLoader
 from lvistk.data.sources import PhotoSource
 from lvistk.engine.curves import draw_curves
@@ -32,9 +33,10 @@ Inputs = TrainReprInputs | FinetuneInputs
 OUTPUTS = (MODEL, METRICS, "curves.png")
 
 
-def training_index(settings: Settings, inputs: Inputs) -> AnnotationIndex:
+def training_index(settings: Settings, inputs: Inputs, stage: StageFolder) -> AnnotationIndex:
     """The index of all annotation files, whose counts are the ones that thresholds go by."""
-    return AnnotationIndex.open(inputs.train, defects=settings.loader.defects)
+    cache = cache_beside(stage.path)
+    return AnnotationIndex.open(inputs.train, cache=cache, defects=settings.loader.defects)
 
 
 def training_loader(

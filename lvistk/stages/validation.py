@@ -21,6 +21,7 @@ from lvistk.config.stages import (
 )
 from lvistk.data.annotation_index import AnnotationIndex
 from lvistk.data.detection_store import DetectionWriter
+from lvistk.data.index_cache import cache_beside
 from lvistk.errors import UserError
 from lvistk.inference.predict import Predictor
 from lvistk.inference.shards import write_shards
@@ -50,7 +51,7 @@ def validator(
     if inputs.val is None or inputs.val_images is None:
         raise UserError("loop.evaluate_epochs needs the inputs 'val' and 'val_images'")
     val, images = inputs.val, inputs.val_images
-    index = AnnotationIndex.open([val], defects="skip")
+    index = AnnotationIndex.open([val], cache=cache_beside(stage.path), defects="skip")
     edges = (max(settings.augment.short_edges),)
     views = plan_views(ViewSettings(short_edges=edges, long_edge=settings.augment.long_edge))
     predict = PredictSettings(workers=settings.loader.workers, precision=settings.loop.precision)
