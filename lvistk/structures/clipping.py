@@ -231,21 +231,6 @@ def _clip(points, part_start, instance_start, corners):  # pragma: no cover - co
 
 
 @numba.njit(cache=True, nogil=True)
-def _crossings(points, first, last, y, crossings):  # pragma: no cover - compiled
-    """Sorted x where the line at ``y`` crosses a part; returns their number."""
-    count = 0
-    j = last - 1
-    for i in range(first, last):
-        yi, yj = points[i, 1], points[j, 1]
-        if (yi > y) != (yj > y):
-            crossings[count] = points[i, 0] + (y - yi) / (yj - yi) * (points[j, 0] - points[i, 0])
-            count += 1
-        j = i
-    crossings[:count].sort()
-    return count
-
-
-@numba.njit(cache=True, nogil=True)
 def _areas(points, part_start, instance_start):  # pragma: no cover - compiled
     instances = len(instance_start) - 1
     areas = np.zeros(instances)
@@ -253,32 +238,70 @@ def _areas(points, part_start, instance_start):  # pragma: no cover - compiled
         first, last = instance_start[g], instance_start[g + 1]
         if first == last or part_start[first] == part_start[last]:
             continue
-        most = part_start[last] - part_start[first]
-        crossings = np.empty(most)
-        intervals = np.empty((most, 2))
         low = points[part_start[first] : part_start[last], 1].min()
         high = points[part_start[first] : part_start[last], 1].max()
         lines = int(np.ceil((high - low) * LINES_PER_PIXEL))
         lines = min(max(lines, FEWEST_LINES), MOST_LINES)
         step = (high - low) / lines
-        covered = 0.0
+        if step == 0.0:
+            continue
+        cells, crossings = _crossings(points, part_start[first : last + 1], lines, low, step)
+        intervals = np.empty((len(crossings), 2))
         for line in range(lines):
-            y = low + (line + 0.5) * step
             found = 0
-            for n in range(first, last):
-                count = _crossings(points, part_start[n], part_start[n + 1], y, crossings)
-                for k in range(0, count - 1, 2):
+            for part in range(last - first):
+                cell = part * lines + line
+                for k in range(cells[cell], cells[cell + 1] - 1, 2):
                     intervals[found, 0] = crossings[k]
                     intervals[found, 1] = crossings[k + 1]
                     found += 1
-            covered += _union_length(intervals[:found])
-        areas[g] = covered * step
+            areas[g] += step * _union_length(intervals[:found])
     return areas
+
+
+@numba.njit(cache=True, nogil=True)
+def _crossings(points, part_start, lines, low, step):  # pragma: no cover - compiled
+    """Sorted x where lines cross parts: of part n and line l from ``cells[n * lines + l]`` on."""
+    parts = len(part_start) - 1
+    cells = np.zeros(parts * lines + 1, np.int64)
+    crossings = np.empty(0)
+    for filling in range(2):
+        for n in range(parts):
+            j = part_start[n + 1] - 1
+            for i in range(part_start[n], part_start[n + 1]):
+                yi, yj = points[i, 1], points[j, 1]
+                first = int(np.ceil((min(yi, yj) - low) / step - 0.5))
+                last = int(np.ceil((max(yi, yj) - low) / step - 0.5))
+                for line in range(first, last):
+                    cell = n * lines + line
+                    if not filling:
+                        cells[cell + 1] += 1
+                        continue
+                    share = (low + (line + 0.5) * step - yi) / (yj - yi)
+                    crossings[cells[cell]] = points[i, 0] + share * (points[j, 0] - points[i, 0])
+                    cells[cell] += 1
+                j = i
+        if not filling:
+            cells = np.cumsum(cells)
+            crossings = np.empty(cells[-1])
+    cells[1:] = cells[:-1].copy()  # filling moved every start to its end
+    cells[0] = 0
+    for cell in range(len(cells) - 1):
+        if cells[cell + 1] - cells[cell] == 2:
+            if crossings[cells[cell]] > crossings[cells[cell] + 1]:
+                here = crossings[cells[cell]]
+                crossings[cells[cell]] = crossings[cells[cell] + 1]
+                crossings[cells[cell] + 1] = here
+        else:
+            crossings[cells[cell] : cells[cell + 1]].sort()
+    return cells, crossings
 
 
 @numba.njit(cache=True, nogil=True)
 def _union_length(intervals):  # pragma: no cover - compiled
     """Length of the union of intervals (N, 2)."""
+    if len(intervals) == 0:
+        return 0.0
     if len(intervals) == 1:
         return intervals[0, 1] - intervals[0, 0]
     order = np.argsort(intervals[:, 0])
