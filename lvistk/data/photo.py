@@ -78,19 +78,19 @@ def _bytes(path: Path) -> np.ndarray:
 
 
 def _decode(data: np.ndarray, flag: int, path: Path) -> np.ndarray:
+    if _is_cut_short(data):
+        raise PhotoError(f"{path}: JPEG is cut short; fetch it again")
     try:
         photo = cv2.imdecode(data, flag)
     except cv2.error:  # OpenCV refuses some sizes by an exception
         photo = None
     if photo is None:
         raise PhotoError(f"{path}: not a photo that can be decoded; fetch it again")
-    if _is_cut_short(data):
-        raise PhotoError(f"{path}: JPEG is cut short; fetch it again")
     return photo
 
 
 def _is_cut_short(data: np.ndarray) -> bool:
-    """Whether a JPEG has no end mark in its second half (OpenCV fills up what is lost with grey)."""
+    """Whether a JPEG has no end mark in its second half; OpenCV 4 fills up what is lost with grey."""
     if data[:2].tobytes() != JPEG_START:
         return False
     if data[-2:].tobytes() == JPEG_END:

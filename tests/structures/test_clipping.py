@@ -37,7 +37,7 @@ def matrices(draw: st.DrawFn) -> np.ndarray:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(instances=st.lists(instance, min_size=1, max_size=3), matrix=matrices())
 def test_area_and_box_are_those_of_the_warped_and_cropped_bitmap(
     instances: list, matrix: np.ndarray
@@ -68,7 +68,7 @@ def _check_box(box: np.ndarray, mask: np.ndarray) -> None:
     ).all()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     centre=st.tuples(st.floats(0, 60), st.floats(0, 50)),
     radii=st.lists(st.floats(4, 30), min_size=4, max_size=10),

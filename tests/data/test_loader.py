@@ -1,0 +1,232 @@
+"""Loading: the same samples for any workers, ranks and starts; broken photos; what a batch holds."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lvistk.config.train import AugmentSettings, LoaderSettings, SamplerSettings
+from lvistk.data.annotation_index import AnnotationIndex
+from lvistk.data.dataset import TrainingData
+from lvistk.data.detection_store import DetectionStore, DetectionWriter
+from lvistk.data.loader import TrainLoader
+from lvistk.errors import UserError
+from lvistk.structures import rle
+from lvistk.structures.detections import Detections
+from lvistk.structures.image_batch import ImageBatch
+from lvistk.structures.masks import FrameMasks, PhotoMasks
+from lvistk.structures.targets import Targets
+from tests.data.small_data import small_index, training_data
+
+Batch = tuple[ImageBatch, list[Targets]]
+VARIED = AugmentSettings(
+    short_edges=(48, 64, 80),
+    long_edge=120,
+    rotate_probability=0.5,
+    mosaic_probability=0.5,
+    mosaic_size=(96, 128),
+    colour=0.5,
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("photos")
+
+
+@pytest.fixture(scope="module")
+def index(folder: Path) -> AnnotationIndex:
+    return small_index(folder, photos=14, empty=2)
+
+
+@pytest.fixture(scope="module")
+def data(index: AnnotationIndex, folder: Path) -> TrainingData:
+    return training_data(index, folder, augment=VARIED)
+
+
+def loader(data: TrainingData, *, batch: int = 4, workers: int = 0, **more) -> TrainLoader:
+    settings = LoaderSettings(workers=workers)
+    return TrainLoader(data, batch_size_per_rank=batch, settings=settings, **more)
+
+
+def photos(batches: Iterator[Batch]) -> list[tuple[torch.Tensor, Targets]]:
+    """The samples of batches, each without its padding."""
+    found = []
+    for batch, targets in batches:
+        for image, size, target in zip(batch.images, batch.size_list(), targets, strict=True):
+            assert not image[:, size[0] :].any() and not image[:, :, size[1] :].any()
+            found.append((image[:, : size[0], : size[1]], target))
+    return found
+
+
+def assert_same(one: list, other: list) -> None:
+    assert len(one) == len(other)
+    for (image_a, a), (image_b, b) in zip(one, other, strict=True):
+        assert torch.equal(image_a, image_b)
+        assert (a.seed, a.image_id, a.loss_weight) == (b.seed, b.image_id, b.loss_weight)
+        for name in ("boxes", "labels", "area_ratio", "ignore_boxes", "negative_labels"):
+            assert torch.equal(getattr(a, name), getattr(b, name)), name
+        everyone = torch.arange(len(a))
+        assert torch.equal(a.masks.crop(everyone, a.boxes, 14), b.masks.crop(everyone, b.boxes, 14))
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # 4 workers on 2 cores are meant
+@pytest.mark.parametrize("workers", [1, 4])
+def test_workers_change_nothing(data: TrainingData, workers: int) -> None:
+    alone, many = loader(data), loader(data, workers=workers)
+    for epoch in (0, 1):
+        assert_same(photos(alone.epoch(epoch)), photos(many.epoch(epoch)))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_resumed_epoch_goes_on_where_it_stopped(data: TrainingData, workers: int) -> None:
+    whole = photos(loader(data, workers=workers).epoch(2))
+    resumed = loader(data, workers=workers)
+    started = resumed.epoch(2)  # left after one batch, as by a stop
+    next(started)
+    assert_same(whole[8:], photos(resumed.epoch(2, start_sample=8)))
+    assert len(whole) == resumed.len_epoch(2)
+
+
+def test_two_ranks_together_see_what_one_does(data: TrainingData) -> None:
+    one = photos(loader(data, batch=4).epoch(1))
+    ranks = [photos(loader(data, batch=2, rank=r, world_size=2).epoch(1)) for r in range(2)]
+    joined = [
+        sample
+        for start in range(0, len(ranks[0]), 2)
+        for rank in ranks
+        for sample in rank[start : start + 2]
+    ]
+    assert_same(one, joined)
+
+
+def test_epochs_and_seeds_differ(index: AnnotationIndex, folder: Path, data: TrainingData) -> None:
+    first, second = (photos(loader(data).epoch(e)) for e in (0, 1))
+    assert len({target.seed for _, target in first + second}) == len(first) + len(second)
+    other = training_data(index, folder, augment=VARIED, seed=1)
+    assert photos(loader(other).epoch(0))[0][1].seed != first[0][1].seed
+
+
+def test_what_a_sample_holds(data: TrainingData) -> None:
+    samples = photos(loader(data).epoch(0))
+    mosaics = [image.shape[1:] == (96, 128) for image, _ in samples]
+    assert 0.2 < np.mean(mosaics) < 0.8
+    for image, target in samples:
+        height, width = image.shape[1:]
+        assert image.dtype == torch.uint8 and target.boxes.dtype == torch.float32
+        assert target.labels.dtype == torch.int64 and len(target.masks) == len(target)
+        assert (target.boxes >= 0).all() and (target.boxes[:, 2] <= width).all()
+        assert (target.boxes[:, 3] <= height).all()
+        assert ((target.area_ratio > 0) & (target.area_ratio <= 1)).all()
+        assert not set(target.negative_labels.tolist()) & set(target.labels.tolist())
+        masks = target.masks.crop(torch.arange(len(target)), target.boxes, 32)
+        off = (masks.mean(dim=(1, 2)) - target.area_ratio).abs()  # the box is tight on the mask
+        sides = (target.boxes[:, 2:] - target.boxes[:, :2]).amin(1)
+        assert (off[sides > 8] < 0.12).all()
+
+
+def test_colours_lie_where_the_masks_are(index: AnnotationIndex, folder: Path) -> None:
+    """Pixels under an object's mask have its colour, but for those under a later object."""
+    plain = AugmentSettings(short_edges=(160,), long_edge=400, rotate_probability=1.0)
+    data = training_data(index, folder, augment=plain)
+    checked = 0
+    for image, target in photos(loader(data).epoch(0)):
+        annotated = index.annotations(index.index_of(target.image_id))
+        if len(annotated) != 1 or annotated.areas[0] < 200:
+            continue
+        box = target.boxes[0]
+        mask = target.masks.crop(torch.zeros(1, dtype=torch.int64), target.boxes, 64)[0] > 0
+        steps = (torch.arange(64) + 0.5) / 64
+        rows = (box[1] + steps * (box[3] - box[1])).long()
+        columns = (box[0] + steps * (box[2] - box[0])).long()
+        pixels = image[:, rows][:, :, columns].float()
+        coloured = pixels.amax(0) - pixels.amin(0) > 60
+        assert (coloured == mask).float().mean() > 0.85  # the painted rim is a pixel wide
+        checked += 1
+    assert checked > 0
+
+
+def test_a_pinned_device_gets_frames(data: TrainingData) -> None:
+    on_device = loader(data, device=torch.device("cuda"), workers=1)
+    assert all(
+        isinstance(t.masks, FrameMasks) for _, targets in on_device.epoch(0) for t in targets
+    )
+    assert all(isinstance(t.masks, PhotoMasks) for _, ts in loader(data).epoch(0) for t in ts)
+
+
+def test_missing_annotations_become_tight_ignore_boxes(
+    index: AnnotationIndex, folder: Path, tmp_path: Path
+) -> None:
+    size = (int(index.heights[0]), int(index.widths[0]))
+    bitmap = np.zeros(size, np.uint8)
+    bitmap[10:20, 5:25] = 1
+    counts = rle.encode(bitmap)
+    found = Detections(
+        image_id=int(index.image_ids[0]),
+        size=size,
+        boxes=np.array([[4, 9, 27, 22], [0, 0, 9, 9]], np.float32),
+        scores=np.array([0.9, 0.1], np.float32),
+        labels=np.zeros(2, np.int32),
+        masks=[counts, counts],
+    )
+    DetectionWriter(tmp_path / "m.h5", categories=index.categories, role="missing").write_shard(
+        0, [found]
+    )
+    data = training_data(
+        index,
+        folder,
+        augment=AugmentSettings(short_edges=(2 * min(size),), long_edge=999, flip=0.0),
+        missing=DetectionStore.open(tmp_path / "m.h5"),
+    )
+    ignored = {t.image_id: t.ignore_boxes.numpy() for _, t in photos(loader(data).epoch(0))}
+    assert sum(len(boxes) for boxes in ignored.values()) == 1
+    np.testing.assert_allclose(ignored[found.image_id], [[10, 20, 50, 40]], atol=0.5)
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> tuple[AnnotationIndex, Path]:
+    index = small_index(tmp_path, photos=6, seed=3)
+    (tmp_path / "train2017" / f"{2:012d}.jpg").write_text("no photo")
+    (tmp_path / "train2017" / f"{5:012d}.jpg").unlink()
+    return index, tmp_path
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_broken_photo_fails_in_one_line(
+    broken: tuple[AnnotationIndex, Path], workers: int
+) -> None:
+    data = training_data(*broken)
+    with pytest.raises(UserError, match=r"00000000000[25]\.jpg") as caught:
+        photos(loader(data, workers=workers).epoch(0))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_broken_photo_is_skipped_and_counted(
+    broken: tuple[AnnotationIndex, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = AugmentSettings(short_edges=(64,))
+    data = training_data(
+        *broken, defects="skip", augment=plain, sampler=SamplerSettings(repeat="none")
+    )
+    runs = [photos(loader(data, workers=w, batch=2).epoch(0)) for w in (0, 2)]
+    assert_same(*runs)
+    seen = sorted(target.image_id for _, target in runs[0])
+    assert seen == [1, 3, 3, 4, 6, 6]  # the photo after a broken one stands in for it
+    skipping = loader(data, batch=2)
+    list(skipping.epoch(0))
+    assert sorted(skipping.skipped.values()) == [1, 1]
+    assert capsys.readouterr().err.count("skipped:") >= 2
+
+
+def test_starting_inside_a_batch_is_refused(data: TrainingData) -> None:
+    with pytest.raises(UserError, match="does not begin a batch"):
+        next(loader(data).epoch(0, start_sample=3))
+
+
+def test_the_user_hears_of_the_repeat_factors(
+    data: TrainingData, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loader(data).report()
+    assert "categories are in fewer than 4" in capsys.readouterr().out

@@ -1,0 +1,92 @@
+"""Four photos around a point: who lies where, and what is known of the whole."""
+
+import numpy as np
+import pytest
+
+from lvistk.config.train import AugmentSettings
+from lvistk.data.augment import View
+from lvistk.data.mosaic import Labels, Tile, compose, mosaic_centre, place_in_mosaic
+from lvistk.data.objects import Objects
+from lvistk.structures.bitmaps import Bitmap
+from lvistk.structures.polygons import Polygons
+
+SETTINGS = AugmentSettings(min_kept=0.0)
+
+
+def labels(
+    label: int, negative: list[int], not_exhaustive: list[int], bitmap: bool = False
+) -> Labels:
+    """One object that covers a photo of 20 x 30 but for a rim of 2."""
+    outline = np.array([[2, 2], [28, 2], [28, 18], [2, 18]], float)
+    box = np.array([[2, 2, 28, 18]], np.float32)
+    bitmaps = {0: Bitmap(2, 2, np.ones((16, 26), np.uint8))} if bitmap else {}
+    polygons = Polygons.from_lists([[] if bitmap else [outline]])
+    found = Objects(np.array([label]), box, np.array([16.0 * 26]), polygons, bitmaps)
+    return Labels(found, found, np.array(negative), np.array(not_exhaustive))
+
+
+def views(height: int = 20, width: int = 30) -> list[View]:
+    return [View(np.eye(3), height, width)] * 4
+
+
+def test_tiles_meet_at_the_centre() -> None:
+    placed = place_in_mosaic(views(), centre=(40, 25), size=(60, 90))
+    assert [region for _, region in placed] == [
+        (10, 5, 40, 25),
+        (40, 5, 70, 25),
+        (10, 25, 40, 45),
+        (40, 25, 70, 45),
+    ]
+    corners = [(30, 20), (0, 20), (30, 0), (0, 0)]  # of each photo, at the centre
+    for (matrix, _), corner in zip(placed, corners, strict=True):
+        np.testing.assert_allclose(matrix @ [*corner, 1], [40, 25, 1])
+
+
+def test_large_tiles_are_cropped_by_the_canvas() -> None:
+    placed = place_in_mosaic(views(100, 100), centre=(30, 20), size=(50, 60))
+    regions = [region for _, region in placed]
+    assert regions == [(0, 0, 30, 20), (30, 0, 60, 20), (0, 20, 30, 50), (30, 20, 60, 50)]
+
+
+@pytest.mark.parametrize("bitmap", [False, True])
+def test_lists_pixels_and_objects_of_a_mosaic(bitmap: bool) -> None:
+    known = [
+        labels(0, [5, 6, 7], [1], bitmap),
+        labels(1, [5, 6, 0], [], bitmap),
+        labels(2, [5, 6], [3], bitmap),
+        labels(6, [5, 6, 8], [1, 4], bitmap),
+    ]
+    placed = place_in_mosaic(views(), centre=(20, 20), size=(40, 60))
+    tiles = [
+        Tile(np.full((20, 30, 3), 10 * (n + 1), np.uint8), (20, 30), one, matrix, region)
+        for n, (one, (matrix, region)) in enumerate(zip(known, placed, strict=True))
+    ]
+    picture = compose(tiles, height=40, width=60, settings=SETTINGS)
+    assert picture.pixels[10, 5, 0] == 10 and picture.pixels[10, 40, 0] == 20
+    assert picture.pixels[30, 5, 0] == 30 and picture.pixels[30, 40, 0] == 40
+    assert (picture.pixels[:, 52] == (104, 116, 124)).all()
+    found = picture.labels
+    assert found.objects.labels.tolist() == [0, 1, 2, 6]
+    assert found.negative.tolist() == [5]  # in all four lists, and present in none
+    assert found.not_exhaustive.tolist() == [1, 3, 4]
+    expected = [[0, 2, 18, 18], [22, 2, 48, 18], [0, 22, 18, 38], [22, 22, 48, 38]]
+    np.testing.assert_allclose(found.objects.boxes, expected)
+    np.testing.assert_allclose(found.missing.boxes, expected)
+    np.testing.assert_allclose(found.objects.areas, [288, 416, 288, 416], rtol=1e-2)
+    assert len(found.objects.bitmaps) == (4 if bitmap else 0)
+
+
+def test_one_photo_keeps_its_lists() -> None:
+    tile = Tile(
+        np.zeros((20, 30, 3), np.uint8), (20, 30), labels(0, [5], [1]), np.eye(3), (0, 0, 30, 20)
+    )
+    found = compose([tile], height=20, width=30, settings=SETTINGS).labels
+    assert found.negative.tolist() == [5] and found.not_exhaustive.tolist() == [1]
+
+
+def test_centres_lie_in_the_middle_half() -> None:
+    rng = np.random.default_rng(0)
+    centres = np.array([mosaic_centre((400, 800), rng) for _ in range(500)])
+    assert centres.min(0)[0] >= 200 and centres.max(0)[0] <= 600
+    assert centres.min(0)[1] >= 100 and centres.max(0)[1] <= 300
+    assert np.ptp(centres, axis=0)[0] > 380
