@@ -1,0 +1,134 @@
+"""``inspect``: what annotation files hold, and every defect by id."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from lvistk import console
+from lvistk.artifacts import write_json
+from lvistk.data.annotation_index import AnnotationIndex
+from lvistk.data.defects import DEFECTS
+from lvistk.data.inspection import Inspection, inspect_index
+
+GROUP_NAMES = {"r": "rare", "c": "common", "f": "frequent", "": "none"}
+SHOWN = 20
+"""Lines of a table; the JSON has all."""
+
+
+def run(
+    annotations: Sequence[Path],
+    images: Path | None = None,
+    *,
+    out: Path | None = None,
+    json: bool = False,
+    decode: bool = False,
+    cache: Path | None = None,
+) -> Inspection:
+    """Print tables about annotation files (JSON or detection stores); returns what they show.
+
+    ``images``: folder of the photos, to look for missing and cut ones; ``decode`` also decodes and
+    measures every photo. ``out``: a folder for ``inspect.json``, ``long_tail.png``,
+    ``area_ratios.png`` and, with photos, ``contact_sheet.jpg``. ``json``: print the JSON
+    instead of tables. ``cache``: where the index is kept, else the user's cache. Raises ``UserError`` for
+    files that are no annotations at all; what single records lack is in the report.
+    """
+    index = AnnotationIndex.open(annotations, cache=cache, defects="skip")
+    faults = None
+    if images is not None:
+        from lvistk.data.photo_check import check_photos  # imports OpenCV
+
+        with console.progress("photos", len(index)) as line:
+            faults = check_photos(index, images, decode=decode, advance=line.advance)
+    report = inspect_index(index, photos=faults)
+    if json:
+        console.say(msgspec.json.encode(report).decode())
+    else:
+        _print(report)
+    if out is not None:
+        _write(report, index, images, out)
+        if not json:
+            console.say(f"wrote {out}")
+    return report
+
+
+def _write(report: Inspection, index: AnnotationIndex, images: Path | None, out: Path) -> None:
+    from lvistk.data import inspection_pictures as pictures  # imports matplotlib
+
+    write_json(out / "inspect.json", msgspec.to_builtins(report))
+    pictures.draw_long_tail(report, out / "long_tail.png")
+    pictures.draw_area_ratios(report, out / "area_ratios.png")
+    if images is not None:
+        pictures.draw_contact_sheet(index, images, out / "contact_sheet.jpg")
+
+
+def _print(report: Inspection) -> None:
+    used = sum(category.instances > 0 for category in report.categories)
+    rows = [
+        ("images", report.images),
+        ("images without annotations", len(report.images_without_annotations)),
+        ("annotations", report.annotations),
+        ("annotations an image", report.annotations_per_image),
+        ("categories", len(report.categories)),
+        ("categories with annotations", used),
+        ("negative categories an image", report.negative_per_image),
+        ("not exhaustive categories an image", report.not_exhaustive_per_image),
+        ("mean area ratio", report.area_ratio_mean),
+        ("areas computed (not in the file)", report.areas_computed),
+    ]
+    console.table(", ".join(report.files), ("what", ""), rows)
+    console.table(
+        "frequency groups",
+        ("group", "categories, by the file", "by photos here", "annotations"),
+        [
+            (GROUP_NAMES[g.group], g.categories_by_file, g.categories_by_count, g.annotations)
+            for g in report.groups
+        ],
+    )
+    ordered = sorted(report.categories, key=lambda c: -c.instances)[:SHOWN]
+    console.table(
+        f"the {len(ordered)} largest of {len(report.categories)} categories",
+        ("category", "group", "images", "instances", "the file says", "area ratio"),
+        [
+            (c.name, c.frequency, c.images, c.instances, c.file_instances, c.area_ratio)
+            for c in ordered
+        ],
+    )
+    _print_defects(report)
+    if report.photos is not None:
+        _print_photos(report)
+
+
+def _print_defects(report: Inspection) -> None:
+    if not report.defects:
+        console.say("no defects")
+        return
+    console.table(
+        f"{len(report.defects)} defects",
+        ("kind", "meaning", "records"),
+        [(kind, DEFECTS[kind], count) for kind, count in report.defect_counts.items()],
+        left=2,
+    )
+    console.table(
+        "defects by id",
+        ("file", "record", "what"),
+        [(Path(d.file).name, f"{d.section} {d.id}", d.text) for d in report.defects[:SHOWN]],
+        left=3,
+    )
+    if len(report.defects) > SHOWN:
+        console.say(f"... and {len(report.defects) - SHOWN} more; --out or --json has all")
+
+
+def _print_photos(report: Inspection) -> None:
+    faults = report.photos or []
+    if not faults:
+        console.say(f"all {report.images} photos are there")
+        return
+    console.table(
+        f"{len(faults)} of {report.images} photos cannot be used",
+        ("photo", "kind", "what"),
+        [(f"{f.image_id} {f.file}", f.kind, f.text) for f in faults[:SHOWN]],
+        left=3,
+    )
+    if len(faults) > SHOWN:
+        console.say(f"... and {len(faults) - SHOWN} more; --out or --json has all")
