@@ -1,6 +1,6 @@
 """Training samples: photo and labels of a source, augmented, as a tensor and its ``Targets``."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -10,8 +10,10 @@ from torch import Tensor
 
 from lvistk.config.train import AugmentSettings, SamplerSettings, SelfTrainSettings
 from lvistk.data.annotation_index import AnnotationIndex
-from lvistk.data.augment import colour_matrix, draw_view, recolour, reduction
+from lvistk.data.augment import Region, colour_matrix, draw_view, recolour, reduction
+from lvistk.data.copy_paste import paste_objects
 from lvistk.data.detection_store import DetectionStore
+from lvistk.data.instaboost import boost
 from lvistk.data.mosaic import Picture, Tile, compose, mosaic_centre, place_in_mosaic
 from lvistk.data.photo import planes, read_photo
 from lvistk.data.samplers import (
@@ -138,6 +140,8 @@ class TrainingData:
             picture = self._mosaic(key.source, photo, rng)
         else:
             picture = self._single(photo, rng)
+        if rng.random() < settings.copy_paste_probability:
+            picture = self._with_pasted(key.source, picture, rng)
         if settings.colour:
             picture.pixels = recolour(picture.pixels, colour_matrix(rng, settings.colour))
         seed = int(rng.integers(1 << 62))
@@ -150,7 +154,8 @@ class TrainingData:
     def _single(self, photo: SourcePhoto, rng: np.random.Generator) -> Picture:
         settings = self.settings.augment
         view = draw_view(photo.size, rng, settings=settings)
-        tile = decoded_tile(photo, view.matrix, (0, 0, view.width, view.height))
+        region = (0, 0, view.width, view.height)
+        tile = decoded_tile(photo, view.matrix, region, rng, settings=settings)
         return compose([tile], height=view.height, width=view.width, settings=settings)
 
     def _mosaic(self, source: int, photo: SourcePhoto, rng: np.random.Generator) -> Picture:
@@ -163,10 +168,20 @@ class TrainingData:
         centre = mosaic_centre(settings.mosaic_size, rng)
         placed = place_in_mosaic(views, centre=centre, size=settings.mosaic_size)
         tiles = [
-            decoded_tile(one, matrix, region)
+            decoded_tile(one, matrix, region, rng, settings=settings)
             for one, (matrix, region) in zip(photos, placed, strict=True)
         ]
         return compose(tiles, height=height, width=width, settings=settings)
+
+    def _with_pasted(self, source: int, picture: Picture, rng: np.random.Generator) -> Picture:
+        """The picture with objects of one more photo of its source."""
+        settings = self.settings.augment
+        photo = self.sources[source].photo(self._partners(source, 1, rng)[0])
+        view = draw_view(photo.size, rng, settings=settings)
+        height, width = picture.pixels.shape[:2]
+        tile = decoded_tile(photo, view.matrix, (0, 0, width, height), rng, settings=settings)
+        other = compose([tile], height=height, width=width, settings=settings)
+        return paste_objects(picture, other, rng, settings=settings)
 
     def _partners(self, source: int, count: int, rng: np.random.Generator) -> list[int]:
         """Rows of other photos of the source, by repeat factor or uniformly."""
@@ -176,12 +191,23 @@ class TrainingData:
         return np.searchsorted(self._partner_ends, places, side="right").tolist()
 
 
-def decoded_tile(photo: SourcePhoto, matrix: np.ndarray, region: tuple[int, int, int, int]) -> Tile:
-    """The photo decoded, no larger than ``matrix`` needs."""
-    pixels = read_photo(
-        photo.path, size=photo.size, rotation=photo.rotation, reduce=reduction(matrix)
-    )
-    return Tile(pixels, photo.size, photo.labels, matrix, region)
+def decoded_tile(
+    photo: SourcePhoto,
+    matrix: np.ndarray,
+    region: Region,
+    rng: np.random.Generator,
+    *,
+    settings: AugmentSettings,
+) -> Tile:
+    """The photo decoded, no larger than ``matrix`` needs, its objects jittered where InstaBoost is due."""
+    boosted = rng.random() < settings.instaboost_probability
+    part = 1 if boosted else reduction(matrix)
+    pixels = read_photo(photo.path, size=photo.size, rotation=photo.rotation, reduce=part)
+    labels = photo.labels
+    if boosted:
+        pixels, objects = boost(pixels, labels.objects, rng, settings=settings)
+        labels = replace(labels, objects=objects)
+    return Tile(pixels, photo.size, labels, matrix, region)
 
 
 def targets_of(picture: Picture, photo: SourcePhoto, *, seed: int) -> Targets:

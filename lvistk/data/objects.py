@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lvistk.config.train import AugmentSettings
-from lvistk.structures.bitmaps import Bitmap
+from lvistk.structures.bitmaps import Bitmap, bitmap_from_polygons
 from lvistk.structures.clipping import (
     Rectangle,
     clip_polygons,
@@ -41,6 +41,16 @@ class Objects:
             polygons=Polygons.from_lists([]),
             bitmaps={},
         )
+
+    def bitmap(self, i: int, size: tuple[int, int]) -> Bitmap | None:
+        """Object ``i`` as a tight bitmap within a picture of ``size`` (height, width); None when empty."""
+        found = self.bitmaps.get(i) or bitmap_from_polygons(self.polygons.parts(i))
+        if found is None:
+            return None
+        height, width = size
+        left, top = max(-found.x, 0), max(-found.y, 0)
+        pixels = found.pixels[top : max(height - found.y, 0), left : max(width - found.x, 0)]
+        return Bitmap(found.x + left, found.y + top, pixels).tighten()
 
     def select(self, keep: np.ndarray) -> "Objects":
         """The objects at ``keep`` (K,), in that order."""

@@ -1,5 +1,6 @@
 """A mask as a bitmap in its own box: what RLE masks, and masks with holes, are warped as."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -73,6 +74,18 @@ class Bitmap:
 def bitmap_from_rle(counts: bytes, size: Size) -> Bitmap | None:
     """The tight bitmap of an RLE mask; None when it is empty."""
     return Bitmap(0, 0, rle.decode(counts, size)).tighten()
+
+
+def bitmap_from_polygons(parts: Sequence[np.ndarray]) -> Bitmap | None:
+    """The tight bitmap of the union of parts (V, 2), as COCO draws them; None when it is empty."""
+    if not parts:
+        return None
+    points = np.concatenate(parts)
+    low = np.floor(points.min(axis=0)).astype(int)
+    width, height = np.maximum(np.ceil(points.max(axis=0)).astype(int) - low, 1)
+    counts = rle.from_polygons([part - low for part in parts], (int(height), int(width)))
+    bitmap = bitmap_from_rle(counts, (int(height), int(width)))
+    return bitmap and Bitmap(bitmap.x + int(low[0]), bitmap.y + int(low[1]), bitmap.pixels)
 
 
 def translation(x: float, y: float) -> np.ndarray:

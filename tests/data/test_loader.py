@@ -27,6 +27,8 @@ VARIED = AugmentSettings(
     rotate_probability=0.5,
     mosaic_probability=0.5,
     mosaic_size=(96, 128),
+    instaboost_probability=0.3,
+    copy_paste_probability=0.3,
     colour=0.5,
 )
 
