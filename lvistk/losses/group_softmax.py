@@ -144,15 +144,16 @@ def group_softmax_loss(
     return divide_by_count(values.sum(dim=1), counts).sum()
 
 
+@torch.no_grad()
 def group_softmax_scores(logits: Tensor, *, table: GroupTable) -> Tensor:
     """Foreground probabilities (N, C): each in its own softmax, times that of foreground.
 
-    Not normalised over groups, as in the paper: a row may sum to more than 1.
+    Not normalised over groups, as in the paper: a row may sum to more than 1. Without gradient.
     """
     parts = full_precision(logits).split(table.widths, dim=1)
     probabilities = torch.cat([part.softmax(dim=1) for part in parts], dim=1)
     scores = probabilities.index_select(1, table.channels(logits.device))  # (N, C)
-    return scores * probabilities[:, 1:2]
+    return scores.mul_(probabilities[:, 1:2])
 
 
 def mean_stage_logits(stage_logits: Sequence[Tensor]) -> Tensor:

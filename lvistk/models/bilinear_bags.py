@@ -39,19 +39,19 @@ def average_samples(
     """
     shapes = [feature.shape[-2:] for feature in features]
     table = torch.cat(
-        [full_precision(feature).permute(0, 2, 3, 1).flatten(0, 2) for feature in features]
-    )  # (cells, C)
-    height = per_level(levels, [h for h, _ in shapes], dtype=torch.int64)[:, None, None]
-    width = per_level(levels, [w for _, w in shapes], dtype=torch.int64)[:, None, None]
-    cells = [len(features[0]) * h * w for h, w in shapes]
-    start = per_level(
-        levels, [sum(cells[:level]) for level in range(len(cells))], dtype=torch.int64
-    )[:, None, None]
+        [full_precision(feature).flatten(2).transpose(1, 2) for feature in features], dim=1
+    )  # (B, cells, C), one copy
+    cells = [h * w for h, w in shapes]
+    first_cells = [sum(cells[:level]) for level in range(len(cells))]
+    height, width, first_cell = (
+        per_level(levels, values, dtype=torch.int64)[:, None, None]
+        for values in ([h for h, _ in shapes], [w for _, w in shapes], first_cells)
+    )  # (R, 1, 1) each
 
     inside = (x >= -1) & (x <= width) & (y >= -1) & (y <= height)  # (R, Q, S)
     left, right, right_share = _neighbours(x, width)
     top, bottom, bottom_share = _neighbours(y, height)
-    first_row = start + images[:, None, None] * height * width
+    first_row = images[:, None, None] * sum(cells) + first_cell
     rows = torch.stack(
         [first_row + row * width + column for row in (top, bottom) for column in (left, right)],
         dim=-1,
@@ -67,11 +67,11 @@ def average_samples(
     weights = weights * (inside / x.shape[2])[..., None]
     bags = F.embedding_bag(
         rows.flatten(0, 1).flatten(1),
-        table,
+        table.flatten(0, 1),
         per_sample_weights=weights.flatten(0, 1).flatten(1).to(table.dtype),
         mode="sum",
     )  # (R * Q, C)
-    return bags.view(*x.shape[:2], table.shape[1])
+    return bags.view(*x.shape[:2], table.shape[2])
 
 
 def _neighbours(position: Tensor, size: Tensor) -> tuple[Tensor, Tensor, Tensor]:
