@@ -10,6 +10,7 @@ from lvistk.artifacts import StageFolder
 from lvistk.config.stages import TtaInferInputs, TtaInferSettings
 from lvistk.data.annotation_index import AnnotationIndex
 from lvistk.data.detection_store import DetectionStore, DetectionWriter
+from lvistk.data.index_cache import cache_beside
 from lvistk.data.lvis_json import write_results
 from lvistk.data.result_records import box_records, mask_records
 from lvistk.distributed import barrier, rank
@@ -34,7 +35,7 @@ def run(
     started = time.monotonic()
     place = torch.device(device)
     model = load_model(inputs.model, device=place)
-    index = AnnotationIndex.open([inputs.val], defects="skip")
+    index = AnnotationIndex.open([inputs.val], cache=cache_beside(stage.path), defects="skip")
     model.categories.require_same_labels(
         index.categories, ours=str(inputs.model), theirs=str(inputs.val)
     )

@@ -1,0 +1,94 @@
+"""``pseudo-label``: detections on training photos or on the Open Images pool (paper 3.1, methods 1.10)."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lvistk import console
+from lvistk.artifacts import StageFolder
+from lvistk.config.stages import PseudoLabelInputs, PseudoLabelSettings
+from lvistk.data.annotation_index import AnnotationIndex
+from lvistk.data.detection_store import DetectionStore, DetectionWriter
+from lvistk.data.open_images import OpenImages
+from lvistk.distributed import barrier, rank
+from lvistk.engine.model_file import load_model
+from lvistk.errors import UserError
+from lvistk.inference.photos import Photo
+from lvistk.inference.predict import Predictor
+from lvistk.inference.shards import PhotoList, write_shards
+from lvistk.inference.views import plan_views
+from lvistk.stages.tta_infer import photos_of_index
+from lvistk.structures.categories import Categories
+
+REQUIRED = ("model",)
+OUTPUTS = ("detections",)
+
+
+def run(
+    settings: PseudoLabelSettings, inputs: PseudoLabelInputs, stage: StageFolder, *, device: str
+) -> dict[str, Any]:
+    """Write ``detections/*.h5``: of the training photos, for filter-missing, or of the pool's photos
+    with their names and rotations, for train-repr."""
+    assert inputs.model  # the runner has checked REQUIRED
+    started = time.monotonic()
+    place = torch.device(device)
+    model = load_model(inputs.model, device=place)
+    if settings.source == "lvis":
+        photos, role = _training_photos(inputs, model.categories), "detections"
+    else:
+        photos, role = _pool_photos(inputs, settings), "pseudo"
+    predictor = Predictor(
+        model, plan_views(settings.views), settings.merge, settings.predict, place
+    )
+    folder = stage.file("detections")
+    writer = DetectionWriter(folder, categories=model.categories, role=role)
+    write_shards(predictor, photos, writer=writer, label=f"labelling {settings.source} photos")
+    barrier()
+    if rank() != 0:
+        return {}
+    return {
+        "photos": len(photos),
+        "detections": _count(folder) if len(photos) else 0,
+        "seconds": round(time.monotonic() - started, 1),
+    }
+
+
+def _training_photos(inputs: PseudoLabelInputs, categories: Categories) -> PhotoList:
+    if not inputs.train or inputs.train_images is None:
+        raise UserError("pseudo-label --source lvis needs --train and --train-images")
+    index = AnnotationIndex.open(inputs.train, defects="skip")
+    categories.require_same_labels(
+        index.categories, ours=str(inputs.model), theirs=str(inputs.train[0])
+    )
+    return photos_of_index(index, inputs.train_images)
+
+
+def _pool_photos(inputs: PseudoLabelInputs, settings: PseudoLabelSettings) -> PhotoList:
+    """The pool's photos, or ``max_photos`` of them drawn by the seed."""
+    if inputs.pool is None:
+        raise UserError("pseudo-label --source openimages needs --pool, the folder of photos")
+    pool = OpenImages.open(inputs.pool, list_path=inputs.pool_list, exclude=inputs.exclude)
+    console.say(
+        f"{len(pool)} photos in the pool; left out: {pool.unlisted} not in the list, "
+        f"{pool.excluded} that an annotation file has too"
+    )
+    places = np.arange(len(pool))
+    if 0 < settings.max_photos < len(pool):
+        drawn = np.random.default_rng(settings.seed).choice(
+            len(pool), settings.max_photos, replace=False
+        )
+        places = np.sort(drawn)
+
+    def photo(k: int) -> Photo:
+        i = int(places[k])
+        return Photo(pool.image_id(i), pool.path(i), rotation=pool.rotation(i))
+
+    return PhotoList(len(places), photo, name=lambda k: pool.name(int(places[k])))
+
+
+def _count(folder: Path) -> int:
+    store = DetectionStore.open(folder)
+    return sum(len(shard.columns()["score"]) for shard in store.shards)
