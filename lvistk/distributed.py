@@ -1,5 +1,6 @@
 """Rank, world size, sums and barriers; no-ops in one process."""
 
+import atexit
 import datetime
 import os
 
@@ -49,6 +50,7 @@ def start(device: torch.device) -> None:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not is_distributed():
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
         dist.init_process_group(backend, timeout=PATIENCE)
+        atexit.register(stop)
 
 
 def stop() -> None:

@@ -194,12 +194,13 @@ class _Run:
         every, evaluate = self.job.loop.evaluate_epochs, self.job.evaluate
         if evaluate is None or not every or within or epoch % every:
             return
-        averages = self.state.averages
+        averages, started = self.state.averages, time.perf_counter()
         with averages.in_model() if averages is not None else contextlib.nullcontext():
             self.job.model.eval()
             numbers = evaluate(self.job.model)
         self._to_training_mode()
         self.meter.write_row({"step": self.state.step, "epoch": epoch, **numbers})
+        self.meter.leave_out(time.perf_counter() - started)
 
     def checkpoint_if_due(self, stop: StopRequest) -> None:
         """Save every ``checkpoint_steps``, at the end, and when asked to stop (then leave)."""

@@ -38,6 +38,10 @@ class Meter:
         self._photos += photos
         self._waited += waited
 
+    def leave_out(self, seconds: float) -> None:
+        """Time since the last row that was spent on something else, such as an evaluation."""
+        self._started += seconds
+
     def write(self, *, step: int, epoch: float, rate: float) -> dict[str, Any]:
         """Write the row of the steps since the last one, on every rank (means are over ranks)."""
         names = sorted(self._sums)

@@ -12,7 +12,7 @@ from lvistk.engine.freeze import freeze
 from lvistk.engine.model_file import load_model
 from lvistk.engine.upgrade import upgrade_model
 from lvistk.stages import training
-from lvistk.stages.training import area_ratio_prior, fit, report_thresholds
+from lvistk.stages.training import area_ratio_prior, fit, report_moved_levels, report_thresholds
 
 REQUIRED = ("model", "train", "train_images")
 OUTPUTS = (*training.OUTPUTS, "upgrade.json")
@@ -43,6 +43,7 @@ def run(
     loader = training.training_loader(settings, inputs, index, device=place)
     loader.report()
     report_thresholds(model)
+    report_moved_levels(model, settings, index)
     console.say(f"upgraded {inputs.model}: {transfer.line()}; frozen: {list(settings.freeze)}")
     if console.is_main_process():
         write_json(stage.file("upgrade.json"), transfer.to_table())

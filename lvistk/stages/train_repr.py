@@ -19,6 +19,7 @@ from lvistk.stages.training import (
     OUTPUTS,
     area_ratio_prior,
     fit,
+    report_moved_levels,
     report_thresholds,
     training_index,
     training_loader,
@@ -41,6 +42,7 @@ def run(
     )
     loader.report()
     report_thresholds(model)
+    report_moved_levels(model, settings, index)
     return fit(model, settings, inputs, stage, loader=loader, device=place)
 
 

@@ -25,6 +25,7 @@ from lvistk.engine.curves import draw_curves
 from lvistk.engine.loop import METRICS, Job, train
 from lvistk.engine.model_file import MODEL, save_model
 from lvistk.models.box_head import BoxHead
+from lvistk.models.mask_assignment import mask_levels, moved
 from lvistk.models.mask_rcnn import MaskRCNN
 from lvistk.stages.validation import validator
 
@@ -108,6 +109,28 @@ def report_thresholds(model: MaskRCNN) -> None:
                 "all categories are in one group, so nothing is balanced; "
                 "change classifier.group_edges"
             )
+
+
+def report_moved_levels(model: MaskRCNN, settings: Settings, index: AnnotationIndex) -> None:
+    """Say which share of the annotated instances Eq. 1 moves, at the middle of the training sizes."""
+    assignment, canonical = model.settings.mask.assignment, model.settings.canonical_size
+    if assignment == "scale" or not len(index.labels):
+        return
+    augment = settings.augment
+    per_photo = np.diff(index.row)
+    sides = np.stack([index.heights, index.widths], axis=1).repeat(per_photo, axis=0)  # (A, 2)
+    scale = np.minimum(
+        np.median(augment.short_edges) / sides.min(axis=1), augment.long_edge / sides.max(axis=1)
+    )
+    boxes = torch.from_numpy((index.boxes * scale[:, None]).astype(np.float32))
+    ratios = torch.from_numpy(np.array(index.area_ratios()))
+    levels = mask_levels(boxes, ratios, assignment=assignment, canonical_size=canonical)
+    changed, total = moved(levels, boxes, canonical_size=canonical).tolist()
+    console.say(
+        f"mask assignment '{assignment}' moves {changed / total:.1%} of the instances to another level"
+    )
+    if not changed:
+        console.warn("mask.assignment moves no instance; lower canonical_size for small photos")
 
 
 def fit(

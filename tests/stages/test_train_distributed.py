@@ -1,0 +1,43 @@
+"""The whole pipeline on two gloo processes beside one."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from lvistk.console import read_metrics
+from lvistk.stages.pipeline import run_pipeline
+from tests.stages.tiny_run import tiny_pipeline
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.slow
+def test_two_processes_have_the_loss_curves_of_one(tmp_path: Path) -> None:
+    # Frozen norms and one canvas size: group norm and convolutions see the padding, whose size is
+    # that of the largest photo of a rank's part.
+    assignments = [
+        *("model.backbone.norm=frozen_bn", "augment.short_edges=[64]", "augment.long_edge=64"),
+        *("loop.epochs=8", "loop.max_steps=20"),
+    ]
+    run_pipeline(tiny_pipeline(tmp_path, *assignments), device="cpu")
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"),
+        *("-m", "lvistk", "run", str(tmp_path / "tiny.toml"), "--out", str(tmp_path / "two")),
+        *("--device", "cpu", *(f"--set={text}" for text in assignments)),
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    for stage in ("first", "second"):
+        one = read_metrics(tmp_path / "runs" / stage / "metrics.jsonl")
+        two = read_metrics(tmp_path / "two" / stage / "metrics.jsonl")
+        names = [n for n in one[0] if n not in ("photos_per_s", "data_share", "memory_gib")]
+        curves = [torch.tensor([[row[n] for n in names] for row in rows]) for rows in (one, two)]
+        assert curves[0].shape == (20, len(names))
+        losses = [i for i, name in enumerate(names) if name != "grad_norm"]
+        difference = (curves[0] - curves[1])[:, losses].abs()
+        assert difference.max() <= 1e-4, f"{stage}: {difference.max(dim=0)}"
