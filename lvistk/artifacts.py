@@ -18,12 +18,16 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from lvistk.errors import UserError
 
 MANIFEST = "stage.json"
 LOCK = ".lock"
+LARGE_BYTES = 64 << 20
+SAMPLES = 64
+SAMPLE_BYTES = 1 << 16
+"""A large file's fingerprint takes so many samples of so many bytes, the first and last among them."""
 
 
 @contextlib.contextmanager
@@ -58,7 +62,9 @@ def write_json(path: Path, value: Any) -> None:
 def fingerprint(path: Path) -> str:
     """What an input is known by: content of a file, outputs of a stage folder, path of a photo folder.
 
-    Photo folders are not read through (an LVIS split holds 100,000 files); their names enter.
+    Photo folders are not read through (an LVIS split holds 100,000 files); their names enter. Files above
+    64 MiB are known by size, time of change and samples: reading 2 GB of results takes longer than
+    evaluating them.
     """
     if path.is_file():
         status = path.stat()
@@ -76,9 +82,19 @@ def fingerprint(path: Path) -> str:
 
 @lru_cache(maxsize=256)
 def _content_hash(path: str, size: int, modified: int) -> str:
-    """Content hash; size and time of change are part of the memory's key only."""
+    """Hash of the content; of a small file, size and time of change are part of the memory's key only."""
     with Path(path).open("rb") as handle:
+        if size > LARGE_BYTES:
+            return "large:" + _sampled_hash(handle, size, modified)
         return hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def _sampled_hash(handle: BinaryIO, size: int, modified: int) -> str:
+    digest = hashlib.blake2b(f"{size} {modified}".encode(), digest_size=16)
+    for k in range(SAMPLES):
+        handle.seek((size - SAMPLE_BYTES) * k // (SAMPLES - 1))
+        digest.update(handle.read(SAMPLE_BYTES))
+    return digest.hexdigest()
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -222,9 +222,13 @@ class FilterMissingInputs:
 class EvaluateSettings:
     seed: int = 0
     max_detections: int = 300
-    area: Literal["mask", "box"] = "mask"
-    """Which area APs, APm and APl go by."""
+    area: Literal["official", "mask", "box"] = "official"
+    """Which area of a detection APs, APm and APl of masks go by. Official (lvis-api): the box's where
+    the first detection of the file has a bbox, else the mask's. metrics.json says which it was."""
     boundary: bool = True
+    """Boundary AP: the smaller of mask IoU and boundary IoU (arXiv 2103.16562)."""
+    unknown_images: Literal["refuse", "drop"] = "refuse"
+    """Detections in images that the truth has not: an error, as in lvis-api, or left out and counted."""
     fixed: bool = True
     """AP-fixed: no limit a photo, 10,000 detections a category (methods 3.4)."""
     fixed_detections: int = 10_000

@@ -1,0 +1,78 @@
+"""All detections of an input, measured section by section into a few flat arrays."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from lvistk.evaluation.measure import DETECTION, NOWHERE, PAIR, Measured
+
+
+class Detections(NamedTuple):
+    """N detections in the order of the input, and their pairs.
+
+    Fields: ``table (N,)`` of DETECTION; ``mask_pairs``, ``box_pairs`` of PAIR; ``foreign_sizes`` masks
+    whose size is not their image's.
+    """
+
+    table: np.ndarray
+    mask_pairs: np.ndarray
+    box_pairs: np.ndarray
+    foreign_sizes: int
+
+    def unknown_categories(self) -> int:
+        return int(np.count_nonzero(self.table["category"] == NOWHERE))
+
+    def unknown_images(self) -> int:
+        return int(np.count_nonzero(self.table["image"] == NOWHERE))
+
+
+@dataclass
+class _Column:
+    """A growing array; its untouched end takes no memory."""
+
+    data: np.ndarray
+    used: int = 0
+
+    def add(self, part: np.ndarray) -> None:
+        need = self.used + len(part)
+        if need > len(self.data):
+            larger = np.empty(max(need, 2 * len(self.data)), self.data.dtype)
+            larger[: self.used] = self.data[: self.used]
+            self.data = larger
+        self.data[self.used : need] = part
+        self.used = need
+
+
+@dataclass
+class Collector:
+    """Puts measured sections together; ``expect`` detections make room at once."""
+
+    expect: int = 0
+    table: _Column = field(init=False)
+    mask_pairs: _Column = field(default_factory=lambda: _Column(np.empty(1 << 12, PAIR)))
+    box_pairs: _Column = field(default_factory=lambda: _Column(np.empty(1 << 12, PAIR)))
+    foreign_sizes: int = 0
+
+    def __post_init__(self) -> None:
+        self.table = _Column(np.empty(max(self.expect, 1 << 12), DETECTION))
+
+    def add_all(self, parts: Iterator[Measured]) -> Detections:
+        """All ``parts`` in order."""
+        for part in parts:
+            before = self.table.used
+            for pairs, column in (
+                (part.mask_pairs, self.mask_pairs),
+                (part.box_pairs, self.box_pairs),
+            ):
+                pairs["detection"] += before
+                column.add(pairs)
+            self.table.add(part.detections)
+            self.foreign_sizes += part.foreign_sizes
+        return Detections(
+            self.table.data[: self.table.used],
+            self.mask_pairs.data[: self.mask_pairs.used],
+            self.box_pairs.data[: self.box_pairs.used],
+            self.foreign_sizes,
+        )

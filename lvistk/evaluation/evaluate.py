@@ -1,0 +1,244 @@
+"""The evaluation of one set of results against one truth: every score of ``metrics.json``."""
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lvistk.config.stages import EvaluateSettings
+from lvistk.data.detection_store import DetectionStore, is_detection_store
+from lvistk.errors import UserError
+from lvistk.evaluation.boundary_truth import boundary_truth, no_boundary
+from lvistk.evaluation.collect import Detections
+from lvistk.evaluation.measure import Options
+from lvistk.evaluation.metrics import average_precision, by_ratio, summarise
+from lvistk.evaluation.ranges import Ranges
+from lvistk.evaluation.results_json import Against, Shape, read_results, shape_of
+from lvistk.evaluation.results_store import read_store, store_shape
+from lvistk.evaluation.scoring import Kind, Score, score, truth_ranges
+from lvistk.evaluation.truth import Truth
+from lvistk.evaluation.truth_cache import read_truth
+
+NOTHING = Shape(boxes=True, masks=True)
+"""An empty list of results is evaluated for masks and boxes: all scores are 0, where lvis-api crashes."""
+
+
+class Results(NamedTuple):
+    """Where detections are: ``main``, and ``boxes`` where the boxes are in a file of their own."""
+
+    main: Path
+    boxes: Path | None = None
+
+
+class Source(NamedTuple):
+    """One input file or store, what it has, and what of it is evaluated."""
+
+    path: Path
+    store: bool
+    shape: Shape
+    masks: bool
+    boxes: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What was found. ``metrics`` is the content of ``metrics.json``.
+
+    ``scores`` holds what is behind each of its tables (``segm``, ``bbox``, ``boundary``, ``segm_fixed``,
+    ``bbox_fixed``), ``detections`` the detections and pairs that each of them refers to, by the same
+    keys; rows there are rows of the input in its order.
+    """
+
+    metrics: dict[str, Any]
+    scores: dict[str, Score]
+    detections: dict[str, Detections]
+    truth: Truth
+    ranges: Ranges
+    warnings: tuple[str, ...]
+    seconds: dict[str, float]
+
+
+def evaluate(truth: Path, results: Results, settings: EvaluateSettings) -> Evaluation:
+    """Evaluate ``results`` against the annotation file ``truth`` by the LVIS protocol.
+
+    Equal to lvis-api 0.5.3 bit for bit. A score that nothing defines is None. An empty result gives 0.
+    Raises ``UserError`` for anything wrong with the files, naming file and record.
+    """
+    clock = _Clock()
+    threads = settings.threads or os.cpu_count() or 1
+    ranges = Ranges(tuple(settings.area_ratio_edges))
+    sources = find_sources(results)
+    any_masks = any(source.shape.masks for source in sources)
+    known = read_truth(truth, masks=any_masks, threads=threads)
+    clock.tick("truth")
+    wants_boundary = settings.boundary and any(source.masks for source in sources)
+    borders = boundary_truth(known, threads=threads) if wants_boundary else no_boundary()
+    against = Against(known.arrays, borders, ranges, settings.unknown_images, threads)
+    measured = [_measure(source, against, settings) for source in sources]
+    clock.tick("detections")
+    scores, detections = _scores(sources, measured, known, ranges, settings, threads)
+    clock.tick("scores")
+    warnings = known.warnings + tuple(
+        line
+        for source, found in zip(sources, measured, strict=True)
+        for line in _warnings(source, found)
+    )
+    metrics = _metrics(scores, sources, known, ranges, settings)
+    metrics["warnings"] = list(warnings)
+    clock.tick("summary")
+    return Evaluation(metrics, scores, detections, known, ranges, warnings, clock.seconds)
+
+
+def find_sources(results: Results) -> list[Source]:
+    """The inputs and what is to be evaluated of each."""
+    main = _source(results.main)
+    if results.boxes is None:
+        return [main]
+    boxes = _source(results.boxes)
+    if not main.shape.masks:
+        raise UserError(f"{main.path}: has no masks; with --boxes it should")
+    return [main._replace(boxes=False), boxes._replace(masks=False, boxes=True)]
+
+
+def _source(path: Path) -> Source:
+    if not path.exists():
+        raise UserError(f"{path}: no such file")
+    if is_detection_store(path):
+        shape = store_shape(DetectionStore.open(path))
+        return Source(path, True, shape, shape.masks, True)
+    if path.is_dir():
+        raise UserError(f"{path}: a folder without detections; give results JSON or a store")
+    shape = shape_of(path) or NOTHING
+    return Source(path, False, shape, shape.masks, True)
+
+
+def _measure(source: Source, against: Against, settings: EvaluateSettings) -> Detections:
+    options = Options(
+        masks=source.masks,
+        boxes=source.boxes,
+        boundary=source.masks and settings.boundary,
+        boxed=source.shape.boxes,
+        mask_area_is_box=mask_area(source, settings) == "box",
+        box_area_is_box=box_area(source, settings) == "box",
+    )
+    read = read_store if source.store else read_results
+    return read(source.path, against=against, options=options)
+
+
+def mask_area(source: Source, settings: EvaluateSettings) -> str:
+    """Which area a mask is judged by: ``mask`` or ``box``."""
+    if settings.area != "official":
+        return settings.area
+    return "box" if source.shape.boxes and not source.store else "mask"
+
+
+def box_area(source: Source, settings: EvaluateSettings) -> str:
+    """Which area a box is judged by; results with masks only have the mask's, as in lvis-api."""
+    return "box" if source.shape.boxes or settings.area == "box" else "mask"
+
+
+def _scores(
+    sources: list[Source],
+    measured: list[Detections],
+    truth: Truth,
+    ranges: Ranges,
+    settings: EvaluateSettings,
+    threads: int,
+) -> tuple[dict[str, Score], dict[str, Detections]]:
+    truth_out = truth_ranges(truth, ranges)
+    scores: dict[str, Score] = {}
+    detections: dict[str, Detections] = {}
+    for name, kind, fixed in _tables(sources, settings):
+        masks = kind != "bbox"
+        place = next(i for i, s in enumerate(sources) if (s.masks if masks else s.boxes))
+        detections[name] = measured[place]
+        scores[name] = score(
+            measured[place],
+            kind=kind,
+            truth=truth,
+            truth_out=truth_out,
+            ranges=ranges,
+            per_image=0 if fixed else settings.max_detections,
+            per_category=settings.fixed_detections if fixed else 0,
+            threads=threads,
+        )
+    return scores, detections
+
+
+def _tables(sources: list[Source], settings: EvaluateSettings) -> list[tuple[str, Kind, bool]]:
+    """Name, kind, and whether it is AP-fixed, of every table of scores."""
+    masks = any(source.masks for source in sources)
+    tables: list[tuple[str, Kind, bool]] = []
+    if masks:
+        tables.append(("segm", "segm", False))
+    tables.append(("bbox", "bbox", False))
+    if masks and settings.boundary:
+        tables.append(("boundary", "boundary", False))
+    if settings.fixed:
+        if masks:
+            tables.append(("segm_fixed", "segm", True))
+        tables.append(("bbox_fixed", "bbox", True))
+    return tables
+
+
+def _metrics(
+    scores: dict[str, Score],
+    sources: list[Source],
+    truth: Truth,
+    ranges: Ranges,
+    settings: EvaluateSettings,
+) -> dict[str, Any]:
+    metrics: dict[str, Any] = {}
+    for name, found in scores.items():
+        limit = 0 if name.endswith("_fixed") else settings.max_detections
+        metrics[name] = summarise(
+            found.precision, found.recall, frequency=truth.frequency, max_detections=limit
+        )
+    if "segm" in scores:
+        segm, bbox = metrics["segm"], metrics["bbox"]
+        metrics["box_mask_gap"] = {
+            key: None if bbox[key] is None or segm[key] is None else bbox[key] - segm[key]
+            for key in ("AP", "AP50", "AP75", "APr", "APc", "APf")
+        }
+        metrics["segm_by_area_ratio"] = _by_ratio(scores, sources, ranges)
+    sources_of = {"segm": (lambda s: s.masks, mask_area), "bbox": (lambda s: s.boxes, box_area)}
+    metrics["area"] = {
+        name: by(next(s for s in sources if has(s)), settings)
+        for name, (has, by) in sources_of.items()
+        if name in scores
+    }
+    metrics["max_detections"] = settings.max_detections
+    return metrics
+
+
+def _by_ratio(
+    scores: dict[str, Score], sources: list[Source], ranges: Ranges
+) -> dict[str, dict[str, float | int | None]]:
+    segm, bbox = scores["segm"], scores["bbox"]
+    found = by_ratio(segm.precision, truth_counts=segm.truth_counts, ranges=ranges)
+    if all(source.masks or not source.boxes for source in sources):
+        for bucket, label in enumerate(ranges.ratio_labels):
+            range_ = ranges.ratio_range(bucket)
+            found[label]["box_AP"] = average_precision(bbox.precision, range_=range_)
+    return found
+
+
+def _warnings(source: Source, found: Detections) -> list[str]:
+    checks = (
+        (found.unknown_categories(), "detections of categories that the truth has not"),
+        (found.unknown_images(), "detections in images that the truth has not"),
+        (found.foreign_sizes, "masks of another size than their image; they match nothing"),
+    )
+    return [f"{source.path.name}: {count} {what}" for count, what in checks if count]
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def tick(self, name: str) -> None:
+        now = time.perf_counter()
+        self.seconds[name] = round(now - self._last, 3)
+        self._last = now

@@ -1,0 +1,99 @@
+"""The general parser behind the scanner: slower, and right about everything JSON allows."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from lvistk.errors import UserError
+from lvistk.evaluation import json_scan as scan
+
+
+class _Rle(msgspec.Struct):
+    size: tuple[int, int]
+    counts: str | list[int]
+
+
+class _Record(msgspec.Struct):
+    image_id: int | None = None
+    category_id: int | None = None
+    id: int | None = None
+    score: float | None = None
+    area: float | None = None
+    bbox: list[float] | None = None
+    segmentation: _Rle | list[list[float]] | None = None
+    ignore: bool | float | None = None
+
+
+def parse_records(text: bytes, *, path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Records of a whole JSON array as the scanner gives them: (text, records, numbers).
+
+    Raises ``UserError`` naming the file, the record and the field, or the byte where the JSON breaks.
+    """
+    try:
+        parsed = msgspec.json.decode(text, type=list[_Record])
+    except msgspec.ValidationError as error:
+        raise UserError(f"{path}: {error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: {error}") from None
+    records = np.zeros(len(parsed), scan.RECORD)
+    counts: list[bytes] = []
+    numbers: list[float] = []
+    place = 0
+    for record, row in zip(parsed, records, strict=True):
+        _fill_fields(record, row, path=path)
+        if isinstance(record.segmentation, _Rle):
+            place = _fill_rle(record.segmentation, row, counts=counts, numbers=numbers, place=place)
+        elif record.segmentation is not None:
+            _fill_polygons(record.segmentation, row, numbers)
+    flat = np.frombuffer(b"".join(counts) + bytes(scan.PADDING), np.uint8)
+    return flat, records, np.array(numbers, np.float64)
+
+
+def _fill_fields(record: _Record, row: np.void, *, path: Path) -> None:
+    fields = (
+        (scan.HAS_IMAGE, "image_id"),
+        (scan.HAS_CATEGORY, "category_id"),
+        (scan.HAS_ID, "id"),
+        (scan.HAS_SCORE, "score"),
+        (scan.HAS_AREA, "area"),
+    )
+    for bit, name in fields:
+        value = getattr(record, name)
+        if value is not None:
+            row[name] = value
+            row["has"] |= bit
+    row["ignore"] = bool(record.ignore)
+    if record.bbox is not None:
+        if len(record.bbox) != 4:
+            raise UserError(
+                f"{path}: image {record.image_id}: bbox has {len(record.bbox)} numbers, not 4"
+            )
+        row["x"], row["y"], row["width"], row["height"] = record.bbox
+        row["has"] |= scan.HAS_BOX
+
+
+def _fill_rle(
+    rle: _Rle, row: np.void, *, counts: list[bytes], numbers: list[float], place: int
+) -> int:
+    row["mask_height"], row["mask_width"] = rle.size
+    if isinstance(rle.counts, str):
+        encoded = rle.counts.encode()
+        row["mask_kind"], row["mask_start"] = scan.RLE_TEXT, place
+        row["mask_stop"] = place + len(encoded)
+        counts.append(encoded)
+        return place + len(encoded)
+    row["mask_kind"], row["mask_start"] = scan.RLE_RUNS, len(numbers)
+    numbers += rle.counts
+    row["mask_stop"] = len(numbers)
+    return place
+
+
+def _fill_polygons(polygons: Sequence[list[float]], row: np.void, numbers: list[float]) -> None:
+    row["mask_kind"], row["mask_start"] = scan.POLYGONS, len(numbers)
+    numbers.append(len(polygons))
+    for polygon in polygons:
+        numbers.append(len(polygon))
+        numbers += polygon
+    row["mask_stop"] = len(numbers)

@@ -1,0 +1,349 @@
+"""Records of a results or annotations JSON array, scanned by compiled code.
+
+The scanner knows the record shapes of LVIS and COCO (keys in any order, unknown keys skipped). Whatever is
+out of the ordinary (escaped keys, numbers as strings, odd syntax, a broken file) makes it stop with
+UNUSUAL, and a general parser takes that piece over: ``json_general``.
+"""
+
+import numpy as np
+
+from lvistk.evaluation.jit import kernel
+from lvistk.evaluation.numbers import PARSED, UNUSUAL, parse_number
+
+PADDING = 64
+"""Bytes that must follow the text in its buffer, none of them part of a record."""
+
+NO_MASK, RLE_TEXT, RLE_RUNS, POLYGONS = 0, 1, 2, 3
+"""``mask_kind``. The mask lies in the text (``RLE_TEXT``) or among the numbers, from ``mask_start`` to
+``mask_stop``; runs as they are, polygons as their number, then for each its length and coordinates."""
+
+HAS_IMAGE, HAS_CATEGORY, HAS_SCORE, HAS_BOX, HAS_ID, HAS_AREA = 1, 2, 4, 8, 16, 32
+
+RECORD = np.dtype(
+    [
+        ("image_id", np.int64),
+        ("category_id", np.int64),
+        ("id", np.int64),
+        ("score", np.float64),
+        ("area", np.float64),
+        ("x", np.float64),
+        ("y", np.float64),
+        ("width", np.float64),
+        ("height", np.float64),
+        ("mask_start", np.int64),
+        ("mask_stop", np.int64),
+        ("mask_height", np.int64),
+        ("mask_width", np.int64),
+        ("has", np.uint8),
+        ("mask_kind", np.uint8),
+        ("ignore", np.uint8),
+        ("escaped", np.uint8),
+    ]
+)
+"""One record: box as x, y, width, height in pixels; ``has`` tells which fields were there."""
+
+_NAMES = (
+    b"image_id",
+    b"category_id",
+    b"score",
+    b"bbox",
+    b"segmentation",
+    b"id",
+    b"area",
+    b"ignore",
+    b"counts",
+    b"size",
+)
+IMAGE_ID, CATEGORY_ID, SCORE, BBOX, SEGMENTATION, ID, AREA, IGNORE, COUNTS, SIZE, OTHER = range(11)
+_KEYS = np.zeros((len(_NAMES), 16), np.uint8)
+for _row, _name in enumerate(_NAMES):
+    _KEYS[_row, : len(_name)] = list(_name)
+_LENGTHS = np.array([len(name) for name in _NAMES])
+
+
+@kernel
+def skip_space(text, p):
+    while text[p] == 32 or text[p] == 10 or text[p] == 13 or text[p] == 9:
+        p += 1
+    return p
+
+
+@kernel
+def string_end(text, p, stop):
+    """Place of the quote that closes the string whose text begins at p; -1 where none does."""
+    first = p
+    while True:
+        while p + 32 <= stop:
+            found = False
+            for k in range(32):
+                found |= text[p + k] == 34
+            if found:
+                break
+            p += 32
+        while p < stop and text[p] != 34:
+            p += 1
+        if p >= stop:
+            return -1
+        back = p - 1
+        while back >= first and text[back] == 92:
+            back -= 1
+        if (p - 1 - back) % 2 == 0:
+            return p
+        p += 1
+
+
+@kernel
+def read_key(text, p, stop):
+    """The key at p and its colon: (key's number, place of the value, code)."""
+    if text[p] != 34:
+        return OTHER, p, UNUSUAL
+    first = p + 1
+    p = first
+    while p < stop and text[p] != 34:
+        if text[p] == 92:
+            return OTHER, p, UNUSUAL
+        p += 1
+    length = p - first
+    found = OTHER
+    for k in range(len(_LENGTHS)):
+        if length == _LENGTHS[k] and text[first] == _KEYS[k, 0]:
+            same = True
+            for j in range(length):
+                same &= text[first + j] == _KEYS[k, j]
+            if same:
+                found = k
+                break
+    p = skip_space(text, p + 1)
+    if text[p] != 58:
+        return OTHER, p, UNUSUAL
+    return found, skip_space(text, p + 1), PARSED
+
+
+@kernel
+def skip_value(text, p, stop):
+    """The place after the value at p, whatever it is: (place, code)."""
+    depth = 0
+    while p < stop:
+        c = text[p]
+        if c == 34:
+            p = string_end(text, p + 1, stop)
+            if p < 0:
+                return stop, UNUSUAL
+        elif c == 123 or c == 91:
+            depth += 1
+        elif c == 125 or c == 93:
+            if depth == 0:
+                return p, PARSED
+            depth -= 1
+        elif c == 44 and depth == 0:
+            return p, PARSED
+        p += 1
+    return stop, UNUSUAL
+
+
+@kernel
+def read_integer(text, p):
+    """An integer (a float without fraction counts): (value, place, code)."""
+    q = p
+    negative = text[q] == 45
+    if negative:
+        q += 1
+    value = 0
+    first = q
+    while 48 <= text[q] <= 57:
+        value = value * 10 + np.int64(text[q]) - 48
+        q += 1
+    c = text[q]
+    if q == first or q - first > 18:
+        return 0, p, UNUSUAL
+    if c == 46 or c == 101 or c == 69:
+        number, q, code = parse_number(text, p)
+        if code != PARSED or number != np.floor(number) or abs(number) > 2.0**53:
+            return 0, p, UNUSUAL
+        return np.int64(number), q, PARSED
+    return -value if negative else value, q, PARSED
+
+
+@kernel
+def read_numbers(text, p, stop, numbers, n):
+    """A flat list of numbers at p, put at ``numbers[n:]``: (n after it, place, code)."""
+    if text[p] != 91:
+        return n, p, UNUSUAL
+    p = skip_space(text, p + 1)
+    if text[p] == 93:
+        return n, p + 1, PARSED
+    while p < stop:
+        numbers[n], p, code = parse_number(text, p)
+        n += 1
+        p = skip_space(text, p)
+        if code != PARSED or (text[p] != 44 and text[p] != 93):
+            return n, p, UNUSUAL
+        if text[p] == 93:
+            return n, p + 1, PARSED
+        p = skip_space(text, p + 1)
+    return n, p, UNUSUAL
+
+
+@kernel
+def read_polygons(text, p, stop, numbers, n):
+    """A list of lists of numbers at p in the layout of POLYGONS: (n after it, place, code)."""
+    head = n
+    numbers[head] = 0
+    n += 1
+    p = skip_space(text, p + 1)
+    if text[p] == 93:
+        return n, p + 1, PARSED
+    while p < stop:
+        place = n
+        n, p, code = read_numbers(text, p, stop, numbers, n + 1)
+        numbers[place] = n - place - 1
+        numbers[head] += 1
+        p = skip_space(text, p)
+        if code != PARSED or (text[p] != 44 and text[p] != 93):
+            return n, p, UNUSUAL
+        if text[p] == 93:
+            return n, p + 1, PARSED
+        p = skip_space(text, p + 1)
+    return n, p, UNUSUAL
+
+
+@kernel
+def read_rle(text, p, stop, record, numbers, n):
+    """An RLE object at p into ``record``: (n after it, place, code)."""
+    p = skip_space(text, p + 1)
+    sized = False
+    while p < stop:
+        key, p, code = read_key(text, p, stop)
+        if code != PARSED:
+            return n, p, UNUSUAL
+        place = n
+        if key == COUNTS and text[p] == 34:
+            end = string_end(text, p + 1, stop)
+            if end < 0:
+                return n, p, UNUSUAL
+            record["mask_kind"] = RLE_TEXT
+            record["mask_start"] = p + 1
+            record["mask_stop"] = end
+            p = end + 1
+        elif key in (COUNTS, SIZE):
+            n, p, code = read_numbers(text, p, stop, numbers, n)
+            if key == COUNTS:
+                record["mask_kind"] = RLE_RUNS
+                record["mask_start"] = place
+                record["mask_stop"] = n
+            elif n == place + 2:
+                record["mask_height"] = np.int64(numbers[place])
+                record["mask_width"] = np.int64(numbers[place + 1])
+                sized = True
+        else:
+            p, code = skip_value(text, p, stop)
+        p = skip_space(text, p)
+        if code != PARSED or (text[p] != 44 and text[p] != 125):
+            return n, p, UNUSUAL
+        if text[p] == 125:
+            done = sized and record["mask_kind"] != NO_MASK
+            return n, p + 1, PARSED if done else UNUSUAL
+        p = skip_space(text, p + 1)
+    return n, p, UNUSUAL
+
+
+@kernel
+def read_box(text, p, stop, record, numbers, n):
+    """A box [x, y, width, height] at p into ``record``: (place, code)."""
+    last, p, code = read_numbers(text, p, stop, numbers, n)
+    if code != PARSED or last != n + 4:
+        return p, UNUSUAL
+    record["x"] = numbers[n]
+    record["y"] = numbers[n + 1]
+    record["width"] = numbers[n + 2]
+    record["height"] = numbers[n + 3]
+    record["has"] |= HAS_BOX
+    return p, PARSED
+
+
+@kernel
+def read_mask(text, p, stop, record, numbers, n):
+    """A segmentation at p, RLE or polygons, into ``record``: (n after it, place, code)."""
+    if text[p] == 123:
+        return read_rle(text, p, stop, record, numbers, n)
+    if text[p] != 91:
+        return n, p, UNUSUAL
+    record["mask_kind"] = POLYGONS
+    record["mask_start"] = n
+    n, p, code = read_polygons(text, p, stop, numbers, n)
+    record["mask_stop"] = n
+    return n, p, code
+
+
+@kernel
+def read_plain_field(text, p, stop, key, record):
+    """The value at p of a key that holds one number, or of an unknown key: (place, code)."""
+    if key == IMAGE_ID:
+        record["image_id"], p, code = read_integer(text, p)
+        record["has"] |= HAS_IMAGE
+    elif key == CATEGORY_ID:
+        record["category_id"], p, code = read_integer(text, p)
+        record["has"] |= HAS_CATEGORY
+    elif key == SCORE:
+        record["score"], p, code = parse_number(text, p)
+        record["has"] |= HAS_SCORE
+    elif key == ID:
+        record["id"], p, code = read_integer(text, p)
+        record["has"] |= HAS_ID
+    elif key == AREA:
+        record["area"], p, code = parse_number(text, p)
+        record["has"] |= HAS_AREA
+    else:
+        if key == IGNORE:  # 0, 1, true, false, null; anything else is for the general parser
+            record["ignore"] = text[p] == 49 or text[p] == 116
+            if text[p] == 34 or text[p] == 45 or text[p + 1] == 46:
+                return p, UNUSUAL
+        p, code = skip_value(text, p, stop)
+    return p, code
+
+
+@kernel
+def scan_records(text, p, stop, records):
+    """Records of ``text[p:stop]``, separated by commas: (count, numbers, place, code).
+
+    ``records (R,)`` of RECORD takes them; ``numbers`` holds the runs and polygons. Spaces and one comma
+    may stand after the last record. The place is where an UNUSUAL piece stands.
+    """
+    numbers = np.empty(
+        stop - p + 8, np.float64
+    )  # no number is shorter; what is unused stays untouched
+    n = 0
+    count = 0
+    p = skip_space(text, p)
+    while p < stop:
+        if text[p] != 123 or count >= len(records):
+            return count, numbers, p, UNUSUAL
+        record = records[count]
+        record["has"] = 0
+        record["mask_kind"] = NO_MASK
+        record["ignore"] = 0
+        record["escaped"] = 1
+        start = p
+        p = skip_space(text, p + 1)
+        while text[p] != 125:
+            key, p, code = read_key(text, p, stop)
+            if code == PARSED:
+                if key == SEGMENTATION:
+                    n, p, code = read_mask(text, p, stop, record, numbers, n)
+                elif key == BBOX:
+                    p, code = read_box(text, p, stop, record, numbers, n)
+                else:
+                    p, code = read_plain_field(text, p, stop, key, record)
+            p = skip_space(text, p)
+            more = text[p] == 44
+            if code != PARSED or p >= stop or not (more or text[p] == 125):
+                return count, numbers, start, UNUSUAL
+            if more:
+                p = skip_space(text, p + 1)
+                if text[p] != 34:
+                    return count, numbers, start, UNUSUAL
+        count += 1
+        p = skip_space(text, p + 1)
+        if p < stop and text[p] == 44:
+            p = skip_space(text, p + 1)
+    return count, numbers, p, PARSED

@@ -1,0 +1,378 @@
+"""Detections against truths: which pairs of one image and category overlap by half or more.
+
+The only pass over the detections. The federated test comes first; a mask is decoded only where it
+survives that, an IoU computed only where boxes and areas allow 0.5, for below the lowest threshold nothing
+matters. What remains of a detection are 32 bytes, and of a mask nothing.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from lvistk.evaluation.boundary import boundary_spans
+from lvistk.evaluation.jit import kernel
+from lvistk.evaluation.json_scan import (
+    HAS_BOX,
+    HAS_CATEGORY,
+    HAS_IMAGE,
+    HAS_SCORE,
+    NO_MASK,
+    POLYGONS,
+    RLE_RUNS,
+    RLE_TEXT,
+)
+from lvistk.evaluation.polygons import spans_of_polygons
+from lvistk.evaluation.ranges import AREA_RANGES, Ranges
+from lvistk.evaluation.rasterise import longest_rle, runs_of_record
+from lvistk.evaluation.runs import (
+    BAD_COUNTS,
+    BAD_POLYGON,
+    OK,
+    box_of_runs,
+    box_of_spans,
+    grown,
+    overlap,
+    spans_of_runs,
+)
+from lvistk.evaluation.truth import TruthArrays
+
+NO_FIELDS, BAD_SCORE, NO_BOX, NO_SEGMENTATION = 3, 4, 5, 6
+COMPLAINTS = {
+    BAD_COUNTS: "its RLE does not fill its size",
+    BAD_POLYGON: "a polygon with fewer than three points, an odd number of coordinates, or "
+    "coordinates far outside",
+    NO_FIELDS: "image_id, category_id or score is missing",
+    BAD_SCORE: "its score is not a finite number",
+    NO_BOX: "it has no bbox, but the first detection has one",
+    NO_SEGMENTATION: "it has no segmentation, but the first detection has one and no bbox",
+}
+NOWHERE = -1
+
+DETECTION = np.dtype(
+    [
+        ("score", np.float64),
+        ("mask_score", np.float64),
+        ("image", np.int32),
+        ("category", np.int32),
+        ("slot", np.int32),
+        ("mask_out", np.uint16),
+        ("box_out", np.uint16),
+    ]
+)
+"""One detection: rows of image, category and slot in the truth (NOWHERE where it has none); the ranges
+(bits) it lies outside of, by the area that its mask or box is judged by. All bits: no area, so it is
+dropped."""
+DROPPED = np.uint16(0xFFFF)
+
+PAIR = np.dtype(
+    [("detection", np.int32), ("truth", np.int32), ("iou", np.float64), ("boundary", np.float64)]
+)
+"""A detection and a truth of its slot with an IoU of at least 0.5; the boundary IoU of masks is the
+smaller of both, as the measure demands."""
+
+
+class Options(NamedTuple):
+    """What to measure. ``masks``, ``boxes``: the IoUs wanted. ``boxed``: the first detection of the
+    input has a box, so all must. ``mask_area_is_box``, ``box_area_is_box``: judge by box area."""
+
+    masks: bool
+    boxes: bool
+    boundary: bool
+    boxed: bool
+    mask_area_is_box: bool
+    box_area_is_box: bool
+
+
+class BoundaryTruth(NamedTuple):
+    """Spans of the boundaries of the truths, as in ``TruthArrays``; distance (I,) in pixels."""
+
+    distance: np.ndarray
+    rows: np.ndarray
+    starts: np.ndarray
+    stops: np.ndarray
+    areas: np.ndarray
+
+
+class Measured(NamedTuple):
+    """What ``measure`` gives for R records: detections (R,), pairs of masks and of boxes, and counts."""
+
+    detections: np.ndarray
+    mask_pairs: np.ndarray
+    box_pairs: np.ndarray
+    foreign_sizes: int
+    """Masks whose size is not their image's: they match nothing, as in lvis-api."""
+    code: int
+    place: int
+    """The record that ``code`` complains of."""
+
+
+def measure(
+    text: np.ndarray,
+    records: np.ndarray,
+    numbers: np.ndarray,
+    mask_scores: np.ndarray,
+    *,
+    truth: TruthArrays,
+    boundary: BoundaryTruth,
+    ranges: Ranges,
+    options: Options,
+) -> Measured:
+    """Measure R records; ``mask_scores`` (R,) ranks masks, or is empty where ``score`` does."""
+    ratio_ends = np.array([0.0, *ranges.ratio_edges, 1.0])
+    return Measured(
+        *_measure(text, records, numbers, mask_scores, truth, boundary, ratio_ends, options)
+    )
+
+
+@kernel
+def out_of_area(area):
+    """Bits of the area ranges that ``area`` lies outside of."""
+    bits = 0
+    for k in range(len(AREA_RANGES)):
+        if area < AREA_RANGES[k, 0] or area > AREA_RANGES[k, 1]:
+            bits |= 1 << k
+    return bits
+
+
+@kernel
+def out_of_ratio(mask_area, box, ends):
+    """Bits of the ratio ranges that a mask of ``mask_area`` in tight ``box`` lies outside of."""
+    bits = 0
+    ratio = mask_area / max(np.float64(box[2]) * np.float64(box[3]), 1.0)
+    for k in range(len(ends) - 1):
+        last = k == len(ends) - 2
+        if ratio < ends[k] or (ratio >= ends[k + 1] and not last):
+            bits |= 1 << (len(AREA_RANGES) + k)
+    return bits
+
+
+@kernel
+def _row(ids, wanted):
+    """Row of ``wanted`` in ascending ``ids``, or NOWHERE."""
+    low = 0
+    high = len(ids)
+    while low < high:
+        middle = (low + high) // 2
+        if ids[middle] < wanted:
+            low = middle + 1
+        else:
+            high = middle
+    return low if low < len(ids) and ids[low] == wanted else NOWHERE
+
+
+@kernel
+def _category_row(ids, wanted):
+    if 0 < wanted <= len(ids) and ids[wanted - 1] == wanted:
+        return wanted - 1
+    return _row(ids, wanted)
+
+
+@kernel
+def box_iou(x, y, width, height, other):
+    """IoU of two boxes x, y, width, height, in the order of operations of ``bbIou``."""
+    w = min(width + x, other[2] + other[0]) - max(x, other[0])
+    if w <= 0:
+        return 0.0
+    h = min(height + y, other[3] + other[1]) - max(y, other[1])
+    if h <= 0:
+        return 0.0
+    shared = w * h
+    return shared / (width * height + other[2] * other[3] - shared)
+
+
+@kernel
+def _may_reach_half(area, box, other_area, other):
+    """Whether two masks with these areas and tight boxes can have an IoU of 0.5."""
+    w = min(box[0] + box[2], other[0] + other[2]) - max(box[0], other[0])
+    h = min(box[1] + box[3], other[1] + other[3]) - max(box[1], other[1])
+    if w <= 0 or h <= 0:
+        return False
+    most = min(np.int64(w) * np.int64(h), min(area, np.int64(other_area)))
+    return 3 * most >= area + other_area
+
+
+@kernel
+def _add_pair(pairs, n, detection, truth, iou, boundary):
+    if n >= len(pairs):
+        pairs = grown(pairs, n + 1)
+    pairs[n]["detection"] = detection
+    pairs[n]["truth"] = truth
+    pairs[n]["iou"] = iou
+    pairs[n]["boundary"] = boundary
+    return pairs, n + 1
+
+
+@kernel
+def _check(record, options):
+    needed = HAS_IMAGE | HAS_CATEGORY | HAS_SCORE
+    if record["has"] & needed != needed:
+        return NO_FIELDS
+    if not np.isfinite(record["score"]):
+        return BAD_SCORE
+    if options.boxed and record["has"] & HAS_BOX == 0:
+        return NO_BOX
+    if not options.boxed and record["mask_kind"] == NO_MASK:
+        return NO_SEGMENTATION
+    return OK
+
+
+@kernel
+def _box_as_polygon(record):
+    """The polygon that lvis-api makes of a box, in the layout of POLYGONS."""
+    x1, y1 = record["x"], record["y"]
+    x2, y2 = x1 + record["width"], y1 + record["height"]
+    return np.array([1.0, 8.0, x1, y1, x1, y2, x2, y2, x2, y1])
+
+
+@kernel
+def _enter_image(slots, truth, left, entered):
+    """Make ``slots (C,)`` those of image ``entered`` instead of ``left`` (rows, or NOWHERE)."""
+    if left >= 0:
+        for s in range(truth.slot_rows[left], truth.slot_rows[left + 1]):
+            slots[truth.slot_categories[s]] = NOWHERE
+    if entered >= 0:
+        for s in range(truth.slot_rows[entered], truth.slot_rows[entered + 1]):
+            slots[truth.slot_categories[s]] = s
+
+
+@kernel
+def _mask_of(text, record, numbers, height, width, options, runs, starts, stops, tight, box):
+    """The mask of a record: (starts, stops, number, area, code); its tight box into ``tight (4,)``.
+
+    Where the record has no box of its own, ``box`` becomes the mask's, as lvis-api takes it.
+    """
+    kind = record["mask_kind"]
+    boxless = not options.boxed and record["has"] & HAS_BOX == 0
+    if kind in (NO_MASK, POLYGONS):
+        outline = _box_as_polygon(record) if kind == NO_MASK else numbers
+        place = 0 if kind == NO_MASK else record["mask_start"]
+        starts, stops, m, area, code = spans_of_polygons(outline, place, height, width)
+        box_of_spans(starts, stops, m, height, tight)
+        if boxless:
+            for j in range(4):
+                box[j] = tight[j]
+        return starts, stops, m, area, code
+    height, width = record["mask_height"], record["mask_width"]
+    count, code = runs_of_record(text, record, numbers, runs)
+    if code != OK:
+        return starts, stops, 0, 0, code
+    m, area, code = spans_of_runs(runs, count, height * width, starts, stops)
+    if code == OK:
+        box_of_spans(starts, stops, m, height, tight)
+        if boxless:
+            box_of_runs(runs, count, height, width, box)
+    return starts, stops, m, area, code
+
+
+@kernel
+def _add_mask_pairs(
+    pairs, n, k, starts, stops, m, area, tight, first, last, truth, boundary, image, with_boundary
+):
+    """Append the pairs of a mask with truths first:last: (pairs, n)."""
+    edge_starts, edge_stops, edges, edge_area = starts, stops, -1, 0
+    for g in range(first, last):
+        if not _may_reach_half(area, tight, truth.mask_areas[g], truth.mask_boxes[g]):
+            continue
+        a, b = truth.span_rows[g], truth.span_rows[g + 1]
+        shared = overlap(starts, stops, 0, m, truth.span_starts, truth.span_stops, a, b)
+        union = area + truth.mask_areas[g] - shared
+        if 2 * shared < union:
+            continue
+        iou = shared / union
+        edge_iou = iou
+        if with_boundary:
+            if edges < 0:
+                height = np.int64(truth.heights[image])
+                distance = boundary.distance[image]
+                edge_starts, edge_stops, edges, edge_area = boundary_spans(
+                    starts, stops, m, height, tight, distance
+                )
+            a, b = boundary.rows[g], boundary.rows[g + 1]
+            shared = overlap(
+                edge_starts, edge_stops, 0, edges, boundary.starts, boundary.stops, a, b
+            )
+            edge_iou = min(iou, shared / (edge_area + boundary.areas[g] - shared))
+        pairs, n = _add_pair(pairs, n, k, g, iou, edge_iou)
+    return pairs, n
+
+
+@kernel
+def _measure(text, records, numbers, mask_scores, truth, boundary, ratio_ends, options):
+    detections = np.empty(len(records), DETECTION)
+    mask_pairs = np.empty(256, PAIR)
+    box_pairs = np.empty(256, PAIR)
+    mask_count, box_count, foreign_sizes = 0, 0, 0
+    slots = np.full(len(truth.category_ids), NOWHERE, np.int32)
+    runs = np.empty(longest_rle(records), np.int64)
+    rle_starts = np.empty(len(runs) // 2 + 1, np.uint32)
+    rle_stops = np.empty(len(runs) // 2 + 1, np.uint32)
+    tight = np.zeros(4, np.int64)
+    box = np.zeros(4, np.float64)
+    image = NOWHERE
+    image_id = 0
+    for k in range(len(records)):
+        record = records[k]
+        code = _check(record, options)
+        if code != OK:
+            return detections, mask_pairs, box_pairs, 0, code, k
+        if k == 0 or record["image_id"] != image_id:
+            image_id = record["image_id"]
+            entered = _row(truth.image_ids, image_id)
+            _enter_image(slots, truth, image, entered)
+            image = entered
+        category = _category_row(truth.category_ids, record["category_id"])
+        slot = slots[category] if category >= 0 and image >= 0 else NOWHERE
+        detection = detections[k]
+        detection["score"] = record["score"]
+        detection["mask_score"] = mask_scores[k] if len(mask_scores) > 0 else record["score"]
+        detection["image"] = image
+        detection["category"] = category
+        detection["slot"] = slot
+        detection["mask_out"] = DROPPED
+        detection["box_out"] = DROPPED
+        if slot < 0:
+            continue
+        first, last = truth.slot_truths[slot], truth.slot_truths[slot + 1]
+        height, width = np.int64(truth.heights[image]), np.int64(truth.widths[image])
+        box[0], box[1] = record["x"], record["y"]
+        box[2], box[3] = record["width"], record["height"]
+        starts, stops, m, mask_area, ratio_out = rle_starts, rle_stops, 0, 0, 0
+        if options.masks or not options.boxed:
+            starts, stops, m, mask_area, code = _mask_of(
+                text,
+                record,
+                numbers,
+                height,
+                width,
+                options,
+                runs,
+                rle_starts,
+                rle_stops,
+                tight,
+                box,
+            )
+            if code != OK:
+                return detections, mask_pairs, box_pairs, 0, code, k
+            ratio_out = out_of_ratio(mask_area, tight, ratio_ends)
+        box_area = box[2] * box[3]
+        if options.masks:
+            area = box_area if options.mask_area_is_box else float(mask_area)
+            rle = record["mask_kind"] == RLE_TEXT or record["mask_kind"] == RLE_RUNS
+            if rle and (record["mask_height"] != height or record["mask_width"] != width):
+                foreign_sizes += 1
+                m = 0
+            if 0 < area < np.inf:
+                detection["mask_out"] = out_of_area(area) | ratio_out
+                if m > 0:
+                    mask_pairs, mask_count = _add_mask_pairs(
+                        mask_pairs, mask_count, k, starts, stops, m, mask_area, tight, first, last,
+                        truth, boundary, image, options.boundary,
+                    )  # fmt: skip
+        area = box_area if options.box_area_is_box else float(mask_area)
+        if options.boxes and 0 < area < np.inf:
+            detection["box_out"] = out_of_area(area) | ratio_out
+            for g in range(first, last):
+                iou = box_iou(box[0], box[1], box[2], box[3], truth.boxes[g])
+                if iou >= 0.5:
+                    box_pairs, box_count = _add_pair(box_pairs, box_count, k, g, iou, iou)
+    return detections, mask_pairs[:mask_count], box_pairs[:box_count], foreign_sizes, OK, 0

@@ -1,0 +1,118 @@
+"""Which detections count, and in which order: the caps and the stable orders of lvis-api."""
+
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+
+from lvistk.evaluation.jit import kernel
+
+
+class Ranking(NamedTuple):
+    """Detections that are judged, category by category, each by falling score; D of them.
+
+    ``order (D,)`` int32 rows of the detections; ``first (C + 1,)``: category c has
+    order[first[c]:first[c + 1]]. Equal scores stand in the order of images, then of the input.
+    """
+
+    order: np.ndarray
+    first: np.ndarray
+
+
+def keep_best(groups: np.ndarray, scores: np.ndarray, *, limit: int, count: int) -> np.ndarray:
+    """Mask (N,) of the ``limit`` best of each group (0..count - 1; others are not kept).
+
+    Equal scores stay in the order of the input.
+    """
+    kept = groups >= 0
+    sizes = np.bincount(groups[kept], minlength=count)
+    large = np.flatnonzero(sizes > limit)
+    if not len(large):
+        return kept
+    rows, first = _grouped(groups, count)
+    for group in large.tolist():
+        mine = rows[first[group] : first[group + 1]]
+        kept[mine[np.argsort(-scores[mine], kind="stable")[limit:]]] = False
+    return kept
+
+
+def rank(
+    kept: np.ndarray,
+    *,
+    images: np.ndarray,
+    categories: np.ndarray,
+    scores: np.ndarray,
+    image_count: int,
+    category_count: int,
+    threads: int,
+) -> Ranking:
+    """Order the detections ``kept`` (N,) bool."""
+    order, first = _by_category(kept, images, categories, image_count, category_count)
+    cuts = np.searchsorted(first, np.linspace(0, len(order), 4 * threads + 1)[1:-1])
+    edges = np.unique(np.concatenate([[0], cuts, [category_count]]))
+    with ThreadPoolExecutor(threads) as pool:
+        for done in [
+            pool.submit(_sort_categories, order, first, scores, a, b)
+            for a, b in itertools.pairwise(edges.tolist())
+        ]:
+            done.result()
+    return Ranking(order, first)
+
+
+@kernel
+def _grouped(groups, count):
+    """Rows of each group in the order of the input: (rows, first); groups below 0 are left out."""
+    first = np.zeros(count + 2, np.int64)
+    for k in range(len(groups)):
+        if groups[k] >= 0:
+            first[groups[k] + 2] += 1
+    for g in range(2, count + 2):
+        first[g] += first[g - 1]
+    rows = np.empty(first[count + 1], np.int32)
+    for k in range(len(groups)):
+        g = groups[k]
+        if g >= 0:
+            rows[first[g + 1]] = k
+            first[g + 1] += 1
+    return rows, first[: count + 1]
+
+
+@kernel
+def _by_category(kept, images, categories, image_count, category_count):
+    """Rows of the kept detections by category, then image, then place: (order, first)."""
+    last = 0
+    ordered = True
+    for k in range(len(images)):
+        if kept[k]:
+            ordered &= images[k] >= last
+            last = images[k]
+    first = np.zeros(category_count + 2, np.int64)
+    for k in range(len(kept)):
+        if kept[k]:
+            first[categories[k] + 2] += 1
+    for c in range(2, category_count + 2):
+        first[c] += first[c - 1]
+    order = np.empty(first[category_count + 1], np.int32)
+    if ordered:
+        for k in range(len(kept)):
+            if kept[k]:
+                order[first[categories[k] + 1]] = k
+                first[categories[k] + 1] += 1
+    else:
+        rows, _ = _grouped(images, image_count)
+        for k in rows:
+            if kept[k]:
+                order[first[categories[k] + 1]] = k
+                first[categories[k] + 1] += 1
+    return order, first[: category_count + 1]
+
+
+def _sort_categories(
+    order: np.ndarray, first: np.ndarray, scores: np.ndarray, low: int, high: int
+) -> None:
+    """Sort the rows of categories low..high - 1 by falling score, in place."""
+    edges = first.tolist()
+    for c in range(low, high):
+        rows = order[edges[c] : edges[c + 1]]
+        rows[:] = rows[np.argsort(-scores[rows], kind="stable")]

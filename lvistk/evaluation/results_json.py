@@ -1,0 +1,133 @@
+"""Results JSON of any detector, measured against the truth while it is read."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from lvistk.errors import UserError
+from lvistk.evaluation.collect import Collector, Detections
+from lvistk.evaluation.json_records import Records, Unsplittable, map_sections
+from lvistk.evaluation.json_scan import HAS_BOX, NO_MASK
+from lvistk.evaluation.measure import (
+    COMPLAINTS,
+    NOWHERE,
+    BoundaryTruth,
+    Measured,
+    Options,
+    measure,
+)
+from lvistk.evaluation.ranges import Ranges
+from lvistk.evaluation.sections import JsonArray, results_array
+from lvistk.evaluation.truth import TruthArrays
+
+LEAST_BYTES = 64
+"""Room is made for a detection in so many bytes of JSON; most take more."""
+
+
+class Shape(NamedTuple):
+    """What the first detection of a file has: it decides for all (lvis-api)."""
+
+    boxes: bool
+    masks: bool
+
+
+class Against(NamedTuple):
+    """What detections are measured against, and how."""
+
+    truth: TruthArrays
+    boundary: BoundaryTruth
+    ranges: Ranges
+    unknown_images: Literal["refuse", "drop"]
+    threads: int
+
+
+def shape_of(path: Path) -> Shape | None:
+    """Whether the first detection has a box and a mask; None for an empty list."""
+    array = results_array(path)
+
+    def first(found: Records) -> np.ndarray:
+        return found.records[:1].copy()
+
+    try:
+        heads = list(map_sections(array, first, threads=1, limit=1))
+    except Unsplittable:
+        heads = list(map_sections(array, first, threads=1, whole=True))
+    if not heads or not len(heads[0]):
+        return None
+    head = heads[0][0]
+    shape = Shape(bool(head["has"] & HAS_BOX), head["mask_kind"] != NO_MASK)
+    if not any(shape):
+        raise UserError(f"{path}: the first detection has neither bbox nor segmentation")
+    return shape
+
+
+def read_results(path: Path, *, against: Against, options: Options) -> Detections:
+    """Measure every detection of the file.
+
+    Raises ``UserError`` naming the file and the detection for one that cannot be evaluated.
+    """
+    array = results_array(path)
+    work = partial(_measure_records, against=against, options=options)
+    try:
+        parts = map_sections(array, work, threads=against.threads)
+        return _collect(array, parts, against)
+    except Unsplittable:
+        parts = map_sections(array, work, threads=1, whole=True)
+        return _collect(array, parts, against)
+
+
+class _Part(NamedTuple):
+    measured: Measured
+    suspect: np.void | None
+    """The record that the code complains of, or the first of an unknown image."""
+    place: int
+
+
+def _measure_records(found: Records, *, against: Against, options: Options) -> _Part:
+    measured = measure(
+        found.text,
+        found.records,
+        found.numbers,
+        np.empty(0),
+        truth=against.truth,
+        boundary=against.boundary,
+        ranges=against.ranges,
+        options=options,
+    )
+    if measured.code:
+        return _Part(measured, found.records[measured.place].copy(), measured.place)
+    strange = measured.detections["image"] == NOWHERE
+    if strange.any():
+        place = int(np.argmax(strange))
+        return _Part(measured, found.records[place].copy(), place)
+    return _Part(measured, None, 0)
+
+
+def _collect(array: JsonArray, parts: Iterator[_Part], against: Against) -> Detections:
+    collector = Collector(expect=(array.last - array.first) // LEAST_BYTES)
+
+    def sound() -> Iterator[Measured]:
+        for part in parts:
+            if part.suspect is not None:
+                _judge(part, array.path, collector.table.used, against)
+            yield part.measured
+
+    return collector.add_all(sound())
+
+
+def _judge(part: _Part, path: Path, before: int, against: Against) -> None:
+    """Raise ``UserError`` for the suspect, unless it may be dropped."""
+    record = part.suspect
+    assert record is not None
+    who = f"{path}: detection {before + part.place + 1} (image_id {record['image_id']}"
+    who += f", category_id {record['category_id']})"
+    if part.measured.code:
+        raise UserError(f"{who}: {COMPLAINTS[part.measured.code]}")
+    if against.unknown_images == "refuse":
+        raise UserError(
+            f"{who}: the truth has no such image; give the matching truth, or set "
+            "evaluate.unknown_images=drop to leave such detections out"
+        )

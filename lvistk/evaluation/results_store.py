@@ -1,0 +1,156 @@
+"""A detection store, measured against the truth block by block.
+
+The columns are read with plain reads at their place in the file; mapped pages would count as memory.
+"""
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from lvistk.data.detection_store import DetectionStore, Shard
+from lvistk.errors import UserError
+from lvistk.evaluation import json_scan as scan
+from lvistk.evaluation.collect import Collector, Detections
+from lvistk.evaluation.measure import COMPLAINTS, NOWHERE, Measured, Options, measure
+from lvistk.evaluation.results_json import Against, Shape
+
+BLOCK = 16384
+"""Detections measured at once; whole images."""
+
+
+def store_shape(store: DetectionStore) -> Shape:
+    """A store always has boxes; it has masks where a shard has."""
+    return Shape(True, any("rle" in shard.layout for shard in store.shards))
+
+
+def read_store(path: Path, *, against: Against, options: Options) -> Detections:
+    """Measure every detection of the store; masks are ranked by ``mask_score`` where there is one.
+
+    Raises ``UserError`` naming the file, the image and the detection for one that cannot be evaluated.
+    """
+    store = DetectionStore.open(path)
+    expect = sum(shard.layout["score"][1][0] for shard in store.shards)
+    parts = _in_order(store, against=against, options=options)
+    return Collector(expect=expect).add_all(parts)
+
+
+def _in_order(store: DetectionStore, *, against: Against, options: Options) -> Iterator[Measured]:
+    waiting: deque[Future[Measured]] = deque()
+    with ThreadPoolExecutor(against.threads) as pool:
+        try:
+            for shard in store.shards:
+                reader = _ShardReader(shard, store.category_ids)
+                for first, last in reader.blocks():
+                    waiting.append(pool.submit(reader.measure, first, last, against, options))
+                    if len(waiting) > 2 * against.threads:
+                        yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+class _ShardReader:
+    """Reads blocks of one shard as records."""
+
+    def __init__(self, shard: Shard, category_ids: np.ndarray) -> None:
+        self.shard = shard
+        self.category_ids = category_ids
+        self.rows = self._read("images/row", 0, len(shard.image_ids) + 1)
+        self.heights = self._read("images/height", 0, len(shard.image_ids))
+        self.widths = self._read("images/width", 0, len(shard.image_ids))
+
+    def blocks(self) -> list[tuple[int, int]]:
+        """Ranges of images with about BLOCK detections each."""
+        steps = np.arange(0, self.rows[-1], BLOCK)
+        edges = np.unique(np.append(np.searchsorted(self.rows, steps), len(self.rows) - 1))
+        return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
+
+    def measure(self, first: int, last: int, against: Against, options: Options) -> Measured:
+        """Measure the detections of images first:last."""
+        a, b = int(self.rows[first]), int(self.rows[last])
+        images = np.repeat(np.arange(first, last), np.diff(self.rows[first : last + 1]))
+        records = np.zeros(b - a, scan.RECORD)
+        labels = self._read("label", a, b)
+        strange = (labels < 0) | (labels >= len(self.category_ids))
+        if strange.any():
+            place = int(np.argmax(strange))
+            raise UserError(
+                f"{self.shard.path}: image {self.shard.image_ids[images[place]]}: label "
+                f"{labels[place]} is not in 0..{len(self.category_ids) - 1}"
+            )
+        boxes = self._read("box", a, b).astype(np.float64)
+        scores = self._read("score", a, b).astype(np.float64)
+        records["image_id"] = self.shard.image_ids[images]
+        records["category_id"] = self.category_ids[labels]
+        records["score"] = scores
+        records["x"], records["y"] = boxes[:, 0], boxes[:, 1]
+        records["width"] = boxes[:, 2] - boxes[:, 0]
+        records["height"] = boxes[:, 3] - boxes[:, 1]
+        records["has"] = scan.HAS_IMAGE | scan.HAS_CATEGORY | scan.HAS_SCORE | scan.HAS_BOX
+        text = np.zeros(0, np.uint8)
+        if options.masks and "rle" in self.shard.layout:
+            offsets = self._read("rle_offset", a, b + 1)
+            text = self._read("rle", int(offsets[0]), int(offsets[-1]))
+            records["mask_start"] = offsets[:-1] - offsets[0]
+            records["mask_stop"] = offsets[1:] - offsets[0]
+            records["mask_height"], records["mask_width"] = (
+                self.heights[images],
+                self.widths[images],
+            )
+            records["mask_kind"] = scan.RLE_TEXT
+        measured = measure(
+            text,
+            records,
+            np.zeros(0),
+            self._mask_scores(a, b, scores),
+            truth=against.truth,
+            boundary=against.boundary,
+            ranges=against.ranges,
+            options=options,
+        )
+        self._judge(measured, records, a, against)
+        return measured
+
+    def _mask_scores(self, first: int, last: int, scores: np.ndarray) -> np.ndarray:
+        if "mask_score" not in self.shard.layout:
+            return scores
+        mask_scores = self._read("mask_score", first, last).astype(np.float64)
+        return np.where(np.isnan(mask_scores), scores, mask_scores)
+
+    def _judge(self, measured: Measured, records: np.ndarray, first: int, against: Against) -> None:
+        place = measured.place
+        complaint = COMPLAINTS.get(measured.code)
+        if complaint is None and against.unknown_images == "refuse":
+            strange = measured.detections["image"] == NOWHERE
+            if strange.any():
+                place = int(np.argmax(strange))
+                complaint = (
+                    "the truth has no such image; give the matching truth, or set "
+                    "evaluate.unknown_images=drop to leave such detections out"
+                )
+        if complaint is not None:
+            raise UserError(
+                f"{self.shard.path}: detection {first + place + 1} (image_id "
+                f"{records[place]['image_id']}): {complaint}"
+            )
+
+    def _read(self, name: str, first: int, last: int) -> np.ndarray:
+        """Rows first:last of a column."""
+        offset, shape, kind = self.shard.layout[name]
+        out = np.empty((last - first, *shape[1:]), kind)
+        if offset < 0 or not out.nbytes:
+            return np.zeros(out.shape, kind)
+        row_bytes = out.nbytes // (last - first)
+        with self.shard.path.open("rb") as handle:
+            got = os.preadv(
+                handle.fileno(), [out.data.cast("B")], offset + first * row_bytes
+            )
+        if got != out.nbytes:
+            raise UserError(f"{self.shard.path}: {name} ends in the middle; write it again")
+        return out

@@ -1,0 +1,122 @@
+"""One score of detections against the truth: cap, order, match, accumulate."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from lvistk.evaluation.collect import Detections
+from lvistk.evaluation.curves import curves
+from lvistk.evaluation.matching import Matches, match
+from lvistk.evaluation.measure import DROPPED, out_of_area, out_of_ratio
+from lvistk.evaluation.ranges import Ranges
+from lvistk.evaluation.ranking import Ranking, keep_best, rank
+from lvistk.evaluation.truth import Truth
+
+Kind = Literal["segm", "bbox", "boundary"]
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """Everything behind one table of scores.
+
+    ``precision (T, K, C, R)``, ``recall (T, C, R)`` with NaN where undefined (T IoU thresholds, K
+    recall thresholds, C categories, R ranges); ``truth_counts (C, R)``. ``ranking`` and ``matches``
+    tell for each judged detection what became of it; ``truth_out (G,)`` in which ranges (bits) a truth
+    is ignored.
+    """
+
+    kind: Kind
+    precision: np.ndarray
+    recall: np.ndarray
+    truth_counts: np.ndarray
+    truth_out: np.ndarray
+    ranking: Ranking
+    matches: Matches
+
+
+def truth_ranges(truth: Truth, ranges: Ranges) -> np.ndarray:
+    """(G,) uint16 ranges (bits) in which a truth is ignored: outside, or ignored by the file."""
+    arrays = truth.arrays
+    ends = np.array([0.0, *ranges.ratio_edges, 1.0])
+    bits = np.zeros(len(arrays.ids), np.uint16)
+    for g in range(len(bits)):
+        bits[g] = out_of_area(arrays.areas[g])
+        if truth.has_masks:
+            bits[g] |= out_of_ratio(arrays.mask_areas[g], arrays.mask_boxes[g], ends)
+    bits[arrays.ignored] = 0xFFFF
+    return bits
+
+
+def count_truths(truth: Truth, truth_out: np.ndarray, range_count: int) -> np.ndarray:
+    """(C, R) int64 truths that count, by category and range."""
+    counts = np.zeros((len(truth.names), range_count), np.int64)
+    categories = truth.truth_categories
+    for r in range(range_count):
+        inside = (truth_out >> r) & 1 == 0
+        counts[:, r] = np.bincount(categories[inside], minlength=len(counts))
+    return counts
+
+
+def score(
+    detections: Detections,
+    *,
+    kind: Kind,
+    truth: Truth,
+    truth_out: np.ndarray,
+    ranges: Ranges,
+    per_image: int,
+    per_category: int,
+    threads: int,
+) -> Score:
+    """Score ``detections`` by masks, boxes or boundaries.
+
+    ``per_image`` and ``per_category`` are the most detections that count, 0 for no limit; both are
+    taken before anything is filtered.
+    """
+    arrays = truth.arrays
+    table = detections.table
+    masks = kind != "bbox"
+    scores = np.ascontiguousarray(table["mask_score" if masks else "score"])
+    out = np.ascontiguousarray(table["mask_out" if masks else "box_out"])
+    slots = np.ascontiguousarray(table["slot"])
+    images = np.ascontiguousarray(table["image"])
+    categories = np.ascontiguousarray(table["category"])
+    kept = (slots >= 0) & (out != DROPPED)
+    if per_image:
+        kept &= keep_best(images, scores, limit=per_image, count=len(arrays.image_ids))
+    if per_category:
+        kept &= keep_best(categories, scores, limit=per_category, count=len(arrays.category_ids))
+    ranking = rank(
+        kept,
+        images=images,
+        categories=categories,
+        scores=scores,
+        image_count=len(arrays.image_ids),
+        category_count=len(arrays.category_ids),
+        threads=threads,
+    )
+    pairs = detections.mask_pairs if masks else detections.box_pairs
+    matches = match(
+        pairs,
+        pairs["boundary" if kind == "boundary" else "iou"],
+        kept=kept,
+        scores=scores,
+        slots=slots,
+        out=out,
+        slot_open=arrays.slot_open,
+        truth_ids=arrays.ids,
+        truth_out=truth_out,
+        range_count=len(ranges),
+    )
+    truth_counts = count_truths(truth, truth_out, len(ranges))
+    precision, recall = curves(
+        ranking,
+        matches,
+        slots=slots,
+        out=out,
+        slot_open=arrays.slot_open,
+        truth_counts=truth_counts,
+        threads=threads,
+    )
+    return Score(kind, precision, recall, truth_counts, truth_out, ranking, matches)

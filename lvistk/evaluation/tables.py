@@ -1,0 +1,72 @@
+"""Scores of every category, and the full precision and recall arrays, as files."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lvistk.artifacts import whole_file
+from lvistk.evaluation.evaluate import Evaluation
+from lvistk.evaluation.metrics import average
+from lvistk.evaluation.ranges import AREA_LABELS, IOU_THRESHOLDS, RECALL_THRESHOLDS
+from lvistk.evaluation.scoring import Score
+
+
+def per_category(found: Evaluation) -> list[dict[str, Any]]:
+    """One row a category: id, name, group, truths, judged detections, and its scores in each table.
+
+    Keys are ``segm_AP``, ``segm_AP50``, ``segm_AR`` and so on; None where the category has no truth.
+    """
+    truth = found.truth
+    any_score = next(iter(found.scores.values()))
+    columns: dict[str, list[Any]] = {
+        "category_id": truth.arrays.category_ids.tolist(),
+        "name": list(truth.names),
+        "frequency": [letter or None for letter in truth.frequency.tolist()],
+        "train_images": [None if n < 0 else n for n in truth.image_counts.tolist()],
+        "truths": any_score.truth_counts[:, 0].tolist(),
+    }
+    for name, one in found.scores.items():
+        columns[f"{name}_detections"] = np.diff(one.ranking.first).tolist()
+        columns[f"{name}_AP"] = _each(one.precision[:, :, :, 0])
+        columns[f"{name}_AP50"] = _each(one.precision[:1, :, :, 0])
+        columns[f"{name}_AR"] = _each(one.recall[:, None, :, 0])
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _each(values: np.ndarray) -> list[float | None]:
+    """Mean over the first two axes for every entry of the third."""
+    return [average(values[:, :, c]) for c in range(values.shape[2])]
+
+
+def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+    """A table with a head line; an undefined value is an empty cell."""
+    with whole_file(path) as temporary, temporary.open("w", newline="") as handle:
+        if not rows:
+            return
+        writer = csv.DictWriter(handle, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write_curves(path: Path, found: Evaluation) -> None:
+    """Precision (T, K, C, R) and recall (T, C, R) of every table, float64, NaN where undefined.
+
+    T IoU thresholds, K recall thresholds, C categories by ascending id, R ranges: all, small, medium,
+    large, then the buckets of mask area over box area. The axes are in the file too.
+    """
+    arrays: dict[str, np.ndarray] = {
+        "iou_thresholds": IOU_THRESHOLDS,
+        "recall_thresholds": RECALL_THRESHOLDS,
+        "category_ids": found.truth.arrays.category_ids,
+        "ranges": np.array([*AREA_LABELS, *found.ranges.ratio_labels]),
+    }
+    for name, one in found.scores.items():
+        arrays |= _curve_arrays(name, one)
+    with whole_file(path) as temporary, temporary.open("wb") as handle:
+        np.savez_compressed(handle, allow_pickle=False, **arrays)
+
+
+def _curve_arrays(name: str, one: Score) -> dict[str, np.ndarray]:
+    return {f"{name}_precision": one.precision, f"{name}_recall": one.recall}

@@ -1,0 +1,166 @@
+"""The truth as flat arrays: what an evaluation asks of an annotation file."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+
+class TruthArrays(NamedTuple):
+    """What compiled code reads. I images (ascending id), C categories (ascending id), G truths, S slots.
+
+    A slot is an (image, category) pair that is judged: there is a truth of that category, or it is
+    verified absent. Detections of other pairs say nothing (federated annotation). Slots are ordered by
+    image, then category; truths by slot, then as in the file.
+    """
+
+    image_ids: np.ndarray
+    """(I,) int64"""
+    heights: np.ndarray
+    """(I,) int32"""
+    widths: np.ndarray
+    """(I,) int32"""
+    category_ids: np.ndarray
+    """(C,) int64"""
+    slot_rows: np.ndarray
+    """(I + 1,) int64: slots of image i are slot_rows[i]:slot_rows[i + 1]"""
+    slot_categories: np.ndarray
+    """(S,) int32"""
+    slot_truths: np.ndarray
+    """(S + 1,) int64: truths of slot s are slot_truths[s]:slot_truths[s + 1]"""
+    slot_open: np.ndarray
+    """(S,) bool: not exhaustively annotated, an unmatched detection is no false positive"""
+    ids: np.ndarray
+    """(G,) int64 annotation ids"""
+    areas: np.ndarray
+    """(G,) float64, the file's ``area``"""
+    boxes: np.ndarray
+    """(G, 4) float64, the file's box: x, y, width, height"""
+    ignored: np.ndarray
+    """(G,) bool, the file's ``ignore``"""
+    span_rows: np.ndarray
+    """(G + 1,) int64: spans of truth g are span_rows[g]:span_rows[g + 1]; all zero without masks"""
+    span_starts: np.ndarray
+    """(spans,) uint32"""
+    span_stops: np.ndarray
+    """(spans,) uint32"""
+    mask_areas: np.ndarray
+    """(G,) int64 pixels"""
+    mask_boxes: np.ndarray
+    """(G, 4) int32 tight box of the mask: x, y, width, height"""
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """``arrays``, and what only reports need; ``frequency (C,)`` is 'r', 'c', 'f' or ''."""
+
+    arrays: TruthArrays
+    names: tuple[str, ...]
+    frequency: np.ndarray
+    image_counts: np.ndarray
+    """(C,) int64, training photos by the file's own field; -1 where it has none"""
+    has_masks: bool
+    warnings: tuple[str, ...]
+
+    @property
+    def truth_images(self) -> np.ndarray:
+        """(G,) int64 image rows of the truths."""
+        return slot_images(self.arrays)[self.truth_slots]
+
+    @property
+    def truth_slots(self) -> np.ndarray:
+        """(G,) int64 slots of the truths."""
+        counts = np.diff(self.arrays.slot_truths)
+        return np.repeat(np.arange(len(counts)), counts)
+
+    @property
+    def truth_categories(self) -> np.ndarray:
+        """(G,) int32 category rows of the truths."""
+        return self.arrays.slot_categories[self.truth_slots]
+
+    @property
+    def area_ratios(self) -> np.ndarray:
+        """(G,) float64 mask area over the area of its tight box; 0 for an empty mask."""
+        sides = self.arrays.mask_boxes.astype(np.float64)
+        return self.arrays.mask_areas / np.maximum(sides[:, 2] * sides[:, 3], 1)
+
+
+def slot_images(arrays: TruthArrays) -> np.ndarray:
+    """(S,) int64 image rows of the slots."""
+    return np.repeat(np.arange(len(arrays.image_ids)), np.diff(arrays.slot_rows))
+
+
+class Annotations(NamedTuple):
+    """Annotations of the file in its order, A of them, with rows instead of ids."""
+
+    ids: np.ndarray
+    images: np.ndarray
+    categories: np.ndarray
+    areas: np.ndarray
+    boxes: np.ndarray
+    ignored: np.ndarray
+    span_counts: np.ndarray
+    span_starts: np.ndarray
+    span_stops: np.ndarray
+    mask_areas: np.ndarray
+    mask_boxes: np.ndarray
+
+
+class Lists(NamedTuple):
+    """A category list of every image: rows of images and of categories, in pairs."""
+
+    images: np.ndarray
+    categories: np.ndarray
+
+
+def arrange(
+    annotations: Annotations,
+    *,
+    image_ids: np.ndarray,
+    heights: np.ndarray,
+    widths: np.ndarray,
+    category_ids: np.ndarray,
+    negative: Lists,
+    not_exhaustive: Lists,
+) -> TruthArrays:
+    """Truths sorted into slots. Annotations whose area is not above zero are no truths (lvis-api)."""
+    count = len(category_ids)
+    kept = np.flatnonzero((annotations.areas > 0) & (annotations.areas < np.inf))
+    keys = annotations.images[kept].astype(np.int64) * count + annotations.categories[kept]
+    order = np.argsort(keys, kind="stable")
+    keys, kept = keys[order], kept[order]
+    slots = np.union1d(keys, negative.images * count + negative.categories)
+    images, categories = np.divmod(slots, max(count, 1))
+    span_rows, starts, stops = _gather_spans(annotations, kept)
+    return TruthArrays(
+        image_ids=image_ids,
+        heights=heights,
+        widths=widths,
+        category_ids=category_ids,
+        slot_rows=np.searchsorted(images, np.arange(len(image_ids) + 1)),
+        slot_categories=categories.astype(np.int32),
+        slot_truths=np.append(np.searchsorted(keys, slots), len(keys)),
+        slot_open=np.isin(slots, not_exhaustive.images * count + not_exhaustive.categories),
+        ids=annotations.ids[kept],
+        areas=annotations.areas[kept],
+        boxes=annotations.boxes[kept],
+        ignored=annotations.ignored[kept],
+        span_rows=span_rows,
+        span_starts=starts,
+        span_stops=stops,
+        mask_areas=annotations.mask_areas[kept],
+        mask_boxes=annotations.mask_boxes[kept],
+    )
+
+
+def _gather_spans(
+    annotations: Annotations, kept: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows, starts and stops of the spans of the annotations ``kept``, in that order."""
+    first = np.concatenate([[0], np.cumsum(annotations.span_counts)])
+    counts = annotations.span_counts[kept]
+    rows = np.concatenate([[0], np.cumsum(counts)])
+    if np.array_equal(kept, np.arange(len(annotations.ids))):
+        return rows, annotations.span_starts, annotations.span_stops
+    places = np.repeat(first[kept] - rows[:-1], counts) + np.arange(rows[-1])
+    return rows, annotations.span_starts[places], annotations.span_stops[places]

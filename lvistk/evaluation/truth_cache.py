@@ -1,0 +1,74 @@
+"""The parsed truth, kept between runs: beside the annotation file, or in the user's cache folder."""
+
+import contextlib
+import os
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from lvistk.artifacts import fingerprint, whole_file
+from lvistk.errors import UserError
+from lvistk.evaluation.truth import Truth, TruthArrays
+from lvistk.evaluation.truth_json import read_truth_json
+
+VERSION = 1
+"""Raised with every change of the arrays or of how they are made."""
+
+
+def read_truth(path: Path, *, masks: bool, threads: int) -> Truth:
+    """The truth in ``path``, from the cache where its content is the same.
+
+    A cache that cannot be read or written is no error. Raises ``UserError`` for a bad file.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    if not masks:
+        return read_truth_json(path, masks=False, threads=threads)
+    key = f"{VERSION} {fingerprint(path)}"
+    for place in _places(path):
+        with contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile):
+            found = _load(place, key)
+            if found is not None:
+                return found
+    truth = read_truth_json(path, masks=True, threads=threads)
+    for place in _places(path):
+        with contextlib.suppress(OSError, UserError):
+            _save(place, key, truth)
+            break
+    return truth
+
+
+def _places(path: Path) -> Iterator[Path]:
+    yield path.with_name(f".{path.name}.lvistk-truth.npz")
+    root = os.environ.get("XDG_CACHE_HOME")
+    folder = (Path(root) if root else Path.home() / ".cache") / "lvistk" / "truth"
+    yield folder / f"{fingerprint(path).replace(':', '-')}.npz"
+
+
+def _load(place: Path, key: str) -> Truth | None:
+    with np.load(place, allow_pickle=False) as stored:
+        if str(stored["key"]) != key:
+            return None
+        return Truth(
+            arrays=TruthArrays(*(stored[name] for name in TruthArrays._fields)),
+            names=tuple(stored["names"].tolist()),
+            frequency=stored["frequency"],
+            image_counts=stored["image_counts"],
+            has_masks=True,
+            warnings=tuple(stored["warnings"].tolist()),
+        )
+
+
+def _save(place: Path, key: str, truth: Truth) -> None:
+    with whole_file(place) as temporary, temporary.open("wb") as handle:
+        np.savez(
+            handle,
+            key=np.array(key),
+            names=np.array(truth.names, np.str_),
+            frequency=truth.frequency,
+            image_counts=truth.image_counts,
+            warnings=np.array(truth.warnings, np.str_),
+            **truth.arrays._asdict(),
+        )

@@ -1,0 +1,68 @@
+"""The ``evaluate`` command: results against truth, into ``metrics.json`` and ``per_category.csv``."""
+
+from typing import Any
+
+from lvistk import console
+from lvistk.artifacts import StageFolder, write_json
+from lvistk.config.stages import EvaluateInputs, EvaluateSettings
+from lvistk.errors import UserError
+from lvistk.evaluation.evaluate import Evaluation, Results, evaluate
+from lvistk.evaluation.jit import is_compiled
+from lvistk.evaluation.tables import per_category, write_csv, write_curves
+
+REQUIRED = ("val", "detections")
+OUTPUTS = ("metrics.json", "per_category.csv", "per_category.json", "curves.npz")
+SHOWN = ("AP", "AP50", "AP75", "APs", "APm", "APl", "APr", "APc", "APf")
+TITLES = {
+    "segm": "masks",
+    "bbox": "boxes",
+    "boundary": "boundaries",
+    "segm_fixed": "masks fixed",
+    "bbox_fixed": "boxes fixed",
+}
+
+
+def run(
+    settings: EvaluateSettings, inputs: EvaluateInputs, stage: StageFolder, *, device: str
+) -> dict[str, Any]:
+    """Evaluate ``inputs.detections`` against ``inputs.val``; the mask (else box) scores are returned."""
+    del device  # nothing here computes on one
+    if inputs.val is None or inputs.detections is None:
+        raise UserError("evaluate needs a truth and results")
+    if settings.engine == "fast" and not is_compiled():
+        console.say("compiling the evaluation kernels, once (about 20 s)")
+    found = evaluate(inputs.val, Results(inputs.detections, inputs.boxes), settings)
+    for line in found.warnings:
+        console.warn(line)
+    write_json(stage.file("metrics.json"), found.metrics)
+    rows = per_category(found)
+    write_csv(stage.file("per_category.csv"), rows)
+    write_json(stage.file("per_category.json"), rows)
+    if settings.curves:
+        write_curves(stage.file("curves.npz"), found)
+    show(found)
+    return {key: found.metrics["segm" if "segm" in found.metrics else "bbox"][key] for key in SHOWN}
+
+
+def show(found: Evaluation) -> None:
+    """The tables of scores, in percent."""
+    rows = [
+        [TITLES[name], *[_percent(found.metrics[name][key]) for key in SHOWN]]
+        for name in TITLES
+        if name in found.metrics
+    ]
+    console.table("scores (%)", ("", *SHOWN), rows)
+    ratios = found.metrics.get("segm_by_area_ratio")
+    if ratios:
+        lines = [
+            [label, one["truths"], _percent(one["AP"]), _percent(one.get("box_AP"))]
+            for label, one in ratios.items()
+        ]
+        console.table(
+            "by mask area over box area (%)", ("ratio", "truths", "mask AP", "box AP"), lines
+        )
+    console.say(" ".join(f"{name} {took:.2f} s" for name, took in found.seconds.items()))
+
+
+def _percent(value: float | None) -> float | None:
+    return None if value is None else 100 * value
