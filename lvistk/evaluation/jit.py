@@ -57,9 +57,9 @@ def kernel(function: Callable[..., Any]) -> Any:
     floating-point results equal those of C code compiled for the plain instruction set.
     """
     folder = cache_folder()
-    before = numba_config.CACHE_DIR
-    numba_config.CACHE_DIR = str(folder or "")
+    before = vars(numba_config)["CACHE_DIR"]
+    vars(numba_config)["CACHE_DIR"] = str(folder or "")
     try:
         return numba.njit(nogil=True, cache=folder is not None, error_model="numpy")(function)
     finally:
-        numba_config.CACHE_DIR = before
+        vars(numba_config)["CACHE_DIR"] = before

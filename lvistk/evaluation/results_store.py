@@ -148,9 +148,7 @@ class _ShardReader:
             return np.zeros(out.shape, kind)
         row_bytes = out.nbytes // (last - first)
         with self.shard.path.open("rb") as handle:
-            got = os.preadv(
-                handle.fileno(), [out.data.cast("B")], offset + first * row_bytes
-            )
+            got = os.preadv(handle.fileno(), [out.data.cast("B")], offset + first * row_bytes)
         if got != out.nbytes:
             raise UserError(f"{self.shard.path}: {name} ends in the middle; write it again")
         return out
