@@ -33,6 +33,11 @@ class RleRecord(msgspec.Struct):
     counts: str | list[Annotated[int, msgspec.Meta(ge=0, le=2**31)]]
 
 
+def _no_ids() -> list[int]:
+    """An empty list that ``omit_defaults`` does not leave out; the official code needs the key."""
+    return []
+
+
 class ImageRecord(msgspec.Struct, omit_defaults=True):
     """One photo. v1 names it by ``coco_url`` only, v0.5 and COCO by ``file_name``."""
 
@@ -42,8 +47,8 @@ class ImageRecord(msgspec.Struct, omit_defaults=True):
     file_name: str = ""
     coco_url: str = ""
     flickr_url: str = ""
-    neg_category_ids: list[Id] = []
-    not_exhaustive_category_ids: list[Id] = []
+    neg_category_ids: list[Id] = msgspec.field(default_factory=_no_ids)
+    not_exhaustive_category_ids: list[Id] = msgspec.field(default_factory=_no_ids)
 
     @property
     def name(self) -> str:
@@ -52,7 +57,7 @@ class ImageRecord(msgspec.Struct, omit_defaults=True):
         return "/".join(parts[-2:]) if len(parts) >= 2 else self.file_name
 
 
-class AnnotationRecord(msgspec.Struct):
+class AnnotationRecord(msgspec.Struct, omit_defaults=True):
     """One instance; the segmentation stays JSON bytes until somebody needs it."""
 
     id: Id
