@@ -1,4 +1,4 @@
-"""Box regression losses on encoded deltas."""
+"""Box regression loss on encoded deltas."""
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -25,14 +25,3 @@ def smooth_l1_loss(
     deltas = full_precision(deltas)
     values = F.smooth_l1_loss(deltas, targets.to(deltas.dtype), beta=beta, reduction="none")
     return reduce_rois(values.sum(dim=1), weights=weights, normalizer=normalizer)
-
-
-def l1_loss(
-    deltas: Tensor,
-    targets: Tensor,
-    *,
-    weights: Tensor | None = None,
-    normalizer: Tensor | None = None,
-) -> Tensor:
-    """Absolute differences, summed over the four deltas; arguments as for `smooth_l1_loss`."""
-    return smooth_l1_loss(deltas, targets, beta=0.0, weights=weights, normalizer=normalizer)

@@ -148,19 +148,11 @@ def group_softmax_loss(
 def group_softmax_scores(logits: Tensor, *, table: GroupTable) -> Tensor:
     """Foreground probabilities (N, C): each in its own softmax, times that of foreground.
 
-    Not normalised over groups, as in the paper: a row may sum to more than 1. Without gradient.
+    Not normalised over groups, as in the paper: a row may sum to more than 1. Without gradient. A
+    cascade gives its stages' mean logits: a softmax does not see a shift common to its channels, so
+    their mean is the mean within each group.
     """
     parts = full_precision(logits).split(table.widths, dim=1)
     probabilities = torch.cat([part.softmax(dim=1) for part in parts], dim=1)
     scores = probabilities.index_select(1, table.channels(logits.device))  # (N, C)
     return scores.mul_(probabilities[:, 1:2])
-
-
-def mean_stage_logits(stage_logits: Sequence[Tensor]) -> Tensor:
-    """Logits averaged over a cascade's stages, channel by channel, before any softmax.
-
-    stage_logits: one (N, K) a stage, all with the same table. A softmax does not see a shift
-    common to its channels, so this is the average within each group; the scores are then merged
-    once.
-    """
-    return torch.stack([full_precision(logits) for logits in stage_logits]).mean(dim=0)
