@@ -105,8 +105,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 def _torchvision_weights(name: str) -> Weights:
     try:
-        best = torchvision.models.get_model_weights(name)["DEFAULT"]
-        return best.get_state_dict(check_hash=True)
+        weights = torchvision.models.get_model_weights(name)["IMAGENET1K_V1"]
+        return weights.get_state_dict(check_hash=True)
     except OSError as error:
         raise UserError(
             f"backbone.weights = 'imagenet': cannot download {name}: {error}; give a local file"
