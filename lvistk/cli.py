@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -345,6 +345,99 @@ def generate(
     settings = update(GenerateSettings(), changes, where="generate")
     stage = draw(out, settings=settings, force=force)
     console.say(f"generate: done ({out}): {stage.manifest['summary']}")
+
+
+@app.command("inspect")
+def inspect(
+    annotations: Annotated[
+        list[Path], typer.Argument(help="LVIS annotation files, or detection stores.")
+    ],
+    images: Annotated[
+        Path | None,
+        typer.Option("--images", help="Folder of the photos: find missing and cut ones."),
+    ] = None,
+    decode: Annotated[
+        bool, typer.Option("--decode", help="Also decode and measure every photo (5 ms each).")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for inspect.json and pictures.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Count categories, groups and area ratios, and name every defect by id."""
+    from lvistk.stages.inspect import run
+
+    run(annotations, images, out=out, json=json, decode=decode)
+
+
+@app.command("convert")
+def convert(
+    sources: Annotated[
+        list[Path], typer.Argument(help="Annotation files, or folders of YOLO photos or LabelMe.")
+    ],
+    kind: Annotated[
+        Literal["coco", "yolo", "labelme", "lvis"],
+        typer.Option("--from", help="What the sources are; lvis merges or splits LVIS files."),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="JSON to write; with --val-share a folder.")
+    ],
+    names: Annotated[
+        Path | None, typer.Option("--names", help="YOLO's class names: data.yaml or a text file.")
+    ] = None,
+    exhaustive: Annotated[
+        bool,
+        typer.Option(
+            "--exhaustive/--not-exhaustive",
+            help="Whether every instance of every category is annotated.",
+        ),
+    ] = True,
+    frequency: Annotated[
+        Literal["count", "keep"],
+        typer.Option("--frequency", help="Frequency groups: counted anew, or as the files say."),
+    ] = "count",
+    val_share: Annotated[
+        float, typer.Option("--val-share", help="Share of the photos for val.json; 0: no split.")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option("--seed", help="Chooses the photos of val.json.")] = 0,
+) -> None:
+    """Turn COCO, YOLO or LabelMe data into LVIS files; merge and split LVIS files."""
+    from lvistk.stages.convert import run
+
+    run(
+        sources,
+        out,
+        kind=kind,
+        names=names,
+        exhaustive=exhaustive,
+        frequency=frequency,
+        val_share=val_share,
+        seed=seed,
+    )
+
+
+@app.command("export")
+def export(
+    source: Annotated[
+        Path, typer.Argument(help="Detection store or stage folder; for --as store a JSON.")
+    ],
+    out: Annotated[Path, typer.Argument(help="File to write; a store may be a folder.")],
+    kind: Annotated[
+        Literal["segm", "bbox", "annotations", "store"],
+        typer.Option("--as", help="Results JSON (segm, bbox), annotation JSON, or store."),
+    ],
+    annotations: Annotated[
+        Path | None,
+        typer.Option("--annotations", help="Annotation file that lists photos and categories."),
+    ] = None,
+    min_score: Annotated[
+        float, typer.Option("--min-score", help="Leave out what scores less.")
+    ] = 0.0,
+) -> None:
+    """Turn a detection store into LVIS JSON, and JSON into a detection store."""
+    from lvistk.stages.export import run
+
+    run(source, out, kind=kind, annotations=annotations, min_score=min_score)
 
 
 @app.command("run")
