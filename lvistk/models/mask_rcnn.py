@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from lvistk.config.model import ModelSettings
 from lvistk.models.backbone import Backbone
 from lvistk.models.fpn import FeaturePyramid
+from lvistk.models.mixed_sizes import features_by_size
 from lvistk.models.outputs import BoxOutput, MaskOutput
 from lvistk.models.roi_heads import RoiHeads, as_rois
 from lvistk.models.rpn import RegionProposalNetwork
@@ -89,9 +90,14 @@ class MaskRCNN(nn.Module):
 
     @torch.no_grad()
     def detect_boxes(self, batch: ImageBatch) -> BoxOutput:
-        """Scored boxes of every category, before any threshold or NMS."""
+        """Scored boxes of every category, before any threshold or NMS.
+
+        A photo's are the same alone and in a batch of other sizes.
+        """
         sizes = batch.size_list()
-        features = self.features(batch)
+        features = features_by_size(
+            lambda images: self.neck(self.backbone(images)), self._normalised(batch), sizes
+        )
         proposals = [photo.boxes for photo in self.rpn.propose(features, sizes, training=False)]
         boxes, scores = self.roi_heads.detect(features[:POOLED_LEVELS], proposals, sizes=sizes)
         return BoxOutput(features, boxes, scores, proposals)

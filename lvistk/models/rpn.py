@@ -20,6 +20,7 @@ from lvistk.losses.reduction import full_precision, reduce_rois
 from lvistk.models import box_coder
 from lvistk.models.anchors import level_anchors
 from lvistk.models.matcher import match, overlaps_any
+from lvistk.models.mixed_sizes import is_mixed, own_cells
 from lvistk.models.sampling import Sample, sample
 from lvistk.structures.targets import Targets
 
@@ -74,9 +75,10 @@ class RegionProposalNetwork(nn.Module):
         settings = self.settings
         before = settings.pre_nms_train if training else settings.pre_nms_test
         after = settings.post_nms_train if training else settings.post_nms_test
+        cells = self._own_cells(features, sizes)
         levels = [
-            self._best_of_level(feature, anchors, number=before)
-            for feature, anchors in zip(features, self.anchors(features), strict=True)
+            self._best_of_level(feature, anchors, own, number=before)
+            for feature, anchors, own in zip(features, self.anchors(features), cells, strict=True)
         ]
         boxes = torch.cat([level.boxes for level in levels], dim=1)  # (B, K, 4)
         logits = torch.cat([level.logits for level in levels], dim=1)  # (B, K)
@@ -91,10 +93,32 @@ class RegionProposalNetwork(nn.Module):
             for b, score, size in zip(boxes, logits, sizes, strict=True)
         ]
 
-    def _best_of_level(self, feature: Tensor, anchors: Tensor, *, number: int) -> Proposals:
-        """Boxes (B, K, 4) and logits (B, K) of the ``number`` highest logits of each photo."""
+    def _own_cells(
+        self, features: Sequence[Tensor], sizes: Sequence[tuple[int, int]]
+    ) -> list[Tensor | None]:
+        """Cells (B, H, W) of each level that photos alone would have; none where they have all."""
+        shape = [STRIDES[0] * side for side in features[0].shape[-2:]]
+        if not is_mixed(sizes, shape):
+            return [None] * len(features)
+        return [
+            own_cells(sizes, feature.shape[-2:], stride=stride, device=feature.device)
+            for feature, stride in zip(features, STRIDES, strict=True)
+        ]
+
+    def _best_of_level(
+        self, feature: Tensor, anchors: Tensor, own: Tensor | None, *, number: int
+    ) -> Proposals:
+        """Boxes (B, K, 4) and logits (B, K) of the ``number`` highest logits of each photo.
+
+        own: (B, H, W) the cells that count, none for all.
+        """
+        if own is not None:
+            feature = feature * own[:, None]
         hidden = self.conv(feature).relu_()
-        logits = self.objectness(hidden).permute(0, 2, 3, 1).flatten(1)  # (B, H * W * A)
+        logits = self.objectness(hidden).permute(0, 2, 3, 1)  # (B, H, W, A)
+        if own is not None:
+            logits = logits.masked_fill(~own[..., None], -torch.inf)
+        logits = logits.flatten(1)  # (B, H * W * A)
         deltas = self.deltas(hidden).permute(0, 2, 3, 1).reshape(len(hidden), -1, 4)
         logits, best = full_precision(logits).topk(min(number, logits.shape[1]), dim=1)
         deltas = deltas.gather(1, best[..., None].expand(-1, -1, 4))  # (B, K, 4)

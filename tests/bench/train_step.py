@@ -1,6 +1,6 @@
 """One training step of one model, timed, with the process's peak memory: run by test_train_step.
 
-Arguments: ours, ours-bf16, ours-80, torchvision or torchvision-frozen; then the number of steps.
+Arguments: ours, ours-channels-last, ours-bf16, ours-80, torchvision or torchvision-frozen; then the number of steps.
 """
 
 import json
@@ -69,7 +69,9 @@ def some_proposals(boxes: Tensor, seed: int) -> Tensor:
     return torch.cat([near, far])
 
 
-def ours(categories: int, *, precision: str = "fp32") -> tuple[nn.Module, Callable[[], Tensor]]:
+def ours(
+    categories: int, *, precision: str = "fp32", channels_last: bool = False
+) -> tuple[nn.Module, Callable[[], Tensor]]:
     counts = np.full(categories, 200)
     table = Categories(
         ids=np.arange(1, categories + 1),
@@ -87,6 +89,9 @@ def ours(categories: int, *, precision: str = "fp32") -> tuple[nn.Module, Callab
     model = build_model(update(ModelSettings(), changes, where="bench"), table).train()
     photos = torch.randint(0, 256, (PHOTOS, 3, HEIGHT, WIDTH), dtype=torch.uint8)
     batch = ImageBatch(photos, torch.tensor([[HEIGHT, WIDTH]] * PHOTOS))
+    if channels_last:
+        model = model.to(memory_format=torch.channels_last)
+        batch = batch.to(torch.device("cpu"), channels_last=True)
     targets, proposals = [], []
     for photo in range(PHOTOS):
         boxes, labels = some_truth(photo, categories)
@@ -158,6 +163,8 @@ def build(kind: str) -> tuple[nn.Module, Callable[[], Tensor]]:
     match kind:
         case "ours":
             return ours(1203)
+        case "ours-channels-last":
+            return ours(1203, channels_last=True)
         case "ours-bf16":
             return ours(1203, precision="bf16")
         case "ours-80":

@@ -1,0 +1,153 @@
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from lvistk.errors import UserError
+from lvistk.models.mask_rcnn import MaskRCNN
+from lvistk.structures.image_batch import ImageBatch
+from tests.models.build_small import (
+    ALL_MASK_PARTS,
+    CASCADE,
+    small_model,
+    some_batch,
+    some_targets,
+)
+
+KINDS = ["softmax", "eql", "eql_v2", "seesaw", "federated", "group_softmax"]
+
+
+def losses(model: MaskRCNN, *numbers: int, **fields: Any) -> dict[str, Tensor]:
+    targets = [some_targets(n, seed=seed, **fields) for seed, n in enumerate(numbers)]
+    return model.losses(some_batch(), targets)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("numbers", [(4, 2), (3, 0), (0, 0)])
+def test_every_classifier_learns_with_and_without_truth(
+    kind: str, numbers: tuple[int, int]
+) -> None:
+    model = small_model({"classifier": {"kind": kind}})
+    found = losses(model, *numbers)
+    assert set(found) == {"rpn_objectness", "rpn_box", "classifier", "box", "mask"}
+    assert all(value.ndim == 0 and value.isfinite() for value in found.values())
+    sum(found.values()).backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    if not sum(numbers):
+        assert found["box"] == found["mask"] == found["rpn_box"] == 0
+
+
+@pytest.mark.parametrize("changes", [{}, CASCADE, ALL_MASK_PARTS], ids=["r-cnn", "cascade", "all"])
+def test_losses_follow_the_photos_weight(changes: dict[str, Any]) -> None:
+    whole = losses(small_model(changes), 4, 3)
+    part = losses(small_model(changes), 4, 3, loss_weight=0.25)
+    for name, value in whole.items():
+        torch.testing.assert_close(part[name], 0.25 * value)
+
+
+def test_losses_repeat_whatever_the_global_random_state() -> None:
+    model = small_model()
+    torch.manual_seed(1)
+    first = losses(model, 4, 3)
+    torch.manual_seed(2)
+    assert losses(model, 4, 3) == first
+
+
+@pytest.mark.parametrize("changes", [{}, CASCADE], ids=["r-cnn", "cascade"])
+def test_a_photo_alone_and_in_a_mixed_batch(changes: dict[str, Any]) -> None:
+    model = small_model(changes, {"classifier": {"kind": "softmax"}}).eval()
+    for head in model.roi_heads.box_heads:
+        torch.nn.init.normal_(head.classifier.linear.weight, std=0.3)
+    batch = some_batch((96, 128), (100, 90), (64, 64))
+    together = model.detect_boxes(batch)
+    boxes = [photo.reshape(-1, 4)[:9] for photo in together.boxes]
+    masks = model.predict_masks(together.features, boxes, [torch.arange(9) % 7] * 3)
+    for photo, (height, width) in enumerate(batch.size_list()):
+        alone_batch = ImageBatch.stack([batch.images[photo, :, :height, :width]])
+        alone = model.detect_boxes(alone_batch)
+        torch.testing.assert_close(alone.boxes[0], together.boxes[photo], rtol=0, atol=1e-3)
+        torch.testing.assert_close(alone.scores[0], together.scores[photo], rtol=0, atol=1e-5)
+        (mask,) = model.predict_masks(alone.features, [boxes[photo]], [torch.arange(9) % 7])
+        torch.testing.assert_close(mask.probs, masks[photo].probs, rtol=0, atol=1e-5)
+
+
+def test_what_lies_beyond_a_photo_is_not_seen() -> None:
+    model = small_model().eval()
+    batch = some_batch((90, 120))
+    wanted = model.detect_boxes(batch)
+    batch.images[:, :, 90:] = 255
+    batch.images[:, :, :, 120:] = 255
+    assert torch.equal(model.detect_boxes(batch).boxes[0], wanted.boxes[0])
+
+
+def test_masks_of_no_boxes() -> None:
+    model = small_model(ALL_MASK_PARTS).eval()
+    output = model.detect_boxes(some_batch())
+    empty = [torch.zeros(0, 4)] * 2
+    for photo in model.predict_masks(
+        output.features, empty, [torch.zeros(0, dtype=torch.int64)] * 2
+    ):
+        assert photo.probs.shape == (0, 28, 28)
+        assert photo.moved == 0
+
+
+def test_two_passes_pool_again_only_what_moves() -> None:
+    """Against one pass with every level given, by a prior that says what the first pass found."""
+    model = small_model({"mask": {"assignment": "fpn"}, "canonical_size": 14.0}).eval()
+    assert model.roi_heads.mask is not None
+    torch.nn.init.normal_(model.roi_heads.mask.stages[0].head.predictor.weight, std=1.0)
+    output = model.detect_boxes(some_batch())
+    boxes = [photo.reshape(-1, 4)[:40] for photo in output.boxes]
+    labels = [torch.arange(40) % 7] * 2
+    plain = small_model({"canonical_size": 14.0}).eval()
+    plain.load_state_dict(model.state_dict())
+    first = plain.predict_masks(output.features, boxes, labels)
+    second = model.predict_masks(output.features, boxes, labels)
+    moved = torch.stack([photo.moved for photo in second])
+    assert 0 < moved.mean() < 1
+    same = torch.cat(
+        [(a.probs == b.probs).flatten(1).all(dim=1) for a, b in zip(first, second, strict=True)]
+    )
+    torch.testing.assert_close(1 - same.float().mean(), moved.mean())
+
+
+def test_prior_ratios_move_whole_categories() -> None:
+    settings = {"mask": {"assignment": "fpn", "assignment_ratio": "prior"}, "canonical_size": 8.0}
+    model = small_model(settings).eval()
+    mask = model.roi_heads.mask
+    assert mask is not None
+    mask.area_ratio_prior.copy_(torch.tensor([1.0, 0.1, 1.0, 1.0, 1.0, 1.0, 1.0]))
+    output = model.detect_boxes(some_batch())
+    boxes = torch.tensor([[0.0, 0.0, 60.0, 60.0]] * 7)
+    found = mask.predict(
+        output.features[:4], torch.cat([torch.zeros(7, 1), boxes], dim=1), torch.arange(7)
+    )
+    assert found.moved.tolist() == [False, True, False, False, False, False, False]
+
+
+def test_a_frozen_rpn_has_no_losses() -> None:
+    model = small_model()
+    model.rpn.requires_grad_(False)
+    assert set(losses(model, 3, 2)) == {"classifier", "box", "mask"}
+
+
+def test_without_masks() -> None:
+    model = small_model({"mask": {"enabled": False}})
+    assert "mask" not in losses(model, 3, 2)
+    with pytest.raises(ValueError, match="without a mask head"):
+        model.predict_masks([], [], [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"cascade": {"ious": [0.5, 0.6]}}, "one entry a stage"),
+        ({"cascade": {"mask_flow": True}}, "mask_every_stage"),
+        ({"rpn": {"anchor_sizes": [32.0]}}, "it needs 5"),
+        ({"mask": {"boundary": True, "channels": 8}}, "mask.boundary"),
+    ],
+)
+def test_settings_that_contradict_each_other(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        small_model(changes)
