@@ -1,6 +1,7 @@
 """One training step of one model, timed, with the process's peak memory: run by test_train_step.
 
-Arguments: ours, ours-channels-last, ours-bf16, ours-80, torchvision or torchvision-frozen; then the number of steps.
+Arguments: ours, ours-channels-last, ours-bf16, ours-80, torchvision or torchvision-frozen; then the
+number of steps.
 """
 
 import json
