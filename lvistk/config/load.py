@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import math
 import tomllib
 import typing
 from collections.abc import Mapping, Sequence
@@ -49,8 +50,11 @@ def nearest(name: str, known: Mapping[str, Any] | Sequence[str]) -> str:
 
 
 def to_table(settings: Any) -> dict[str, Any]:
-    """A settings dataclass as plain JSON values: paths as strings, tuples as lists."""
-    return msgspec.to_builtins(settings, enc_hook=_encode_path)
+    """A settings dataclass as plain JSON values: paths as strings, tuples as lists.
+
+    JSON has no infinity (the open end of a view's valid range): it becomes the string ``inf``.
+    """
+    return _finite(msgspec.to_builtins(settings, enc_hook=_encode_path))
 
 
 def from_table(cls: type[Settings], table: Mapping[str, Any], *, where: str) -> Settings:
@@ -130,6 +134,14 @@ def _decode_path(kind: type, value: Any) -> Any:
     if issubclass(kind, Path) and isinstance(value, str | Path):
         return Path(value)
     raise msgspec.ValidationError(f"Expected a path, got {value!r}")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return str(value) if isinstance(value, float) and math.isinf(value) else value
 
 
 def _encode_path(value: Any) -> Any:

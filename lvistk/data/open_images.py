@@ -131,12 +131,12 @@ def _build(folder: Path, cached: Path, *, list_path: Path | None, exclude: Seque
             keep &= ~banned
     temporary = cached.with_name(f".{cached.name}.{os.getpid()}.part")
     shutil.rmtree(temporary, ignore_errors=True)
-    writer = FlatWriter(temporary)
-    writer.append("ids", found.ids[keep])
-    writer.append("folder", found.folder[keep])
-    writer.append("suffix", found.suffix[keep])
-    writer.append("turns", turns[keep])
-    writer.close(notes=notes)
+    with FlatWriter(temporary) as writer:
+        writer.append("ids", found.ids[keep])
+        writer.append("folder", found.folder[keep])
+        writer.append("suffix", found.suffix[keep])
+        writer.append("turns", turns[keep])
+        writer.finish(notes=notes)
     old = cached.with_name(f".{cached.name}.{os.getpid()}.old")
     if cached.exists():  # processes that have it open keep their pages
         cached.rename(old)
