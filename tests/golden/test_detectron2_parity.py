@@ -1,61 +1,20 @@
 """Equality with detectron2's Mask R-CNN at its weights, within the tolerances stated with them."""
 
-import importlib.util
 from collections.abc import Mapping
 
 import cv2
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torchvision.ops import batched_nms
 
-from lvistk.config.load import update
-from lvistk.config.model import ModelSettings
-from lvistk.models.build import build_model
 from lvistk.models.mask_rcnn import MaskRCNN
-from lvistk.models.names import DETECTRON2, translate
 from lvistk.models.outputs import BoxOutput
-from lvistk.structures.categories import Categories
 from lvistk.structures.image_batch import ImageBatch
-from tests.shared_data import GOLDEN, needs_golden
+from tests.golden.conftest import FOLDER
+from tests.shared_data import needs_golden
 
 pytestmark = needs_golden
-FOLDER = GOLDEN / "detectron2_r50"
-CLASSES = 1203
-
-
-def detectron2_weights() -> dict[str, Tensor]:
-    spec = importlib.util.spec_from_file_location("seeded_weights", GOLDEN / "seeded_weights.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.state_dict(FOLDER)
-
-
-@pytest.fixture(scope="module")
-def expected() -> Mapping[str, Tensor]:
-    return {name: torch.from_numpy(a) for name, a in np.load(FOLDER / "outputs.npz").items()}
-
-
-@pytest.fixture(scope="module")
-def model() -> MaskRCNN:
-    counts = np.full(CLASSES, 10)
-    categories = Categories(
-        ids=np.arange(1, CLASSES + 1),
-        names=tuple(map(str, range(CLASSES))),
-        frequency=np.array(["f"] * CLASSES),
-        image_count=counts,
-        instance_count=counts,
-    )
-    settings = update(ModelSettings(), {"classifier": {"kind": "softmax"}}, where="test")
-    model = build_model(settings, categories).eval()
-    weights = {translate(name, DETECTRON2): value for name, value in detectron2_weights().items()}
-    assert None not in weights
-    report = model.load_state_dict(weights, strict=False)
-    assert not report.unexpected_keys
-    assert report.missing_keys == ["roi_heads.mask.area_ratio_prior"]
-    return model
 
 
 @pytest.fixture(scope="module")
