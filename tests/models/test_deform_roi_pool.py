@@ -90,8 +90,9 @@ def test_an_offset_moves_a_bin_by_tenths_of_the_roi() -> None:
 
 
 def test_gradcheck() -> None:
-    features = [f.requires_grad_() for f in pyramid(1, torch.float64)]
+    features = [f[..., :6, :7].clone().requires_grad_() for f in pyramid(1, torch.float64)]
     rois, levels = random_rois(5, torch.float64)
+    rois[:4, 1:] = rois[:4, 1:].clamp(-6, 40)
     offsets = torch.randn(5, 2, 2, 2, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(
         lambda shift, *maps: deform_roi_pool(
