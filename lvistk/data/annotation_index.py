@@ -11,7 +11,8 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from lvistk.data.defects import Defect
+from lvistk import console
+from lvistk.data.defects import Defect, count_by_kind
 from lvistk.data.flat_arrays import map_arrays
 from lvistk.data.index_cache import built_folder, user_cache
 from lvistk.errors import UserError
@@ -113,6 +114,16 @@ class AnnotationIndex:
     def defects(self) -> list[Defect]:
         """Every defect of the sources; the records that have one are not in the index."""
         return msgspec.json.decode((self.folder / DEFECTS_FILE).read_bytes(), type=list[Defect])
+
+    def warn_of_defects(self) -> None:
+        """One line on standard error about the records that were left out; none without defects."""
+        if self.defect_count:
+            counts = count_by_kind(self.defects)
+            console.warn(
+                f"{', '.join(str(path) for path in self.sources)}: left out records with a defect: "
+                + ", ".join(f"{count} {kind}" for kind, count in counts.items())
+                + " (`lvistk inspect` names them)"
+            )
 
     def annotations(self, i: int) -> ImageAnnotations:
         """The annotations of photo ``i``; none gives empty arrays."""

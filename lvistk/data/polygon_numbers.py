@@ -11,9 +11,10 @@ import numpy as np
 OPEN, CLOSE, COMMA, MINUS, POINT = (ord(sign) for sign in "[],-.")
 ZERO, NINE = ord("0"), ord("9")
 BLANKS = (32, 9, 10, 13)
-EXACT_DIGITS = 15
-"""A number of so many digits and decimals is an exact quotient of two float64."""
-_TENS = 10.0 ** np.arange(EXACT_DIGITS + 1)
+MOST_DIGITS = 18
+"""So many digits fit an int64. The quotient by a power of ten is then off by less than 2 ** -51 of itself,
+which float32 does not show but once in some 2 ** 27 numbers, by its last bit."""
+_TENS = 10.0 ** np.arange(MOST_DIGITS + 1)
 
 
 def scan_polygons(
@@ -23,7 +24,7 @@ def scan_polygons(
 
     Returns ``numbers (X,)`` float32, ``part_length (R,)`` int64 in numbers, ``part_count (N,)`` int64,
     and ``plain (N,)`` bool: False, with no part, where the text is no list of lists of plain numbers
-    (an exponent, more than 15 digits, something else): those need a full reader.
+    (an exponent, more than 18 digits, something else): those need a full reader.
     """
     numbers = np.empty(len(data) // 2 + 1, np.float32)
     lengths = np.empty(len(data) // 2 + 1, np.int64)
@@ -83,7 +84,7 @@ def _scan_one(data, place, end, numbers, lengths, used, parts):
 
 @numba.njit(cache=True)
 def _number(data, place, end):
-    """The number at ``place``, the place after it, and whether it is exact."""
+    """The number at ``place``, the place after it, and whether it could be read."""
     negative = data[place] == MINUS
     if negative:
         place += 1
@@ -101,7 +102,7 @@ def _number(data, place, end):
         else:
             break
         place += 1
-    if digits == 0 or digits > EXACT_DIGITS:
+    if digits == 0 or digits > MOST_DIGITS:
         return 0.0, place, False
     value = whole / _TENS[decimals]
     return (-value if negative else value), place, True

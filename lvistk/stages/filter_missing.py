@@ -31,6 +31,7 @@ def run(
     if inputs.detections is None or device != "cpu":
         raise ValueError("the runner checks inputs and chooses the CPU")
     index = AnnotationIndex.open(inputs.train, cache=cache_beside(stage.path), defects="skip")
+    index.warn_of_defects()
     store = DetectionStore.open(inputs.detections)
     if not np.array_equal(store.category_ids, index.categories.ids):
         raise UserError(

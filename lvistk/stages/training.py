@@ -37,7 +37,9 @@ OUTPUTS = (MODEL, METRICS, "curves.png")
 def training_index(settings: Settings, inputs: Inputs, stage: StageFolder) -> AnnotationIndex:
     """The index of all annotation files, whose counts are the ones that thresholds go by."""
     cache = cache_beside(stage.path)
-    return AnnotationIndex.open(inputs.train, cache=cache, defects=settings.loader.defects)
+    index = AnnotationIndex.open(inputs.train, cache=cache, defects=settings.loader.defects)
+    index.warn_of_defects()
+    return index
 
 
 def training_loader(

@@ -121,7 +121,9 @@ def test_every_kind_of_defect_is_tried() -> None:
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-def test_a_defect_fails_or_is_left_out(kind: str, tmp_path: Path, cache: Path) -> None:
+def test_a_defect_fails_or_is_left_out(
+    kind: str, tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture
+) -> None:
     bad, text = BROKEN[kind]
     path = write(tmp_path / "a.json", [image(3)], [annotation(1, 3, 2), bad])
     with pytest.raises(UserError, match=rf"a\.json: annotation {bad['id']}: .*{text}"):
@@ -129,6 +131,8 @@ def test_a_defect_fails_or_is_left_out(kind: str, tmp_path: Path, cache: Path) -
     index = AnnotationIndex.open([path], cache=cache, defects="skip")
     assert kind in {defect.kind for defect in index.defects}
     assert all(defect.id == bad["id"] for defect in index.defects)
+    index.warn_of_defects()
+    assert f"1 {kind}" in capsys.readouterr().err
     assert index.annotation_ids.tolist() == [1]
     assert index.labels.tolist() == [0]
 

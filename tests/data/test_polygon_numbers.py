@@ -39,7 +39,7 @@ def test_by_hand() -> None:
         '[["1"]]',
         "[[null]]",
         '{"a": [[1]]}',
-        "[[1.2345678901234567]]",
+        "[[1.2345678901234567890]]",
         "5",
     ],
 )
@@ -60,6 +60,13 @@ def test_numbers_are_exact(parts: list[list[int]], decimals: int) -> None:
     assert lengths.tolist() == [len(part) for part in parts]
     wanted = [n for part in json.loads(text) for n in part]
     np.testing.assert_array_equal(numbers, np.array(wanted, np.float32))
+
+
+def test_seventeen_digits_as_programs_write_them() -> None:
+    values = np.random.default_rng(0).random(20_000) * 640
+    numbers, _, _, plain = scan([json.dumps([[float(v) for v in values if v > 1e-4]])])
+    assert plain.all()
+    np.testing.assert_array_equal(numbers, values[values > 1e-4].astype(np.float32))
 
 
 @needs_realdata
