@@ -17,6 +17,9 @@ class BackboneSettings:
     norm: Literal["frozen_bn", "bn", "sync_bn", "gn"] = "frozen_bn"
     frozen_stages: int = 2
     """Leading parts without gradient: 1 stem, 2 stem and res2, ... (detectron2's FREEZE_AT)."""
+    stride_in_1x1: bool = False
+    """Stages are entered with the stride in the first 1x1 convolution, not the 3x3, as in the
+    ResNets of MSRA that detectron2's model zoo starts from. For torchvision's names only."""
     width: float = 1.0
     """Channel multiplier of torchvision ResNets (a narrow network for small runs)."""
     deform: Literal["none", "v1", "v2"] = "none"
@@ -69,6 +72,8 @@ class CascadeSettings:
     """The mask head of a stage trains on the boxes that this stage has refined (HTC)."""
     mask_flow: bool = False
     """Features of a mask head flow into the next one's (HTC)."""
+    average: Literal["logits", "scores"] = "logits"
+    """What is averaged over stages at inference: logits (HTC, mmdetection) or scores (detectron2)."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,9 @@ class ClassifierSettings:
     """What the box head predicts about categories, and how it is trained."""
 
     kind: Literal["softmax", "eql", "eql_v2", "seesaw", "federated", "group_softmax"] = "eql"
+    normed_temperature: float = 0.0
+    """Factor on the cosine of features and weights, which replaces their product (20 in the Seesaw
+    paper's models); 0: the plain product."""
     eql_tail_photos: float = 109.0
     """Categories of at most so many training photos are tail (on LVIS v1 .0011, methods 2.1)."""
     eql_tail_fraction: float | None = None
@@ -126,6 +134,8 @@ class MaskHeadSettings:
     """Further 3x3 convolutions that start as identities (the paper adds three in stage 2)."""
     channels: int = 256
     class_agnostic: bool = False
+    normed_temperature: float = 0.0
+    """As the classifier's, in the mask predictor."""
     loss: Literal["bce", "balanced"] = "bce"
     """``balanced``: Eq. 2 to 5."""
     dice_weight: float = 1.0

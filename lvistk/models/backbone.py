@@ -77,10 +77,15 @@ def _build_resnet(
             f"backbone.name = '{settings.name}': unknown with library 'torchvision'"
             f"{nearest(settings.name, resnet.ARCHITECTURES)}"
         )
+    if settings.stride_in_1x1 and resnet.ARCHITECTURES[settings.name].block is resnet.BasicBlock:
+        raise UserError(
+            f"backbone.stride_in_1x1: {settings.name} has no 1x1 convolutions in its blocks"
+        )
     body = resnet.ResNet(
         resnet.ARCHITECTURES[settings.name],
         norm=_norm_layer(settings),
         width=settings.width,
+        stride_in_1x1=settings.stride_in_1x1,
         activation_checkpointing=settings.activation_checkpointing,
     )
     return body, body.channels, body.stages()

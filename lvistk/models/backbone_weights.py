@@ -107,6 +107,10 @@ def _torchvision_weights(name: str) -> Weights:
     try:
         weights = torchvision.models.get_model_weights(name)["IMAGENET1K_V1"]
         return weights.get_state_dict(check_hash=True)
+    except ValueError:
+        raise UserError(
+            f"backbone.weights = 'imagenet': torchvision has no weights of {name}; give a local file"
+        ) from None
     except OSError as error:
         raise UserError(
             f"backbone.weights = 'imagenet': cannot download {name}: {error}; give a local file"

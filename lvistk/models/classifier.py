@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from lvistk.config.model import ClassifierSettings
 from lvistk.distributed import mean_over_ranks, sum_over_ranks
@@ -12,6 +13,7 @@ from lvistk.losses import equalization as eql
 from lvistk.losses import equalization_v2 as eql_v2
 from lvistk.losses import federated, seesaw, softmax
 from lvistk.losses import group_softmax as groups
+from lvistk.models.normalised import normalised
 from lvistk.models.samples import RoiSamples
 from lvistk.structures.categories import Categories
 from lvistk.structures.targets import Targets
@@ -68,7 +70,11 @@ class Classifier(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits (N, channels) of features (N, in_channels)."""
-        return self.linear(features)
+        temperature = self.settings.normed_temperature
+        if not temperature:
+            return self.linear(features)
+        cosines = F.linear(normalised(features), normalised(self.linear.weight))
+        return temperature * cosines + self.linear.bias
 
     def scores(self, logits: Tensor) -> Tensor:
         """Foreground probabilities (N, C)."""

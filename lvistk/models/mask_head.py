@@ -27,7 +27,9 @@ class MaskHead(nn.Module):
         self.deconv = nn.ConvTranspose2d(width, width, 2, 2)
         nn.init.kaiming_normal_(self.deconv.weight, mode="fan_out", nonlinearity="relu")
         nn.init.zeros_(self.deconv.bias)  # pyright: ignore[reportArgumentType]  # built with a bias
-        self.predictor = GatheredConv2d(width, num_categories)
+        self.predictor = GatheredConv2d(
+            width, num_categories, temperature=settings.normed_temperature
+        )
 
     def features(self, pooled: Tensor, previous: Tensor | None) -> Tensor:
         """Features (K, F, P, P) of pooled RoIs (K, C, P, P); ``previous``: those of the stage before."""

@@ -23,6 +23,10 @@ DETECTRON2: Rules = (
         r"backbone.body.layer{-1:\1}.\2.bn\3.\4",
     ),
     (
+        r"backbone\.bottom_up\.res([2-5])\.(\d+)\.conv2_offset\.(weight|bias)",
+        r"backbone.body.layer{-1:\1}.\2.conv2.offset.\3",
+    ),
+    (
         r"backbone\.bottom_up\.res([2-5])\.(\d+)\.conv(\d)\.weight",
         r"backbone.body.layer{-1:\1}.\2.conv\3.weight",
     ),
@@ -62,6 +66,10 @@ DETECTRON2: Rules = (
 )
 
 MMDETECTION: Rules = (
+    (
+        r"backbone\.(layer[1-4]\.\d+\.conv2)\.conv_offset\.(weight|bias)",
+        r"backbone.body.\1.offset.\2",
+    ),
     (rf"backbone\.((?:conv1|bn1|layer[1-4]\.\d+)\..*{_FIELD})", r"backbone.body.\1"),
     (rf"backbone\.((?:conv1|bn1)\.{_FIELD})", r"backbone.body.\1"),
     (r"neck\.lateral_convs\.(\d)\.conv\.(weight|bias)", r"neck.inner_blocks.\1.0.\2"),
@@ -80,6 +88,10 @@ MMDETECTION: Rules = (
     (
         r"roi_head\.bbox_head\.(?:(\d)\.)?fc_reg\.(weight|bias)",
         r"roi_heads.box_heads.{0:\1}.regression.\2",
+    ),
+    (
+        r"roi_head\.bbox_head\.(?:(\d)\.)?loss_cls\.cum_samples",
+        r"roi_heads.box_heads.{0:\1}.classifier.counts.counts",
     ),
     (
         r"roi_head\.mask_head\.(?:(\d)\.)?convs\.(\d)\.conv\.(weight|bias)",

@@ -5,6 +5,7 @@ at equal weights are tested.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -53,12 +54,21 @@ class Bottleneck(nn.Module):
     expansion = 4
 
     def __init__(
-        self, channels: int, planes: int, *, stride: int, width: int, groups: int, norm: NormLayer
+        self,
+        channels: int,
+        planes: int,
+        *,
+        stride: int,
+        width: int,
+        groups: int,
+        norm: NormLayer,
+        stride_in_1x1: bool = False,
     ) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, width, 1, bias=False)
+        first, second = (stride, 1) if stride_in_1x1 else (1, stride)
+        self.conv1 = nn.Conv2d(channels, width, 1, first, bias=False)
         self.bn1 = norm(width)
-        self.conv2 = nn.Conv2d(width, width, 3, stride, 1, groups=groups, bias=False)
+        self.conv2 = nn.Conv2d(width, width, 3, second, 1, groups=groups, bias=False)
         self.bn2 = norm(width)
         self.conv3 = nn.Conv2d(width, 4 * planes, 1, bias=False)
         self.bn3 = norm(4 * planes)
@@ -85,6 +95,7 @@ ARCHITECTURES = {
     "resnet101": Architecture(Bottleneck, (3, 4, 23, 3)),
     "resnet152": Architecture(Bottleneck, (3, 8, 36, 3)),
     "resnext50_32x4d": Architecture(Bottleneck, (3, 4, 6, 3), 32, 4),
+    "resnext101_32x4d": Architecture(Bottleneck, (3, 4, 23, 3), 32, 4),  # not torchvision's
     "resnext101_32x8d": Architecture(Bottleneck, (3, 4, 23, 3), 32, 8),
     "resnext101_64x4d": Architecture(Bottleneck, (3, 4, 23, 3), 64, 4),
 }
@@ -99,9 +110,12 @@ class ResNet(nn.Module):
         *,
         norm: NormLayer,
         width: float = 1.0,
+        stride_in_1x1: bool = False,
         activation_checkpointing: bool = False,
     ) -> None:
         super().__init__()
+        kind = architecture.block
+        block = partial(Bottleneck, stride_in_1x1=True) if stride_in_1x1 else kind
         self.activation_checkpointing = activation_checkpointing
         stem = _scaled(64, width)
         self.conv1 = nn.Conv2d(3, stem, 7, 2, 3, bias=False)
@@ -114,7 +128,7 @@ class ResNet(nn.Module):
             for index in range(depth):
                 stride = 2 if number > 0 and index == 0 else 1
                 blocks.append(
-                    architecture.block(
+                    block(
                         channels,
                         planes,
                         stride=stride,
@@ -123,7 +137,7 @@ class ResNet(nn.Module):
                         norm=norm,
                     )
                 )
-                channels = planes * architecture.block.expansion
+                channels = planes * kind.expansion
             layers.append(nn.Sequential(*blocks))
             outputs.append(channels)
         self.layer1, self.layer2, self.layer3, self.layer4 = layers

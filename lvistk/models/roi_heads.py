@@ -158,7 +158,8 @@ class RoiHeads(nn.Module):
         """Boxes, (P, 4) or (P, C, 4), and scores (P, C) of each photo.
 
         Logits are averaged over stages, then turned into scores (HTC; for group softmax that is the
-        average within each group); the boxes are the last stage's.
+        average within each group), or the other way round, as settings say; the boxes are the last
+        stage's.
         """
         lengths = [len(part) for part in proposals]
         boxes, total, last = list(proposals), None, len(self.box_heads) - 1
@@ -166,21 +167,25 @@ class RoiHeads(nn.Module):
         for stage in range(last + 1):
             rois = as_rois(boxes)
             output = self._run(stage, features, rois)
-            logits = output.logits.float()
-            total = logits if total is None else total + logits
+            found = output.logits.float()
+            if self.settings.cascade.average == "scores":
+                found = self._head(stage).classifier.scores(found)
+            total = found if total is None else total + found
             if stage < last:
                 refined = self._refine(stage, output, rois[:, 1:], None).split(lengths)
                 boxes = [box_coder.clip(b, size) for b, size in zip(refined, sizes, strict=True)]
         assert output is not None and total is not None
         head = self._head(last)
-        scores = head.classifier.scores(total / (last + 1)).split(lengths)
+        mean = total / (last + 1)
+        if self.settings.cascade.average == "logits":
+            mean = head.classifier.scores(mean)
         deltas = head.all_deltas(output.hidden).split(lengths)
         weights = self.settings.cascade.box_weights[last]
         found = [
             box_coder.clip(box_coder.decode(delta, box, weights=weights), size)
             for delta, box, size in zip(deltas, boxes, sizes, strict=True)
         ]
-        return found, list(scores)
+        return found, list(mean.split(lengths))
 
 
 def as_rois(boxes: Sequence[Tensor]) -> Tensor:

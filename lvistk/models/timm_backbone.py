@@ -59,9 +59,10 @@ def build(settings: BackboneSettings) -> TimmBody:
         raise UserError(
             "backbone.library = 'timm' needs timm: pip install 'lvistk[timm]'"
         ) from None
-    if settings.width != 1 or settings.activation_checkpointing:
+    if settings.width != 1 or settings.activation_checkpointing or settings.stride_in_1x1:
         raise UserError(
-            "backbone.width and activation_checkpointing are for library 'torchvision' only"
+            "backbone.width, activation_checkpointing and stride_in_1x1 are for library "
+            "'torchvision' only"
         )
     try:
         probe = timm.create_model(settings.name, features_only=True)
