@@ -160,11 +160,9 @@ def _plan(
     kind = STAGES[command]
     settings = update(kind.settings(), {"seed": table.get("seed", 0)}, where=where)
     names = {field.name for field in dataclasses.fields(kind.settings)}
-    fitting = {k: v for k, v in shared.items() if k in names and command != "finetune"}
+    changes_only = {f.name for f in dataclasses.fields(kind.settings) if "overrides" in f.metadata}
+    fitting = {k: v for k, v in shared.items() if k in names - changes_only}
     settings = update(settings, fitting, where=where)
-    if command == "finetune":
-        fitting = {k: v for k, v in shared.items() if k in names and k != "model"}
-        settings = update(settings, fitting, where=where)
     own = {k: v for k, v in stage_table.items() if k not in ("command", "inputs")}
     settings = update(settings, own, where=where)
     inputs = _inputs(kind.inputs, table.get("data", {}), stage_table, earlier, where)

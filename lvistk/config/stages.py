@@ -250,6 +250,40 @@ class EvaluateInputs:
     """A second results JSON with the boxes, where masks and boxes are apart."""
 
 
+@dataclass(frozen=True)
+class ImportWeightsSettings:
+    """How a checkpoint of another toolbox becomes a model of ours."""
+
+    seed: int = 0
+    """Draws the rows of categories that the checkpoint does not have."""
+    toolbox: Literal["auto", "detectron2", "mmdetection", "torchvision"] = "auto"
+    style: Literal["auto", "pytorch", "caffe", "bgr"] = "auto"
+    """How the backbone wants its input. ``pytorch``: RGB, mean and deviation of ImageNet; ``caffe``:
+    MSRA's, BGR, deviation 1, stride in the first 1x1 convolution; ``bgr``: Caffe2's ResNeXts."""
+    labels: Literal["same", "by_name", "leave_out"] = "same"
+    """Which rows of the last layers are taken over: of the same category ids, of the same names
+    (synonyms count), or none."""
+    categories_order: Literal["id", "file"] = "id"
+    """Order of the checkpoint's categories: ascending ids, or as the annotation file lists them."""
+    norm_eps: float | None = None
+    """What the toolbox adds to batch norm's variance; none: 1e-5, but 0 for torchvision's own COCO
+    weights, which are known by their hash."""
+    drop: tuple[str, ...] = ()
+    """Beginnings of parameter names that the user gives up."""
+    model: dict[str, Any] = field(default_factory=dict, metadata={"overrides": ModelSettings})
+    """Changes to the settings that were found."""
+
+
+@dataclass(frozen=True)
+class ImportWeightsInputs:
+    checkpoint: Path | None = None
+    """A .pkl, .pth or .safetensors of another toolbox."""
+    categories: Path | None = None
+    """Annotation file, or JSON list, of the new model's categories."""
+    source_categories: Path | None = None
+    """The same of the checkpoint's categories, where those are others."""
+
+
 class StageKind(NamedTuple):
     settings: type
     inputs: type
@@ -261,5 +295,6 @@ STAGES: dict[str, StageKind] = {
     "filter-missing": StageKind(FilterMissingSettings, FilterMissingInputs),
     "finetune": StageKind(FinetuneSettings, FinetuneInputs),
     "tta-infer": StageKind(TtaInferSettings, TtaInferInputs),
+    "import-weights": StageKind(ImportWeightsSettings, ImportWeightsInputs),
     "evaluate": StageKind(EvaluateSettings, EvaluateInputs),
 }

@@ -148,12 +148,15 @@ def read_categories(path: Path) -> Categories:
     The counts are the file's own fields, 0 where it has none; training counts its annotations instead
     (design, Conventions). Raises ``UserError`` for a broken file and for an id used twice.
     """
+    return categories_of(read_category_records(path), path)
+
+
+def read_category_records(path: Path) -> list[CategoryRecord]:
+    """Categories as ``read_categories`` takes them, in the order of the file, with their synonyms."""
     if is_results_file(path):
         items = _decode(_mapped(path), list[msgspec.Raw], path)
-        records = _strict_categories(_typed(items, CategoryRecord), path)
-    else:
-        records = AnnotationFile(path).categories()
-    return categories_of(records, path)
+        return _strict_categories(_typed(items, CategoryRecord), path)
+    return AnnotationFile(path).categories()
 
 
 def categories_of(records: Sequence[CategoryRecord], path: Path) -> Categories:
