@@ -26,7 +26,7 @@ class Detector(Protocol):
     settings: ModelSettings
     categories: Categories
 
-    def features(self, batch: ImageBatch) -> list[Tensor]: ...
+    def inference_features(self, batch: ImageBatch) -> list[Tensor]: ...
     def detect_boxes(self, batch: ImageBatch) -> Any: ...
     def predict_masks(
         self, features: Sequence[Tensor], boxes: Sequence[Tensor], labels: Sequence[Tensor]
@@ -135,7 +135,7 @@ class SeenBatch:
         with self._precision():
             features = self._features.get(number)
             if features is None:
-                features = self.model.features(self._batch(number))
+                features = self.model.inference_features(self._batch(number))
             outputs = self.model.predict_masks(features, boxes, labels)
         for output, chosen in zip(outputs, rows, strict=True):
             self.moves.rois += len(chosen)

@@ -80,6 +80,15 @@ class MaskRCNN(nn.Module):
         """P2 to P6, (B, channels, H / s, W / s) at strides 4 to 64."""
         return self.neck(self.backbone(self._normalised(batch)))
 
+    @torch.no_grad()
+    def inference_features(self, batch: ImageBatch) -> list[Tensor]:
+        """P2 to P6, each photo's as it would have them alone, whatever the batch's other sizes."""
+        return features_by_size(
+            lambda images: self.neck(self.backbone(images)),
+            self._normalised(batch),
+            batch.size_list(),
+        )
+
     def _normalised(self, batch: ImageBatch) -> Tensor:
         """Images (B, 3, H, W) float32 of zero mean and unit deviation, zero beyond each photo."""
         images = (batch.images - self.image_mean) / self.image_std
@@ -95,9 +104,7 @@ class MaskRCNN(nn.Module):
         A photo's are the same alone and in a batch of other sizes.
         """
         sizes = batch.size_list()
-        features = features_by_size(
-            lambda images: self.neck(self.backbone(images)), self._normalised(batch), sizes
-        )
+        features = self.inference_features(batch)
         proposals = [photo.boxes for photo in self.rpn.propose(features, sizes, training=False)]
         boxes, scores = self.roi_heads.detect(features[:POOLED_LEVELS], proposals, sizes=sizes)
         return BoxOutput(features, boxes, scores, proposals)

@@ -37,14 +37,14 @@ class ColourDetector(nn.Module):
         self.categories = CATEGORIES
         self.backbone_runs = 0
 
-    def features(self, batch: ImageBatch) -> list[Tensor]:
+    def inference_features(self, batch: ImageBatch) -> list[Tensor]:
         self.backbone_runs += 1
         palette = torch.from_numpy(COLOURS).float()[None, :, :, None, None]
         distance = (batch.images[:, None].float() - palette).abs().amax(2)  # (B, C, H, W)
         return [(distance < 128).float()]
 
     def detect_boxes(self, batch: ImageBatch) -> SimpleNamespace:
-        features = self.features(batch)
+        features = self.inference_features(batch)
         boxes = [torch.stack([_tight(m) for m in maps]) for maps in features[0]]  # (C, 4) each
         scores = [torch.diag(torch.tensor([0.9, 0.8, 0.7])) for _ in boxes]
         return SimpleNamespace(features=features, boxes=boxes, scores=scores, proposals=boxes)
