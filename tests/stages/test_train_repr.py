@@ -147,6 +147,20 @@ def test_missing_pseudo_and_init_enter(
     assert summary["loss"] > 0
 
 
+def test_it_is_scored_while_it_trains(tmp_path: Path) -> None:
+    settings = ("first.loop.epochs=2", "first.loop.evaluate_epochs=2", "first.loop.ema_decay=0.5")
+    summary = run_stage(tiny_pipeline(tmp_path, *settings).stage("first"), device="cpu")
+    rows = read_metrics(tmp_path / "runs" / "first" / "metrics.jsonl")
+    scored = [row for row in rows if "AP" in row]
+    assert [row["epoch"] for row in scored] == [2]
+    names = {"AP", "APr", "APc", "APf", "box_AP"}
+    assert {*scored[0]} == names | {"step", "epoch"}
+    assert 0 <= scored[0]["AP"] < 0.5
+    assert scored[0]["APr"] is None  # no category is rare in these data
+    assert {name: summary[name] for name in names} == {name: scored[0][name] for name in names}
+    assert not (tmp_path / "runs" / "first" / "validation").exists()
+
+
 def write_store(path: Path, categories: Categories, *, role: str, names: bool) -> None:
     """One confident detection, a box, in each of the first three photos, and one that is not."""
     photos = [
