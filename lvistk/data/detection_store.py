@@ -278,7 +278,6 @@ def _open_shard(path: Path) -> tuple[Shard, np.ndarray, str]:
 
 
 def _layout(file: h5py.File, path: Path) -> dict[str, tuple[int, tuple[int, ...], np.dtype]]:
-    size = path.stat().st_size
     layout = {}
     for name, kind in {**COLUMNS, **OPTIONAL}.items():
         if name not in file:
@@ -291,8 +290,6 @@ def _layout(file: h5py.File, path: Path) -> dict[str, tuple[int, tuple[int, ...]
         offset = dataset.id.get_offset()
         if dataset.size and offset is None:
             raise UserError(f"{path}: '{name}' is chunked or compressed; it must be contiguous")
-        if offset is not None and offset + dataset.nbytes > size:
-            raise UserError(f"{path}: the file ends before '{name}' does; delete it and run again")
         layout[name] = (-1 if offset is None else offset, dataset.shape, dataset.dtype)
     return layout
 

@@ -4,7 +4,6 @@ One raw file an array and ``arrays.json`` with types and shapes, written last.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -38,12 +37,14 @@ class FlatWriter:
         self._files[name].write(np.ascontiguousarray(values).data if values.size else b"")
         entry["shape"][0] += len(values)
 
-    def finish(self, *, notes: Mapping[str, Any], durable: bool = True) -> None:
-        """Write the table, with ``notes`` (JSON values) in it; ``durable`` arrays are on the disk then."""
+    def finish(self, *, notes: Mapping[str, Any]) -> None:
+        """Write the table, with ``notes`` (JSON values) in it.
+
+        Nothing is forced to the disk: an array that a loss of power cuts short is shorter than the
+        table says, which ``map_arrays`` refuses, and an index can be built again.
+        """
         for handle in self._files.values():
             handle.flush()
-            if durable:
-                os.fsync(handle.fileno())
         table = {"arrays": self._table, "notes": dict(notes)}
         (self.folder / TABLE).write_text(json.dumps(table))
 

@@ -49,7 +49,7 @@ def build_index(paths: Sequence[Path], folder: Path) -> None:
             )
             defects += found
             computed += areas
-        writer.finish(notes={}, durable=False)
+        writer.finish(notes={})
     arrays, _ = map_arrays(unsorted)
     keep, found = _drop_repeated_ids(arrays)
     defects += found

@@ -52,9 +52,10 @@ def check_instances(
 def fill_areas(instances: Instances, sizes: np.ndarray) -> int:
     """Compute the areas that the file lacks, as COCO rasterises the union; returns how many.
 
-    LVIS's own ``area`` is taken where it is there. All masks must be sound.
+    LVIS's own ``area`` is taken where it is there and no larger than the photo. All masks must be sound.
     """
-    lacking = np.flatnonzero(np.isnan(instances.areas))
+    pixels = sizes.astype(np.float64).prod(axis=1)
+    lacking = np.flatnonzero(np.isnan(instances.areas) | (instances.areas > pixels))
     for place in lacking.tolist():
         mask = instances.masks.rle[place]
         size = (int(sizes[place, 0]), int(sizes[place, 1]))

@@ -54,8 +54,7 @@ def starts(counts: Sequence[int] | np.ndarray) -> np.ndarray:
 def signed_part_areas(polygons: Polygons) -> np.ndarray:
     """Shoelace area (R,) float64 of each part; positive when x to y turns clockwise on the screen.
 
-    A part without points has area 0. Coordinates are taken relative to the part's first point, so
-    that float32 coordinates far from the origin lose nothing.
+    A part without points has area 0.
     """
     counts = np.diff(polygons.part_start)
     if not len(counts):
@@ -63,7 +62,6 @@ def signed_part_areas(polygons: Polygons) -> np.ndarray:
     filled = counts > 0
     first = polygons.part_start[:-1][filled]
     points = polygons.points.astype(np.float64)
-    points -= np.repeat(points[first], counts[filled], axis=0)
     following = np.arange(1, len(points) + 1)
     following[polygons.part_start[1:][filled] - 1] = first
     x, y = points[:, 0], points[:, 1]

@@ -151,6 +151,7 @@ def test_a_defect_fails_or_is_left_out(
         {"size": [60, 81], "counts": [4860]},
         {"size": [60, 80], "counts": [10, 10]},
         {"size": [60, 80], "counts": "é"},
+        {"size": [60, 80], "counts": rle.encode(np.eye(10)).decode()},
     ],
 )
 def test_masks_that_are_none(segmentation: object, tmp_path: Path, cache: Path) -> None:
@@ -291,3 +292,10 @@ def test_a_detection_store_is_a_source(masks: bool, tmp_path: Path, cache: Path)
     writer.write_shard(0, [found], names=["x/1.jpg"], rotations=[90])
     with pytest.raises(UserError, match=r"photo x/1\.jpg has to be turned"):
         AnnotationIndex.open([store], cache=cache)
+
+
+@pytest.mark.parametrize("area", [None, -3, 0, 1e300, 60 * 80 + 1])
+def test_an_area_that_is_none_is_counted(area: float | None, tmp_path: Path, cache: Path) -> None:
+    path = write(tmp_path / "a.json", [image(1)], [annotation(1, 1, 2, area=area)])
+    index = AnnotationIndex.open([path], cache=cache)
+    assert (index.areas.tolist(), index.areas_computed) == ([100], 1)

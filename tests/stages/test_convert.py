@@ -165,16 +165,19 @@ def test_labelme(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
 def test_merge(tmp_path: Path) -> None:
     a = write(
         tmp_path / "a.json",
-        [image(1, neg_category_ids=[5]), image(2, neg_category_ids=[2], height=70)],
+        [image(1, neg_category_ids=[5, 8]), image(2, neg_category_ids=[2], height=70)],
         [annotation(1, 1, 2)],
-        [category(2, "cat"), category(5, "cup")],
+        [category(2, "cat"), category(5, "cup"), category(8, "owl")],
     )
     same = image(1)["coco_url"]
     b = write(
         tmp_path / "b.json",
-        [image(7, coco_url=same, not_exhaustive_category_ids=[3]), image(2, coco_url="x/new.jpg")],
+        [
+            image(7, coco_url=same, not_exhaustive_category_ids=[3, 4]),
+            image(2, coco_url="x/new.jpg"),
+        ],
         [annotation(1, 7, 3), annotation(2, 2, 2)],
-        [category(2, "dog"), category(3, "cup")],
+        [category(2, "dog"), category(3, "cup"), category(4, "owl")],
     )
     out = tmp_path / "out.json"
     convert.run([a, b], out, kind="lvis")
@@ -182,16 +185,17 @@ def test_merge(tmp_path: Path) -> None:
     assert [(c["id"], c["name"]) for c in data["categories"]] == [
         (2, "cat"),
         (5, "cup"),
-        (6, "dog"),
+        (8, "owl"),
+        (9, "dog"),
     ]
     assert [(i["id"], i["neg_category_ids"]) for i in data["images"]] == [
-        (1, []),  # the second file has a cup where the first saw none
+        (1, []),  # the second file has a cup, and perhaps owls, where the first saw none
         (2, [2]),
         (3, []),
     ]
-    assert data["images"][0]["not_exhaustive_category_ids"] == [5]
+    assert data["images"][0]["not_exhaustive_category_ids"] == [5, 8]
     found = [(r["id"], r["image_id"], r["category_id"]) for r in data["annotations"]]
-    assert found == [(1, 1, 2), (2, 1, 5), (3, 3, 6)]
+    assert found == [(1, 1, 2), (2, 1, 5), (3, 3, 9)]
     other = write(tmp_path / "c.json", [image(9, coco_url=same, width=90)], [])
     with pytest.raises(UserError, match=r"c\.json: photo .* is 90 x 60, elsewhere 80 x 60"):
         convert.run([a, other], out, kind="lvis")
