@@ -12,11 +12,13 @@ from lvistk.evaluation.measure import DETECTION, NOWHERE, PAIR, Measured
 class Detections(NamedTuple):
     """N detections in the order of the input, and their pairs.
 
-    Fields: ``table (N,)`` of DETECTION; ``mask_pairs``, ``box_pairs`` of PAIR; ``foreign_sizes`` masks
-    whose size is not their image's.
+    Fields: ``table (N,)`` of DETECTION; ``mask_scores (N,)`` float32, what masks are ranked by, or None
+    where that is the score; ``mask_pairs``, ``box_pairs`` of PAIR; ``foreign_sizes`` masks whose size is
+    not their image's.
     """
 
     table: np.ndarray
+    mask_scores: np.ndarray | None
     mask_pairs: np.ndarray
     box_pairs: np.ndarray
     foreign_sizes: int
@@ -53,6 +55,7 @@ class Collector:
     table: _Column = field(init=False)
     mask_pairs: _Column = field(default_factory=lambda: _Column(np.empty(1 << 12, PAIR)))
     box_pairs: _Column = field(default_factory=lambda: _Column(np.empty(1 << 12, PAIR)))
+    mask_scores: _Column = field(default_factory=lambda: _Column(np.empty(0, np.float32)))
     foreign_sizes: int = 0
 
     def __post_init__(self) -> None:
@@ -69,9 +72,13 @@ class Collector:
                 pairs["detection"] += before
                 column.add(pairs)
             self.table.add(part.detections)
+            if part.mask_scores is not None:
+                self.mask_scores.add(part.mask_scores)
             self.foreign_sizes += part.foreign_sizes
+        ranked = self.mask_scores.data[: self.mask_scores.used]
         return Detections(
             self.table.data[: self.table.used],
+            ranked if len(ranked) else None,
             self.mask_pairs.data[: self.mask_pairs.used],
             self.box_pairs.data[: self.box_pairs.used],
             self.foreign_sizes,

@@ -13,7 +13,7 @@ from lvistk.evaluation.boundary_truth import boundary_truth, no_boundary
 from lvistk.evaluation.collect import Detections
 from lvistk.evaluation.measure import Options
 from lvistk.evaluation.metrics import average_precision, by_ratio, summarise
-from lvistk.evaluation.ranges import Ranges
+from lvistk.evaluation.ranges import AREA_LABELS, Ranges
 from lvistk.evaluation.results_json import Against, Shape, read_results, shape_of
 from lvistk.evaluation.results_store import read_store, store_shape
 from lvistk.evaluation.scoring import Kind, Score, score, truth_ranges
@@ -158,7 +158,7 @@ def _scores(
             kind=kind,
             truth=truth,
             truth_out=truth_out,
-            ranges=ranges,
+            range_count=len(AREA_LABELS) if fixed or kind == "boundary" else len(ranges),
             per_image=0 if fixed else settings.max_detections,
             per_category=settings.fixed_detections if fixed else 0,
             threads=threads,
@@ -195,7 +195,7 @@ def _metrics(
         metrics[name] = summarise(
             found.precision, found.recall, frequency=truth.frequency, max_detections=limit
         )
-    if "segm" in scores:
+    if "segm" in scores and "bbox" in scores:
         segm, bbox = metrics["segm"], metrics["bbox"]
         metrics["box_mask_gap"] = {
             key: None if bbox[key] is None or segm[key] is None else bbox[key] - segm[key]

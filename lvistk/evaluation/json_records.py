@@ -1,5 +1,6 @@
 """All records of a JSON array, section by section, on several threads, in the order of the file."""
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,6 +17,7 @@ from lvistk.evaluation.sections import JsonArray
 Result = TypeVar("Result")
 LEAST_RECORD_BYTES = 8
 """Room for records is made for so many bytes each, untouched memory where there are fewer."""
+_buffer = threading.local()
 WHOLE_BYTES = 512 << 20
 """A file up to this size is parsed at once where its sections cannot be."""
 
@@ -80,10 +82,15 @@ def _section(
 
 
 def scan_section(array: JsonArray, descriptor: int, first: int, last: int) -> Records:
-    """Records in bytes ``first:last``, by the scanner, or else by the general parser."""
+    """Records in bytes ``first:last``, by the scanner, or else by the general parser.
+
+    They lie in buffers of this thread, which its next section overwrites.
+    """
     text = array.read(descriptor, first, last)
     length = last - first
-    records = np.empty(length // LEAST_RECORD_BYTES + 1, RECORD)
+    if len(getattr(_buffer, "records", ())) <= length // LEAST_RECORD_BYTES:
+        _buffer.records = np.empty(length // LEAST_RECORD_BYTES + 1, RECORD)
+    records = _buffer.records
     count, numbers, _, code = scan_records(text, 0, length, records)
     body = bytes(text[max(length - PADDING, 0) : length]).rstrip()
     if code == PARSED and not (last == array.last and body.endswith(b",")):

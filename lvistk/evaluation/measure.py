@@ -2,7 +2,7 @@
 
 The only pass over the detections. The federated test comes first; a mask is decoded only where it
 survives that, an IoU computed only where boxes and areas allow 0.5, for below the lowest threshold nothing
-matters. What remains of a detection are 32 bytes, and of a mask nothing.
+matters. What remains of a detection are 24 bytes, and of a mask nothing.
 """
 
 from typing import NamedTuple
@@ -33,6 +33,7 @@ from lvistk.evaluation.runs import (
     grown,
     overlap,
     spans_of_runs,
+    spans_of_text,
 )
 from lvistk.evaluation.truth import TruthArrays
 
@@ -51,7 +52,6 @@ NOWHERE = -1
 DETECTION = np.dtype(
     [
         ("score", np.float64),
-        ("mask_score", np.float64),
         ("image", np.int32),
         ("category", np.int32),
         ("slot", np.int32),
@@ -104,24 +104,23 @@ class Measured(NamedTuple):
     code: int
     place: int
     """The record that ``code`` complains of."""
+    mask_scores: np.ndarray | None = None
+    """(R,) float32 what masks are ranked by, where that is not ``score``"""
 
 
 def measure(
     text: np.ndarray,
     records: np.ndarray,
     numbers: np.ndarray,
-    mask_scores: np.ndarray,
     *,
     truth: TruthArrays,
     boundary: BoundaryTruth,
     ranges: Ranges,
     options: Options,
 ) -> Measured:
-    """Measure R records; ``mask_scores`` (R,) ranks masks, or is empty where ``score`` does."""
-    ratio_ends = np.array([0.0, *ranges.ratio_edges, 1.0])
-    return Measured(
-        *_measure(text, records, numbers, mask_scores, truth, boundary, ratio_ends, options)
-    )
+    """Measure R records; ``text`` and ``numbers`` hold their masks."""
+    ends = ranges.ratio_ends
+    return Measured(*_measure(text, records, numbers, truth, boundary, ends, options))
 
 
 @kernel
@@ -253,13 +252,25 @@ def _mask_of(text, record, numbers, height, width, options, runs, starts, stops,
                 box[j] = tight[j]
         return starts, stops, m, area, code
     height, width = record["mask_height"], record["mask_width"]
-    count, code = runs_of_record(text, record, numbers, runs)
-    if code != OK:
-        return starts, stops, 0, 0, code
-    m, area, code = spans_of_runs(runs, count, height * width, starts, stops)
+    zeros = True
+    if kind == RLE_TEXT:
+        first, last = record["mask_start"], record["mask_stop"]
+        escaped = record["escaped"] != 0
+        m, area, zeros, code = spans_of_text(
+            text, first, last, escaped, height * width, starts, stops
+        )
+    else:
+        count, code = runs_of_record(text, record, numbers, runs)
+        m, area = 0, 0
+        if code == OK:
+            m, area, code = spans_of_runs(runs, count, height * width, starts, stops)
     if code == OK:
         box_of_spans(starts, stops, m, height, tight)
-        if boxless:
+    if code == OK and boxless:
+        for j in range(4):
+            box[j] = tight[j]
+        if zeros:  # runs without length move the official box
+            count, code = runs_of_record(text, record, numbers, runs)
             box_of_runs(runs, count, height, width, box)
     return starts, stops, m, area, code
 
@@ -297,7 +308,7 @@ def _add_mask_pairs(
 
 
 @kernel
-def _measure(text, records, numbers, mask_scores, truth, boundary, ratio_ends, options):
+def _measure(text, records, numbers, truth, boundary, ratio_ends, options):
     detections = np.empty(len(records), DETECTION)
     mask_pairs = np.empty(256, PAIR)
     box_pairs = np.empty(256, PAIR)
@@ -324,7 +335,6 @@ def _measure(text, records, numbers, mask_scores, truth, boundary, ratio_ends, o
         slot = slots[category] if category >= 0 and image >= 0 else NOWHERE
         detection = detections[k]
         detection["score"] = record["score"]
-        detection["mask_score"] = mask_scores[k] if len(mask_scores) > 0 else record["score"]
         detection["image"] = image
         detection["category"] = category
         detection["slot"] = slot

@@ -21,8 +21,9 @@ class Ranges:
     """The four area ranges, then one range for each bucket of mask area over box area.
 
     ``ratio_edges`` (ascending, inside 0..1) cut the ratio into buckets that include their lower end; the
-    last includes 1 too. Truths outside a range are ignored in it, and so are detections outside it that
-    match nothing: for ratios the rule is ours, the same as LVIS's for areas.
+    last includes 1 too; without edges there are no buckets. Truths outside a range are ignored in it, and
+    so are detections outside it that match nothing: for ratios the rule is ours, the same as LVIS's for
+    areas.
     """
 
     ratio_edges: tuple[float, ...] = (0.25, 0.5, 0.75)
@@ -35,12 +36,17 @@ class Ranges:
             raise UserError(f"area_ratio_edges: at most {MOST_RANGES - 5} edges")
 
     def __len__(self) -> int:
-        return len(AREA_LABELS) + len(self.ratio_edges) + 1
+        return len(AREA_LABELS) + len(self.ratio_ends) - 1
+
+    @property
+    def ratio_ends(self) -> np.ndarray:
+        """Ends of the buckets, with 0 and 1; just 0 where there are no edges, so no buckets."""
+        return np.array([0.0, *self.ratio_edges, 1.0] if self.ratio_edges else [0.0])
 
     @property
     def ratio_labels(self) -> tuple[str, ...]:
         """``0-0.25`` and so on."""
-        ends = [0.0, *self.ratio_edges, 1.0]
+        ends = self.ratio_ends.tolist()
         return tuple(f"{low:g}-{high:g}" for low, high in itertools.pairwise(ends))
 
     def ratio_range(self, bucket: int) -> int:

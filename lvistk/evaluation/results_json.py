@@ -91,7 +91,6 @@ def _measure_records(found: Records, *, against: Against, options: Options) -> _
         found.text,
         found.records,
         found.numbers,
-        np.empty(0),
         truth=against.truth,
         boundary=against.boundary,
         ranges=against.ranges,

@@ -85,7 +85,7 @@ class _ShardReader:
                 f"{labels[place]} is not in 0..{len(self.category_ids) - 1}"
             )
         boxes = self._read("box", a, b).astype(np.float64)
-        scores = self._read("score", a, b).astype(np.float64)
+        scores = self._read("score", a, b)
         records["image_id"] = self.shard.image_ids[images]
         records["category_id"] = self.category_ids[labels]
         records["score"] = scores
@@ -108,19 +108,19 @@ class _ShardReader:
             text,
             records,
             np.zeros(0),
-            self._mask_scores(a, b, scores),
             truth=against.truth,
             boundary=against.boundary,
             ranges=against.ranges,
             options=options,
         )
         self._judge(measured, records, a, against)
-        return measured
+        return measured._replace(mask_scores=self._mask_scores(a, b, scores))
 
     def _mask_scores(self, first: int, last: int, scores: np.ndarray) -> np.ndarray:
+        """What masks are ranked by, (R,) float32; always given, as another shard may have mask scores."""
         if "mask_score" not in self.shard.layout:
             return scores
-        mask_scores = self._read("mask_score", first, last).astype(np.float64)
+        mask_scores = self._read("mask_score", first, last)
         return np.where(np.isnan(mask_scores), scores, mask_scores)
 
     def _judge(self, measured: Measured, records: np.ndarray, first: int, against: Against) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 
 from lvistk.evaluation.collect import Detections
 from lvistk.evaluation.curves import curves
+from lvistk.evaluation.jit import kernel
 from lvistk.evaluation.matching import Matches, match
 from lvistk.evaluation.measure import DROPPED, out_of_area, out_of_ratio
 from lvistk.evaluation.ranges import Ranges
@@ -38,13 +39,17 @@ class Score:
 def truth_ranges(truth: Truth, ranges: Ranges) -> np.ndarray:
     """(G,) uint16 ranges (bits) in which a truth is ignored: outside, or ignored by the file."""
     arrays = truth.arrays
-    ends = np.array([0.0, *ranges.ratio_edges, 1.0])
-    bits = np.zeros(len(arrays.ids), np.uint16)
+    ends = ranges.ratio_ends if truth.has_masks else np.zeros(1)
+    return _truth_ranges(arrays.areas, arrays.mask_areas, arrays.mask_boxes, arrays.ignored, ends)
+
+
+@kernel
+def _truth_ranges(areas, mask_areas, mask_boxes, ignored, ends):
+    bits = np.empty(len(areas), np.uint16)
     for g in range(len(bits)):
-        bits[g] = out_of_area(arrays.areas[g])
-        if truth.has_masks:
-            bits[g] |= out_of_ratio(arrays.mask_areas[g], arrays.mask_boxes[g], ends)
-    bits[arrays.ignored] = 0xFFFF
+        bits[g] = out_of_area(areas[g]) | out_of_ratio(mask_areas[g], mask_boxes[g], ends)
+        if ignored[g]:
+            bits[g] = 0xFFFF
     return bits
 
 
@@ -64,20 +69,22 @@ def score(
     kind: Kind,
     truth: Truth,
     truth_out: np.ndarray,
-    ranges: Ranges,
     per_image: int,
     per_category: int,
+    range_count: int,
     threads: int,
 ) -> Score:
     """Score ``detections`` by masks, boxes or boundaries.
 
-    ``per_image`` and ``per_category`` are the most detections that count, 0 for no limit; both are
-    taken before anything is filtered.
+    Only the first ``range_count`` ranges are scored. ``per_image`` and ``per_category`` are the most
+    detections that count, 0 for no limit; both are taken before anything is filtered.
     """
     arrays = truth.arrays
     table = detections.table
     masks = kind != "bbox"
-    scores = np.ascontiguousarray(table["mask_score" if masks else "score"])
+    scores = np.ascontiguousarray(table["score"])
+    if masks and detections.mask_scores is not None:
+        scores = detections.mask_scores.astype(np.float64)
     out = np.ascontiguousarray(table["mask_out" if masks else "box_out"])
     slots = np.ascontiguousarray(table["slot"])
     images = np.ascontiguousarray(table["image"])
@@ -107,9 +114,9 @@ def score(
         slot_open=arrays.slot_open,
         truth_ids=arrays.ids,
         truth_out=truth_out,
-        range_count=len(ranges),
+        range_count=range_count,
     )
-    truth_counts = count_truths(truth, truth_out, len(ranges))
+    truth_counts = count_truths(truth, truth_out, range_count)
     precision, recall = curves(
         ranking,
         matches,

@@ -7,6 +7,7 @@ begins with. That the scan of a section ends exactly at its cut proves the cut r
 
 import os
 import re
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +16,10 @@ import numpy as np
 from lvistk.errors import UserError
 from lvistk.evaluation.json_scan import PADDING
 
-SECTION_BYTES = 6 << 20
+SECTION_BYTES = 3 << 20
 _FIRST_KEY = re.compile(rb"\s*\{\s*(\"[A-Za-z_0-9]*\")")
 _SPACE = b" \t\r\n"
+_buffer = threading.local()
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,14 @@ class JsonArray:
             size *= 8
 
     def read(self, descriptor: int, first: int, last: int) -> np.ndarray:
-        """Bytes ``first:last`` and PADDING spaces, (bytes,) uint8."""
-        text = np.empty(last - first + PADDING, np.uint8)
+        """Bytes ``first:last`` and PADDING spaces, (bytes,) uint8, in this thread's buffer.
+
+        The next read of the same thread overwrites it: new memory for each section would cost more
+        than its scan.
+        """
+        if len(getattr(_buffer, "text", ())) < last - first + PADDING:
+            _buffer.text = np.empty((last - first + PADDING) * 5 // 4, np.uint8)
+        text = _buffer.text[: last - first + PADDING]
         view = text.data
         done = 0
         while done < last - first:
