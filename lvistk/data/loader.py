@@ -51,13 +51,14 @@ class TrainLoader:
         world_size: int = 1,
         device: torch.device | None = None,
     ) -> None:
-        self.data, self._batch = data, batch_size_per_rank
-        self._rank, self._world = rank, world_size
-        self._plan: EpochPlan | None = None
+        self.data, self._whole = data, batch_size_per_rank * world_size
+        self._plan = EpochPlan.empty()
         self.skipped: dict[str, int] = {}
         on_device = device is not None and device.type != "cpu"
         workers = settings.workers
-        self._keys = _Keys()
+        self._keys = _Keys(
+            batch_size_per_rank=batch_size_per_rank, rank=rank, world_size=world_size
+        )
         self._loader = DataLoader(
             _Batches(data, frames=on_device),
             sampler=self._keys,
@@ -84,19 +85,9 @@ class TrainLoader:
         self, epoch: int, start_sample: int = 0
     ) -> Iterator[tuple[ImageBatch, list[Targets]]]:
         """This rank's batches of an epoch, from the global batch that begins at ``start_sample``."""
-        plan, whole = self._planned(epoch), self._batch * self._world
-        if start_sample % whole:
-            raise UserError(f"sample {start_sample} does not begin a batch of {whole}")
-        self._keys.batches = [
-            rank_batch(
-                plan,
-                number,
-                batch_size_per_rank=self._batch,
-                rank=self._rank,
-                world_size=self._world,
-            )
-            for number in range(start_sample // whole, len(plan) // whole)
-        ]
+        if start_sample % self._whole:
+            raise UserError(f"sample {start_sample} does not begin a batch of {self._whole}")
+        self._keys.plan, self._keys.start = self._planned(epoch), start_sample // self._whole
         for loaded in self._loader:
             if loaded.error is not None:
                 raise UserError(loaded.error)
@@ -104,8 +95,8 @@ class TrainLoader:
             yield loaded.batch, loaded.targets
 
     def _planned(self, epoch: int) -> EpochPlan:
-        if self._plan is None or self._plan.epoch != epoch:
-            self._plan = self.data.plan(epoch, batch=self._batch * self._world)
+        if self._plan.epoch != epoch:
+            self._plan = self.data.plan(epoch, batch=self._whole)
         return self._plan
 
     def _note(self, skipped: Sequence[str]) -> None:
@@ -116,16 +107,24 @@ class TrainLoader:
 
 
 class _Keys:
-    """The keys of the batches still to load; the loader asks for them at the start of an epoch."""
+    """The keys of a rank's batches, from batch ``start`` of ``plan``; the loader asks for them each epoch."""
 
-    def __init__(self) -> None:
-        self.batches: list[list[SampleKey]] = []
+    def __init__(self, *, batch_size_per_rank: int, rank: int, world_size: int) -> None:
+        self.plan, self.start = EpochPlan.empty(), 0
+        self._batch, self._rank, self._world = batch_size_per_rank, rank, world_size
 
     def __iter__(self) -> Iterator[list[SampleKey]]:
-        return iter(self.batches)
+        for number in range(self.start, self.start + len(self)):
+            yield rank_batch(
+                self.plan,
+                number,
+                batch_size_per_rank=self._batch,
+                rank=self._rank,
+                world_size=self._world,
+            )
 
     def __len__(self) -> int:
-        return len(self.batches)
+        return len(self.plan) // (self._batch * self._world) - self.start
 
 
 class _Batches(Dataset[LoadedBatch]):

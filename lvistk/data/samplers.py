@@ -110,6 +110,11 @@ class EpochPlan:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @classmethod
+    def empty(cls) -> "EpochPlan":
+        """The plan of no epoch (-1)."""
+        return cls(-1, np.zeros(0, np.int8), np.zeros(0, np.int64))
+
     def key(self, k: int) -> SampleKey:
         return SampleKey(self.epoch, k, int(self.sources[k]), int(self.rows[k]))
 
