@@ -7,7 +7,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from lvistk.data.lvis_json import JSON_ERRORS, CategoryRecord, ImageRecord, Side
+from lvistk.data.json_bytes import JSON_ERRORS, plain_message
+from lvistk.data.lvis_json import CategoryRecord, ImageRecord, Side
 from lvistk.data.records import Records, polygon_annotation
 from lvistk.errors import UserError
 
@@ -62,7 +63,7 @@ def _read(path: Path) -> Sheet:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Sheet)
     except JSON_ERRORS as error:
-        raise UserError(f"{path}: not a LabelMe file: {str(error).replace('`', chr(39))}") from None
+        raise UserError(f"{path}: not a LabelMe file: {plain_message(error)}") from None
 
 
 def _photo(folder: Path, path: Path, sheet: Sheet) -> str:

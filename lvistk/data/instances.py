@@ -9,7 +9,8 @@ import msgspec
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from lvistk.data.lvis_json import JSON_ERRORS, AnnotationRecord, RleRecord
+from lvistk.data.json_bytes import JSON_ERRORS, plain_message
+from lvistk.data.lvis_json import AnnotationRecord, RleRecord
 from lvistk.structures.polygons import Polygons, starts
 
 OPENING_BRACE = ord("{")
@@ -132,7 +133,7 @@ def _parse_slowly(segmentations: Sequence[msgspec.Raw], places: Sequence[int]) -
                 parts[place] = decode(raw)
         except (*JSON_ERRORS, ValueError) as error:
             kind = "broken_rle" if is_rle else "degenerate_polygon"
-            errors[place] = (kind, f"segmentation: {str(error).replace('`', chr(39))}")
+            errors[place] = (kind, f"segmentation: {plain_message(error)}")
     return Masks(_flat(parts, errors), rle, errors)
 
 

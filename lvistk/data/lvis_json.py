@@ -5,8 +5,6 @@ here. A file that is no JSON is a ``UserError``; a single record that does not f
 the caller decides between refusing and leaving it out.
 """
 
-import mmap
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,13 +14,13 @@ import msgspec
 import numpy as np
 
 from lvistk.artifacts import whole_file
+from lvistk.data.json_bytes import JSON_ERRORS, decode, mapped, plain_message
 from lvistk.errors import UserError
 from lvistk.structures.categories import FREQUENCIES, Categories
 
 Id = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]
 Side = Annotated[int, msgspec.Meta(ge=1, le=2**30)]
 Record = TypeVar("Record")
-JSON_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 WRITE_BYTES = 1 << 20
 
 
@@ -115,8 +113,8 @@ class AnnotationFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        data = _mapped(path)
-        sections = _decode(data, _Sections, path)
+        data = mapped(path)
+        sections = decode(data, _Sections, path=path)
         if not memoryview(sections.images).nbytes:
             raise UserError(f"{path}: no 'images' list: not an LVIS annotation file")
         if not memoryview(sections.categories).nbytes:
@@ -138,7 +136,7 @@ class AnnotationFile:
         raw = getattr(self._sections, section)
         if not memoryview(raw).nbytes:
             return iter(())
-        items = _decode(raw, list[msgspec.Raw], self.path, section)
+        items = decode(raw, list[msgspec.Raw], path=self.path, section=section)
         return _typed(items, kind)
 
 
@@ -154,7 +152,7 @@ def read_categories(path: Path) -> Categories:
 def read_category_records(path: Path) -> list[CategoryRecord]:
     """Categories as ``read_categories`` takes them, in the order of the file, with their synonyms."""
     if is_results_file(path):
-        items = _decode(_mapped(path), list[msgspec.Raw], path)
+        items = decode(mapped(path), list[msgspec.Raw], path=path)
         return _strict_categories(_typed(items, CategoryRecord), path)
     return AnnotationFile(path).categories()
 
@@ -177,13 +175,13 @@ def categories_of(records: Sequence[CategoryRecord], path: Path) -> Categories:
 
 def is_results_file(path: Path) -> bool:
     """Whether a JSON is a list, as results are, and not an annotation file."""
-    return bytes(_mapped(path)[:WRITE_BYTES]).lstrip()[:1] == b"["
+    return bytes(mapped(path)[:WRITE_BYTES]).lstrip()[:1] == b"["
 
 
 def read_results(path: Path) -> Iterator[ResultRecord]:
     """The detections of a results file, one by one; one that does not fit is a ``UserError``."""
-    data = _mapped(path)
-    for record in _typed(_decode(data, list[msgspec.Raw], path), ResultRecord):
+    data = mapped(path)
+    for record in _typed(decode(data, list[msgspec.Raw], path=path), ResultRecord):
         if isinstance(record, Broken):
             raise UserError(f"{path}: result {record.position}: {record.reason}")
         yield record
@@ -233,53 +231,6 @@ def _write_list(out: Any, records: Iterable[Any]) -> None:
     out.write(buffer + b"]")
 
 
-def _mapped(path: Path) -> mmap.mmap:
-    try:
-        with path.open("rb") as handle:
-            return mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except ValueError:
-        raise UserError(f"{path}: the file is empty") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-
-
-def _decode(data: Any, kind: type[Record], path: Path, section: str = "") -> Record:
-    try:
-        return msgspec.json.decode(data, type=kind)
-    except msgspec.ValidationError as error:
-        reason = _plain(error)
-        what = f"'{section}': {reason}" if section else f"not an LVIS annotation file: {reason}"
-        raise UserError(f"{path}: {what}") from None
-    except JSON_ERRORS as error:
-        raise UserError(f"{path}: {_where(data, str(error))}") from None
-
-
-def _plain(error: Exception) -> str:
-    """msgspec's message without its backticks, which are marks in some terminals."""
-    return str(error).replace("`", "'")
-
-
-def _where(data: Any, message: str) -> str:
-    """The line and byte at which a JSON stops making sense."""
-    size = memoryview(data).nbytes
-    found = re.search(r"\(byte (\d+)\)", message)
-    if "truncated" in message:
-        return f"the JSON stops in the middle, at byte {size}; copy or download it again"
-    if found is None:
-        return f"not valid JSON: {message}"
-    byte = int(found[1])
-    line = 1 + sum(chunk.count(b"\n") for chunk in _chunks(memoryview(data)[:byte]))
-    reason = message.replace("JSON is malformed: ", "").replace(found[0], "").strip()
-    return f"not valid JSON: {reason} at byte {byte} (line {line})"
-
-
-def _chunks(view: memoryview) -> Iterator[bytes]:
-    for start in range(0, len(view), WRITE_BYTES):
-        yield bytes(view[start : start + WRITE_BYTES])
-
-
 def _typed(items: Sequence[msgspec.Raw], kind: type[Record]) -> Iterator[Record | Broken]:
     decode = msgspec.json.Decoder(kind).decode
     for position, item in enumerate(items):
@@ -289,7 +240,7 @@ def _typed(items: Sequence[msgspec.Raw], kind: type[Record]) -> Iterator[Record 
             found = None
             with suppress(*JSON_ERRORS):
                 found = msgspec.json.decode(item, type=_OnlyId).id
-            yield Broken(position, found, _plain(error))
+            yield Broken(position, found, plain_message(error))
 
 
 def _strict_categories(

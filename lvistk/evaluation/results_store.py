@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lvistk.data.detection_store import DetectionStore, Shard
+from lvistk.data.detection_shard import Shard
+from lvistk.data.detection_store import DetectionStore
 from lvistk.errors import UserError
 from lvistk.evaluation import json_scan as scan
 from lvistk.evaluation.collect import Collector, Detections
