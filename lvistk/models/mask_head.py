@@ -1,6 +1,8 @@
 """The mask head of one cascade stage (Mask R-CNN; HTC, arXiv 1901.07518)."""
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from lvistk.config.model import MaskHeadSettings
 from lvistk.models.conv_init import identity_conv, relu_conv
@@ -41,5 +43,19 @@ class MaskHead(nn.Module):
         return x
 
     def logits(self, features: Tensor, labels: Tensor) -> Tensor:
-        """Mask logits (K, 2P, 2P) of each RoI's category, ``labels (K,)``."""
-        return self.predictor(self.deconv(features).relu_(), labels)
+        """Mask logits (K, 2P, 2P) of each RoI's category, ``labels (K,)``.
+
+        The upsampling has neither overlap nor gaps: a 1x1 convolution to the four places of each cell.
+        They are put in place after the predictor, as one channel instead of many. Channels-last all the
+        way, so that nothing is copied.
+        """
+        weight = self.deconv.weight.permute(2, 3, 1, 0).flatten(
+            0, 2
+        )  # (4F, F): row, column, channel
+        bias = self.deconv.get_parameter("bias").repeat(4)
+        features = features.contiguous(memory_format=torch.channels_last)
+        places = F.conv2d(features, weight[:, :, None, None], bias).relu_()  # (K, 4F, P, P)
+        side = features.shape[-1]
+        places = places.permute(0, 2, 3, 1).reshape(len(features), side, 4 * side, -1)
+        logits = self.predictor(places.permute(0, 3, 1, 2), labels)  # (K, P, 4P)
+        return F.pixel_shuffle(logits.unflatten(2, (side, 4)).permute(0, 3, 1, 2), 2)[:, 0]
