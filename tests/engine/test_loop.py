@@ -8,7 +8,9 @@ from torch import nn
 from torch.testing import assert_close
 
 from lvistk.console import read_metrics
+from lvistk.engine.checkpoint import read_newest
 from lvistk.engine.curves import draw_curves
+from lvistk.engine.ema import AveragedWeights
 from lvistk.engine.loop import train
 from lvistk.errors import UserError
 from tests.engine.toy import ToyBatches, ToyModel, toy_job
@@ -78,6 +80,24 @@ def test_scaler_state_is_resumed(tmp_path: Path) -> None:
     again = train(toy_job(tmp_path / "parts", max_steps=6, precision="fp16"))
     for name, value in whole.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name
+    newest = read_newest(tmp_path / "parts" / "checkpoints")
+    assert newest is not None
+    assert newest.table["scaler"]["_growth_tracker"] == 6  # good steps, over both runs
+
+
+def test_averages_by_hand() -> None:
+    model = nn.Linear(1, 1, bias=False)
+    model.weight.data.fill_(0.0)
+    averages = AveragedWeights(model, decay=0.15)
+    for step, (weight, expected) in enumerate(
+        [(10.0, 9.0), (20.0, 0.15 * 9 + 0.85 * 20), (0.0, 0.15 * 18.35)]
+    ):  # decays .1, then .15 instead of 2/11 and 3/12
+        model.weight.data.fill_(weight)
+        averages.update(updates=step)
+        assert_close(averages.averages["weight"], torch.tensor([[expected]]))
+    with averages.in_model():
+        assert_close(model.weight.detach(), torch.tensor([[0.15 * 18.35]]))
+    assert model.weight.item() == 0.0
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
