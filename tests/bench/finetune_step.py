@@ -1,0 +1,108 @@
+"""Steps of one stage, with the process's peak memory: run by test_finetune_memory.
+
+Argument: a key of ``RUNS``. 1203 categories, two photos of 480 x 640, 128 positive RoIs a photo.
+"""
+
+import json
+import resource
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import torch
+
+from lvistk.config.load import update
+from lvistk.config.model import ModelSettings
+from lvistk.config.stages import UPGRADES
+from lvistk.config.train import OptimSettings
+from lvistk.engine.freeze import freeze
+from lvistk.engine.optimizer import build_optimizer
+from lvistk.models.build import build_model
+from lvistk.models.rpn import Proposals
+from lvistk.structures.categories import Categories
+from lvistk.structures.image_batch import ImageBatch
+from lvistk.structures.targets import Targets
+from tests.bench.train_step import (
+    HEIGHT,
+    INSTANCES,
+    PHOTOS,
+    WIDTH,
+    RectangleMasks,
+    some_proposals,
+    some_truth,
+)
+
+CATEGORIES = 1203
+GROUPS = {"classifier": {"kind": "group_softmax"}}
+REPRESENTATION = ("backbone", "neck", "rpn")
+RUNS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "stage 1": ({}, ()),
+    "group softmax alone": (GROUPS, (*REPRESENTATION, "box_features", "box_regression", "mask")),
+    "group softmax, RoI heads train": (GROUPS, REPRESENTATION),
+    "all parts": (UPGRADES, REPRESENTATION),
+}
+
+
+def long_tail() -> Categories:
+    """As many categories in each group as LVIS v1 has: 200, 412, 334, 257."""
+    counts = np.repeat([5, 50, 500, 5000], [200, 412, 334, 257])
+    return Categories(
+        ids=np.arange(1, CATEGORIES + 1),
+        names=tuple(map(str, range(CATEGORIES))),
+        frequency=np.array(["f"] * CATEGORIES),
+        image_count=counts,
+        instance_count=counts,
+    )
+
+
+def targets_and_proposals() -> tuple[list[Targets], list[Proposals]]:
+    targets, proposals = [], []
+    for photo in range(PHOTOS):
+        boxes, labels = some_truth(photo, CATEGORIES)
+        targets.append(
+            Targets(
+                boxes=boxes,
+                labels=labels,
+                masks=RectangleMasks(boxes),
+                area_ratio=torch.linspace(0.1, 1.0, INSTANCES),
+                ignore_boxes=torch.zeros(0, 4),
+                negative_labels=torch.zeros(0, dtype=torch.int64),
+                not_exhaustive_labels=torch.zeros(0, dtype=torch.int64),
+                seed=photo,
+            )
+        )
+        near = some_proposals(boxes, photo)
+        proposals.append(Proposals(near, near.new_zeros(len(near))))
+    return targets, proposals
+
+
+def main() -> None:
+    changes, frozen = RUNS[sys.argv[1]]
+    torch.manual_seed(0)
+    model = build_model(update(ModelSettings(), changes, where="bench"), long_tail()).train()
+    freeze(model, frozen)
+    optimizer = build_optimizer(model, OptimSettings(lr=1e-4))
+    targets, proposals = targets_and_proposals()
+    propose = model.rpn.propose
+
+    def forced(*args: Any, **keywords: Any) -> list[Proposals]:
+        propose(*args, **keywords)  # its cost counts, its boxes are replaced
+        return proposals
+
+    model.rpn.propose = forced
+    photos = torch.randint(0, 256, (PHOTOS, 3, HEIGHT, WIDTH), dtype=torch.uint8)
+    batch = ImageBatch(photos, torch.tensor([[HEIGHT, WIDTH]] * PHOTOS))
+    seconds = []
+    for _ in range(int(sys.argv[2]) + 1):  # the first warms up
+        start = time.perf_counter()
+        torch.stack(list(model(batch, targets).values())).sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        seconds.append(time.perf_counter() - start)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(json.dumps({"seconds": float(np.median(seconds[1:])), "peak_gib": peak}))
+
+
+if __name__ == "__main__":
+    main()
