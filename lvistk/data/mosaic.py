@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from lvistk.config.train import AugmentSettings
@@ -60,7 +61,7 @@ def compose(
     """
     canvas = np.empty((height, width, 3), np.uint8)
     if len(tiles) > 1:
-        canvas[:] = FILL
+        cv2.rectangle(canvas, (0, 0), (width, height), FILL, cv2.FILLED)  # numpy takes 9 ms for it
     for tile in tiles:
         decoded = tile.pixels.shape
         restore = np.diag([tile.size[1] / decoded[1], tile.size[0] / decoded[0], 1.0])
