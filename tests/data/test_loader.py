@@ -1,5 +1,6 @@
 """Loading: the same samples for any workers, ranks and starts; broken photos; what a batch holds."""
 
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,6 +103,13 @@ def test_two_ranks_together_see_what_one_does(data: TrainingData) -> None:
         for sample in rank[start : start + 2]
     ]
     assert_same(one, joined)
+
+
+def test_data_handed_to_another_process_gives_the_same_samples(data: TrainingData) -> None:
+    """What spawned workers get is the pickle, with the index reopened by its path."""
+    frozen = pickle.dumps(data)
+    assert len(frozen) < 20_000
+    assert_same(photos(loader(data).epoch(0)), photos(loader(pickle.loads(frozen)).epoch(0)))
 
 
 def test_epochs_and_seeds_differ(index: AnnotationIndex, folder: Path, data: TrainingData) -> None:

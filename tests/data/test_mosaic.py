@@ -1,16 +1,23 @@
 """Four photos around a point: who lies where, and what is known of the whole."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from lvistk.config.train import AugmentSettings
-from lvistk.data.augment import View
+from lvistk.data.annotation_index import AnnotationIndex
+from lvistk.data.augment import View, draw_view
 from lvistk.data.mosaic import Labels, Tile, compose, mosaic_centre, place_in_mosaic
 from lvistk.data.objects import Objects
 from lvistk.structures.bitmaps import Bitmap
 from lvistk.structures.polygons import Polygons
+from tests.reference.geometry import perimeter, sampled_mask
+from tests.shared_data import REALDATA, needs_realdata
 
 SETTINGS = AugmentSettings(min_kept=0.0)
+FINE = 16
+"""Samples a pixel each way, fine enough for the thin ends of real outlines."""
 
 
 def labels(
@@ -90,3 +97,46 @@ def test_centres_lie_in_the_middle_half() -> None:
     assert centres.min(0)[0] >= 200 and centres.max(0)[0] <= 600
     assert centres.min(0)[1] >= 100 and centres.max(0)[1] <= 300
     assert np.ptp(centres, axis=0)[0] > 380
+
+
+@needs_realdata
+def test_real_objects_after_rotation_and_mosaic(tmp_path: Path) -> None:
+    """Areas equal those of the warped and cropped bitmaps within 1% or a quarter pixel times the perimeter,
+    boxes are tight to a pixel."""
+    path = REALDATA / "annotations" / "lvis_v1_real_train.json"
+    index = AnnotationIndex.open([path], cache=tmp_path)
+    settings = AugmentSettings(rotate_probability=1.0, min_area=0.0, min_kept=0.0)
+    rng = np.random.default_rng(0)
+    compared = 0
+    for start in range(0, 24, 4):
+        rows = range(start, start + 4)
+        views = [draw_view(index.size(row), rng, settings=settings) for row in rows]
+        placed = place_in_mosaic(views, centre=mosaic_centre((900, 900), rng), size=(900, 900))
+        for row, (matrix, region) in zip(rows, placed, strict=True):
+            found = index.annotations(row)
+            boxes, areas = np.asarray(found.boxes), np.asarray(found.areas, np.float64)
+            order = np.arange(len(found))
+            photo = Objects(order, boxes, areas, found.polygons, {})
+            warped = photo.warp(matrix, region, settings=settings)
+            for place, i in enumerate(warped.labels[:12]):
+                near = _around(warped.boxes[place], region)
+                if (near[2] - near[0]) * (near[3] - near[1]) > 10_000:
+                    continue  # the twin would take minutes
+                mask = sampled_mask(found.polygons.parts(int(i)), matrix, near, fine=FINE)
+                expected = mask.sum() / FINE**2
+                rim = perimeter(warped.polygons.parts(place))
+                assert abs(warped.areas[place] - expected) <= max(0.01 * expected, 0.25 * rim)
+                ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+                if len(ys):
+                    ends = np.array([xs[0], ys[0], xs[-1] + 1, ys[-1] + 1]) / FINE
+                    tight = ends + np.tile(near[:2], 2)
+                    np.testing.assert_allclose(warped.boxes[place], tight, atol=1.0)
+                    compared += 1
+    assert compared > 20
+
+
+def _around(box: np.ndarray, region: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    """Whole pixels around ``box`` with a margin of 3, within ``region``."""
+    low = np.maximum(np.floor(box[:2]).astype(int) - 3, region[:2])
+    high = np.minimum(np.ceil(box[2:]).astype(int) + 3, region[2:])
+    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
