@@ -76,7 +76,7 @@ def _weight(iou: np.float32, method: int, nms_iou: np.float32, sigma: float, sof
     if method == GAUSSIAN:
         return np.exp(-(np.float64(iou) ** 2) / sigma)
     if method == LINEAR:
-        return 1.0 - iou if iou >= soft else 1.0
+        return 1.0 - np.float64(iou) if iou >= soft else 1.0
     return 0.0 if iou > nms_iou else 1.0
 
 
@@ -169,7 +169,7 @@ def _select(
             left[label] = _hard(boxes, members[first:last], current[first:last], nms_iou)
             best[label] = 0
         here = first + best[label]
-        index = members[here]
+        index = int(members[here])
         if current[here] < min_score:
             break
         keep[taken] = index

@@ -1,7 +1,7 @@
 """Photos for inference: read, resized into every view and batched, ahead of the model."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +67,7 @@ def plan_batches(photos: Sequence[Photo], batch_size: int) -> list[list[int]]:
 
 def load_batches(
     photos: Sequence[Photo], *, views: Sequence[View], batch_size: int, workers: int
-) -> Iterator[PhotoBatch]:
+) -> Generator[PhotoBatch, None, None]:
     """The batches of ``plan_batches``, read ahead by ``workers`` threads (0: none).
 
     Decoding and resizing release the interpreter lock, so threads do what processes would, without
