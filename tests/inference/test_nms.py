@@ -49,7 +49,7 @@ def test_by_hand() -> None:
     labels = np.array([0, 0, 1, 0])
     hard, _ = select_best(boxes, scores, labels, nms_iou=0.5, limit=9)
     assert hard.tolist() == [0, 1, 2]  # an IoU of .5 is not above .5; .8 is
-    soft, final = select_best(boxes, scores, labels, nms_iou=0.7, limit=9, soft="gaussian")
+    soft, final = select_best(boxes, scores, labels, nms_iou=0.5, limit=9, soft="gaussian")
     assert soft.tolist() == [0, 2, 1]
     np.testing.assert_allclose(final, [0.9, 0.7, 0.8 * math.exp(-0.25 / 0.5)], rtol=1e-6)
     linear, final = select_best(boxes, scores, labels, nms_iou=0.7, limit=9, soft="linear")

@@ -86,6 +86,23 @@ def test_valid_ranges_decide_who_may_find(photos) -> None:
     assert run(photos[:1], views=replace(ONE, valid_ranges=((900, 1000),)))[0].masks == []
 
 
+def test_selected_masks_come_from_the_finer_view(photos) -> None:
+    """Boxes are found in a coarse view alone; masks wanted large are made in the fine one."""
+    views = ViewSettings(
+        short_edges=(40, 320), long_edge=999, valid_ranges=((0, 1000), (5000, 9999))
+    )
+    expected = paint(*SIZES[0])
+    accuracy = {}
+    for source in ("found", "selected"):
+        merge = MergeSettings(mask_source=source, mask_sides=(400, 400, 400))
+        (found,) = run(photos[:1], views=views, merge=merge)
+        assert found.masks is not None
+        inside = [rle.decode(mask, SIZES[0]) > 0 for mask in found.masks]
+        pairs = zip(inside, found.labels, strict=True)
+        accuracy[source] = np.mean([mask_iou(m, truth(expected, int(k))) for m, k in pairs])
+    assert accuracy["selected"] > accuracy["found"] + 0.01
+
+
 def test_rare_scores_are_raised(photos) -> None:
     (found,) = run(photos[:1], merge=MergeSettings(rare_boost=1.5, soft_nms="none"))
     assert found.labels.tolist() == [1, 0, 2]
