@@ -43,6 +43,10 @@ class RpnSettings:
     aspect_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
     rounded_anchors: bool = False
     """Anchors rounded to whole pixels, as torchvision has them."""
+    fitted_strides: bool = False
+    """Anchors lie as far apart as the padded photo's side over the map's, in whole pixels, as
+    torchvision has them: on P6 that is less than 64 where no multiple of 64 is the side. Then they
+    depend on what a photo is batched with."""
     iou_negative: float = 0.3
     iou_positive: float = 0.7
     batch_per_image: int = 256

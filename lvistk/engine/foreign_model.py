@@ -39,6 +39,8 @@ NEW = (
     (r".*\.num_batches_tracked", "new: a counter of batch norm in training"),
 )
 FROZEN_EPS = 1e-5
+SEESAW = {"classifier": {"normed_temperature": 20.0}}
+"""All of mmdetection's Seesaw models compare directions in the classifier."""
 
 
 @dataclass(frozen=True)
@@ -124,14 +126,19 @@ def model_settings(
     *,
     num_source: int,
     coco: bool,
+    config: Mapping[str, Any],
     changes: Mapping[str, Any],
 ) -> ModelSettings:
-    """Settings told by shapes, by the toolbox's configurations, by the file, then ``changes``."""
+    """Settings of the toolbox's usual models, then ``config`` of this one, then told by the tensors,
+    then ``changes``."""
     weights = imported.weights()
     shapes = fs.shape_settings(weights, num_categories=num_source)
     stages = len(shapes.get("cascade", {}).get("ious", [0.5]))
     preset = fs.toolbox_settings(imported.toolbox, style=imported.style, stages=stages, coco=coco)
-    table = fs.merged(preset, shapes) | _pixel_settings(tensors, imported.style)
+    if imported.toolbox == "mmdetection" and shapes["classifier"]["kind"] == "seesaw":
+        preset = fs.merged(preset, SEESAW)
+    table = fs.merged(fs.merged(preset, config), shapes)
+    table |= _pixel_settings(tensors, imported.style)
     settings = update(ModelSettings(), table, where=imported.toolbox)
     _check_anchors(tensors, settings)
     return update(settings, changes, where="import-weights model")

@@ -84,6 +84,7 @@ def rows_of_labels(
                     f"({categories.names[lost]}): {(rows < 0).sum()} of {len(categories)} are missing; "
                     "take over those of the same name by --labels by_name, or none by leave_out"
                 )
+            _require_agreeing_names(source, categories, rows, names)
             return rows
         case "by_name":
             rows = _rows_by_name(source, names)
@@ -92,6 +93,27 @@ def rows_of_labels(
                     "no category of the checkpoint has a name in common with --categories"
                 )
             return rows
+
+
+def _require_agreeing_names(
+    source: SourceRows,
+    categories: Categories,
+    rows: np.ndarray,
+    names: Sequence[Sequence[str]],
+) -> None:
+    """Two label sets may number different things alike, as LVIS and COCO do; a few spellings may differ."""
+    other = [
+        label
+        for label, own in enumerate(names)
+        if _normal_names(own).isdisjoint(source.names[rows[label]])
+    ]
+    if 2 * len(other) > len(rows):
+        label = other[0]
+        raise UserError(
+            f"category {categories.ids[label]} ({categories.names[label]}) is "
+            f"'{min(source.names[rows[label]])}' in the checkpoint, and {len(other)} of {len(rows)} names "
+            "differ: other label sets; take over rows of the same name by --labels by_name"
+        )
 
 
 def take_rows(new: Tensor, old: Tensor, rows: np.ndarray, *, source: int, each: int = 1) -> Tensor:

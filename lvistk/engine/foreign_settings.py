@@ -27,7 +27,12 @@ TOOLBOX: dict[str, dict[str, Any]] = {
     "detectron2": {},  # our defaults are its LVIS recipe
     "mmdetection": {},
     "torchvision": {
-        "rpn": {"rounded_anchors": True, "post_nms_train": 2000, "smooth_l1_beta": 1 / 9},
+        "rpn": {
+            "rounded_anchors": True,
+            "fitted_strides": True,
+            "post_nms_train": 2000,
+            "smooth_l1_beta": 1 / 9,
+        },
         "box": {"aligned": False, "sampling_ratio": 2, "smooth_l1_beta": 1 / 9},
         "mask": {"sampling_ratio": 2},
     },

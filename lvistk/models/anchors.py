@@ -18,15 +18,20 @@ def base_anchors(size: float, settings: RpnSettings) -> Tensor:
 
 
 def level_anchors(
-    shape: Sequence[int], *, stride: int, size: float, settings: RpnSettings, device: torch.device
+    shape: Sequence[int],
+    *,
+    strides: tuple[int, int],
+    size: float,
+    settings: RpnSettings,
+    device: torch.device,
 ) -> Tensor:
-    """Anchors (H * W * A, 4) of a map of ``shape`` (H, W): centres at whole multiples of ``stride``.
+    """Anchors (H * W * A, 4) of a map of ``shape`` (H, W): centres at whole multiples of ``strides`` (y, x).
 
     The order is row, column, ratio.
     """
     height, width = shape
-    y = torch.arange(height, device=device, dtype=torch.float32) * stride
-    x = torch.arange(width, device=device, dtype=torch.float32) * stride
+    y = torch.arange(height, device=device, dtype=torch.float32) * strides[0]
+    x = torch.arange(width, device=device, dtype=torch.float32) * strides[1]
     grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
     centers = torch.stack([grid_x, grid_y, grid_x, grid_y], dim=-1).view(-1, 1, 4)  # (H * W, 1, 4)
     base = base_anchors(size, settings).to(device, non_blocking=True)

@@ -54,7 +54,7 @@ class RegionProposalNetwork(nn.Module):
         return [
             level_anchors(
                 feature.shape[-2:],
-                stride=stride,
+                strides=self._strides(features[0], feature, stride),
                 size=size,
                 settings=self.settings,
                 device=feature.device,
@@ -63,6 +63,13 @@ class RegionProposalNetwork(nn.Module):
                 features, STRIDES, self.settings.anchor_sizes, strict=True
             )
         ]
+
+    def _strides(self, finest: Tensor, feature: Tensor, stride: int) -> tuple[int, int]:
+        """Pixels (y, x) between anchors of a map, of which P2 is the finest."""
+        if not self.settings.fitted_strides:
+            return stride, stride
+        height, width = (STRIDES[0] * side for side in finest.shape[-2:])
+        return height // feature.shape[-2], width // feature.shape[-1]
 
     @torch.no_grad()
     def propose(

@@ -22,6 +22,7 @@ from lvistk.engine.foreign_model import (
 )
 from lvistk.engine.foreign_rows import SourceRows, source_rows
 from lvistk.engine.foreign_settings import detect_toolbox
+from lvistk.engine.mmdet_config import config_settings, input_style, read_config
 from lvistk.engine.model_file import MODEL, save_model
 from lvistk.errors import UserError
 from lvistk.structures.categories import Categories
@@ -52,10 +53,17 @@ def run(
     if eps is None and toolbox == "torchvision" and _hash(inputs.checkpoint) in NO_EPS_HASHES:
         eps = 0.0
     try:
+        config = read_config(str(file.meta.get("cfg", ""))) if toolbox == "mmdetection" else {}
+        if toolbox == "mmdetection" and not config.get("model"):
+            console.warn(
+                f"{inputs.checkpoint}: holds no configuration; what shapes don't tell is taken from "
+                "mmdetection's usual models (a normed mask predictor: --set "
+                "model.mask.normed_temperature=20)"
+            )
         imported = translated(
             file.tensors,
             toolbox=toolbox,
-            style=None if settings.style == "auto" else settings.style,
+            style=input_style(config) if settings.style == "auto" else settings.style,
             norm_eps=eps,
             drop=settings.drop,
         )
@@ -67,6 +75,7 @@ def run(
             file.tensors,
             num_source=len(source),
             coco=_is_coco(source),
+            config=config_settings(config) if config.get("model") else {},
             changes=settings.model,
         )
         torch.manual_seed(settings.seed)
