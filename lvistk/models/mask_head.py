@@ -56,6 +56,8 @@ class MaskHead(nn.Module):
         features = features.contiguous(memory_format=torch.channels_last)
         places = F.conv2d(features, weight[:, :, None, None], bias).relu_()  # (K, 4F, P, P)
         side = features.shape[-1]
-        places = places.permute(0, 2, 3, 1).reshape(len(features), side, 4 * side, -1)
+        places = (
+            places.permute(0, 2, 3, 1).unflatten(3, (4, self.deconv.out_channels)).flatten(2, 3)
+        )
         logits = self.predictor(places.permute(0, 3, 1, 2), labels)  # (K, P, 4P)
         return F.pixel_shuffle(logits.unflatten(2, (side, 4)).permute(0, 3, 1, 2), 2)[:, 0]

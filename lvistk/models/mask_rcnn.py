@@ -118,7 +118,7 @@ class MaskRCNN(nn.Module):
         if self.roi_heads.mask is None:
             raise ValueError("this model was built without a mask head")
         lengths = [len(part) for part in boxes]
-        rois = as_rois([part.to(features[0].dtype) for part in boxes])
+        rois = as_rois(boxes)
         found = self.roi_heads.mask.predict(features[:POOLED_LEVELS], rois, torch.cat(list(labels)))
         ious = [None] * len(lengths) if found.iou is None else found.iou.split(lengths)
         return [

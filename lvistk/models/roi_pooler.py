@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import roi_align
 
+from lvistk.losses.reduction import full_precision
 from lvistk.models.deform_roi_pool import deform_roi_pool
 
 STRIDES = (4, 8, 16, 32)
@@ -46,9 +47,14 @@ class RoiPooler(nn.Module):
         pooled, places = [], []
         for level, (feature, stride) in enumerate(zip(features, STRIDES, strict=True)):
             inside = (levels == level).nonzero().squeeze(1)
-            boxes = rois[inside].to(feature.dtype)
-            pooled.append(
-                roi_align(feature, boxes, self.size, 1 / stride, self.sampling_ratio, self.aligned)
+            part = roi_align(
+                full_precision(feature),  # boxes in half precision would be off by pixels
+                rois[inside].to(full_precision(feature[:0]).dtype),
+                self.size,
+                1 / stride,
+                self.sampling_ratio,
+                self.aligned,
             )
+            pooled.append(part.to(feature.dtype))
             places.append(inside)
         return torch.cat(pooled)[torch.cat(places).argsort()]

@@ -126,6 +126,29 @@ def test_prior_ratios_move_whole_categories() -> None:
     assert found.moved.tolist() == [False, True, False, False, False, False, False]
 
 
+@pytest.mark.parametrize("sampling_ratio", [0, 2])
+def test_half_precision(sampling_ratio: int) -> None:
+    """Under bfloat16 autocast losses stay within 5%, and boxes keep their full precision."""
+    settings = {
+        "box": {"sampling_ratio": sampling_ratio},
+        "mask": {"sampling_ratio": sampling_ratio},
+    }
+    model = small_model(settings)
+    plain = losses(model, 4, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = losses(model, 4, 3)
+        sum(half.values()).backward()
+    for name in ("rpn_objectness", "classifier", "mask"):
+        torch.testing.assert_close(half[name], plain[name], rtol=0.05, atol=1e-3)
+    batch = some_batch()
+    with torch.autocast("cpu", torch.bfloat16):
+        output = model.eval().detect_boxes(batch)
+        boxes = [photo.reshape(-1, 4)[:5] for photo in output.boxes]
+        masks = model.predict_masks(output.features, boxes, [torch.arange(5)] * 2)
+    assert output.features[0].dtype == torch.bfloat16
+    assert output.boxes[0].dtype == output.scores[0].dtype == masks[0].probs.dtype == torch.float32
+
+
 def test_a_frozen_rpn_has_no_losses() -> None:
     model = small_model()
     model.rpn.requires_grad_(False)
