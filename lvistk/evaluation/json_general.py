@@ -9,6 +9,8 @@ import numpy as np
 from lvistk.errors import UserError
 from lvistk.evaluation import json_scan as scan
 
+WHOLE_NUMBERS = scan.HAS_IMAGE | scan.HAS_CATEGORY | scan.HAS_ID
+
 
 class _Rle(msgspec.Struct):
     size: tuple[int, int]
@@ -16,9 +18,9 @@ class _Rle(msgspec.Struct):
 
 
 class _Record(msgspec.Struct):
-    image_id: int | None = None
-    category_id: int | None = None
-    id: int | None = None
+    image_id: int | float | None = None
+    category_id: int | float | None = None
+    id: int | float | None = None
     score: float | None = None
     area: float | None = None
     bbox: list[float] | None = None
@@ -62,6 +64,8 @@ def _fill_fields(record: _Record, row: np.void, *, path: Path) -> None:
     for bit, name in fields:
         value = getattr(record, name)
         if value is not None:
+            if bit & WHOLE_NUMBERS and value != int(value):
+                raise UserError(f"{path}: {name} {value} is no whole number")
             row[name] = value
             row["has"] |= bit
     row["ignore"] = bool(record.ignore)

@@ -154,7 +154,7 @@ def read_integer(text, p):
         value = value * 10 + np.int64(text[q]) - 48
         q += 1
     c = text[q]
-    if q == first or q - first > 18:
+    if q == first or q - first > 18 or (text[first] == 48 and q > first + 1):
         return 0, p, UNUSUAL
     if c == 46 or c == 101 or c == 69:
         number, q, code = parse_number(text, p)

@@ -121,6 +121,8 @@ def parse_number(text, p):
         p += 1
     if p == first:
         return _parse_word(text, p, negative)
+    if text[first] == 48 and p > first + 1:  # no number of JSON begins with 0 and a digit
+        return 0.0, p, UNUSUAL
     if text[p] == 46:
         p += 1
         point = p

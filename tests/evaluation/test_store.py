@@ -1,0 +1,90 @@
+"""A detection store gives the scores of the two results files that would be written from it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lvistk.data.detection_store import DetectionWriter
+from lvistk.errors import UserError
+from lvistk.evaluation.evaluate import Results, evaluate
+from lvistk.structures.categories import Categories
+from lvistk.structures.detections import Detections
+from tests.evaluation.random_worlds import random_world
+from tests.evaluation.worlds import FAST, assert_official, write
+
+
+def categories_of(truth: dict) -> Categories:
+    ids = np.array([category["id"] for category in truth["categories"]], np.int64)
+    zeros = np.zeros(len(ids), np.int64)
+    return Categories(ids, ("",) * len(ids), np.array(["f"] * len(ids)), zeros, zeros)
+
+
+def fill(folder: Path, truth: dict, results: list[dict], *, mask_scores: bool) -> tuple[Path, list]:
+    """A store of two shards with ``results``, and what its JSON of masks would hold."""
+    known = {category["id"]: k for k, category in enumerate(truth["categories"])}
+    writer = DetectionWriter(
+        folder / "detections", categories=categories_of(truth), role="detections"
+    )
+    rng = np.random.default_rng(0)
+    written, photos = [], []
+    for one in truth["images"]:
+        mine = [r for r in results if r["image_id"] == one["id"] and r["category_id"] in known]
+        ranked = rng.permutation(len(mine)).astype(np.float32) / 7
+        boxes = np.array([r["bbox"] for r in mine], np.float32).reshape(-1, 4)
+        boxes[:, 2:] += boxes[:, :2]
+        photos.append(
+            Detections(
+                image_id=one["id"],
+                size=(one["height"], one["width"]),
+                boxes=boxes,
+                scores=np.array([r["score"] for r in mine], np.float32),
+                labels=np.array([known[r["category_id"]] for r in mine], np.int32),
+                masks=[r["segmentation"]["counts"].encode() for r in mine],
+                mask_scores=ranked if mask_scores else None,
+            )
+        )
+        for r, box, rank in zip(mine, boxes.astype(float).tolist(), ranked.tolist(), strict=True):
+            x1, y1, x2, y2 = box
+            score = float(np.float32(r["score"]))
+            written.append({**r, "score": score, "rank": rank, "bbox": [x1, y1, x2 - x1, y2 - y1]})
+    writer.write_shard(0, photos[:1])
+    writer.write_shard(1, photos[1:])
+    return folder / "detections", written
+
+
+@pytest.mark.parametrize("mask_scores", [False, True])
+@pytest.mark.parametrize("seed", range(4))
+def test_store_equals_its_files(tmp_path: Path, seed: int, mask_scores: bool) -> None:
+    truth, results = random_world(seed, images=4, side=40, boxes="both")
+    store, written = fill(tmp_path, truth, results, mask_scores=mask_scores)
+    masks = [
+        {
+            "image_id": r["image_id"],
+            "category_id": r["category_id"],
+            "segmentation": r["segmentation"],
+            "score": r["rank"] if mask_scores else r["score"],
+        }
+        for r in written
+    ]
+    boxes = [{k: v for k, v in r.items() if k != "segmentation"} for r in written]
+    truth_path, masks_path = write(tmp_path, truth, masks)
+    boxes_path = tmp_path / "boxes.json"
+    boxes_path.write_text(json.dumps(boxes))
+    found = evaluate(truth_path, Results(store), FAST)
+    assert_official(truth_path, masks_path, "segm", found)
+    assert_official(truth_path, boxes_path, "bbox", found)
+    assert evaluate(truth_path, Results(tmp_path), FAST).metrics == found.metrics
+    two = evaluate(truth_path, Results(masks_path, boxes_path), FAST)
+    assert two.metrics["segm"] == found.metrics["segm"]
+
+
+def test_truncated_store(tmp_path: Path) -> None:
+    truth, results = random_world(1, images=4, side=40, boxes="both")
+    store, _ = fill(tmp_path, truth, results, mask_scores=False)
+    truth_path, _ = write(tmp_path, truth, [])
+    shard = store / "00001.h5"
+    shard.write_bytes(shard.read_bytes()[:-200])
+    with pytest.raises(UserError, match=r"00001\.h5"):
+        evaluate(truth_path, Results(store), FAST)
