@@ -49,15 +49,12 @@ class MaskHead(nn.Module):
         They are put in place after the predictor, as one channel instead of many. Channels-last all the
         way, so that nothing is copied.
         """
-        weight = self.deconv.weight.permute(2, 3, 1, 0).flatten(
-            0, 2
-        )  # (4F, F): row, column, channel
+        weight = self.deconv.weight.permute(2, 3, 1, 0).flatten(0, 2)[:, :, None, None]
         bias = self.deconv.get_parameter("bias").repeat(4)
         features = features.contiguous(memory_format=torch.channels_last)
-        places = F.conv2d(features, weight[:, :, None, None], bias).relu_()  # (K, 4F, P, P)
-        side = features.shape[-1]
-        places = (
-            places.permute(0, 2, 3, 1).unflatten(3, (4, self.deconv.out_channels)).flatten(2, 3)
-        )
+        places = F.conv2d(features, weight, bias).relu_()  # (K, 4F, P, P): row, column, channel
+        width, side = self.deconv.out_channels, features.shape[-1]
+        places = places.permute(0, 2, 3, 1).unflatten(3, (4, width)).flatten(2, 3)  # (K, P, 4P, F)
         logits = self.predictor(places.permute(0, 3, 1, 2), labels)  # (K, P, 4P)
-        return F.pixel_shuffle(logits.unflatten(2, (side, 4)).permute(0, 3, 1, 2), 2)[:, 0]
+        logits = logits.unflatten(2, (side, 2, 2)).transpose(2, 3)  # (K, P, 2, P, 2)
+        return logits.reshape(len(logits), 2 * side, 2 * side)
