@@ -1,4 +1,4 @@
-"""The whole pipeline on two gloo processes beside one."""
+"""The whole pipeline on two gloo processes beside one; and compiled beside eager."""
 
 import os
 import subprocess
@@ -10,6 +10,7 @@ import torch
 
 from lvistk.console import read_metrics
 from lvistk.stages.pipeline import run_pipeline
+from lvistk.stages.runner import run_stage
 from tests.stages.tiny_run import tiny_pipeline
 
 ROOT = Path(__file__).parents[2]
@@ -41,3 +42,15 @@ def test_two_processes_have_the_loss_curves_of_one(tmp_path: Path) -> None:
         losses = [i for i, name in enumerate(names) if name != "grad_norm"]
         difference = (curves[0] - curves[1])[:, losses].abs()
         assert difference.max() <= 1e-4, f"{stage}: {difference.max(dim=0)}"
+
+
+@pytest.mark.slow
+def test_compiled_parts_train_as_eager_ones(tmp_path: Path) -> None:
+    curves = []
+    for compiled in ("false", "true"):
+        settings = (f"loop.compile={compiled}", "loop.max_steps=3", f"out={tmp_path / compiled}")
+        pipeline = tiny_pipeline(tmp_path, *settings)
+        run_stage(pipeline.stage("first"), device="cpu")
+        rows = read_metrics(tmp_path / compiled / "first" / "metrics.jsonl")
+        curves.append(torch.tensor([row["loss"] for row in rows]))
+    torch.testing.assert_close(curves[0], curves[1], rtol=1e-3, atol=1e-4)  # fused kernels round
