@@ -4,12 +4,16 @@ import json
 import pickle
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
+from lvistk.config.train import AugmentSettings, LoaderSettings, SamplerSettings
 from lvistk.data.annotation_index import AnnotationIndex
+from lvistk.data.dataset import DataSettings, TrainingData
 from lvistk.data.defects import DEFECTS
 from lvistk.data.detection_store import DetectionWriter
+from lvistk.data.loader import TrainLoader
 from lvistk.data.lvis_json import read_categories
 from lvistk.errors import UserError
 from lvistk.structures import rle
@@ -299,3 +303,27 @@ def test_an_area_that_is_none_is_counted(area: float | None, tmp_path: Path, cac
     path = write(tmp_path / "a.json", [image(1)], [annotation(1, 1, 2, area=area)])
     index = AnnotationIndex.open([path], cache=cache)
     assert (index.areas.tolist(), index.areas_computed) == ([100], 1)
+
+
+def test_training_with_skip_reads_a_file_of_every_defect(tmp_path: Path, cache: Path) -> None:
+    bad = [{**record, "id": n} for n, (record, _) in enumerate(BROKEN.values(), 100)]
+    images = [image(3), image(4, coco_url=""), image(5, neg_category_ids=[77])]
+    annotations = [annotation(1, 3, 2), *bad, annotation(1, 5, 2), annotation(2, 5, 5)]
+    path = write(tmp_path / "a.json", images, annotations)
+    root = tmp_path / "photos" / "train2017"
+    root.mkdir(parents=True)
+    for number in (3, 5):
+        picture = np.full((60, 80, 3), 40 * number, np.uint8)
+        assert cv2.imwrite(str(root / f"{number:012d}.jpg"), picture)
+    data = TrainingData(
+        AnnotationIndex.open([path], cache=cache, defects="skip"),
+        root.parent,
+        settings=DataSettings(
+            augment=AugmentSettings(short_edges=(60,), flip=0.0),
+            sampler=SamplerSettings(repeat="none", aspect_grouping=False),
+            defects="skip",
+        ),
+    )
+    loader = TrainLoader(data, batch_size_per_rank=1, settings=LoaderSettings(workers=0))
+    seen = {t.image_id: t.labels.tolist() for _, targets in loader.epoch(0) for t in targets}
+    assert seen == {3: [0, 1], 5: [1]}
