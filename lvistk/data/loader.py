@@ -1,5 +1,6 @@
 """Batches of training samples, made by worker processes ahead of the model."""
 
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -155,6 +156,12 @@ def _draw_frames(sample: Sample) -> None:
 
 
 def _start_worker(_: int) -> None:
-    """One thread a worker: the workers are the parallelism."""
+    """One thread a worker: the workers are the parallelism. Stopping is the loop's business.
+
+    Ctrl-C and Slurm signal all processes of a job; a worker that died of it would end the run before
+    its last checkpoint. Workers leave when the loop does, or when they find it gone.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     cv2.setNumThreads(0)
     torch.set_num_threads(1)

@@ -201,6 +201,23 @@ def test_killed_stages_resume_bit_for_bit(finished: Path, tmp_path: Path) -> Non
             assert torch.equal(found[name], value), f"{stage}: {name}"
 
 
+def test_a_signal_to_the_whole_job_stops_after_a_checkpoint(tmp_path: Path) -> None:
+    """As Ctrl-C and Slurm send it: to the loader's workers too."""
+    tiny_pipeline(tmp_path)
+    out = tmp_path / "stopped"
+    settings = ("--set", "loader.workers=1", "--set", "loop.checkpoint_steps=1000")
+    with lvistk("run", tmp_path / "tiny.toml", "--out", out, *settings) as process:
+        log = out / "first" / "metrics.jsonl"
+        while process.poll() is None and not (log.is_file() and len(read_metrics(log)) >= 2):
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGTERM)
+        _, error = process.communicate()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert [line for line in error.splitlines() if "run again to resume" in line]
+    assert "Traceback" not in error
+    assert list((out / "first" / "checkpoints").iterdir())
+
+
 def lvistk(*arguments: object) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "lvistk", *map(str, arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
@@ -211,6 +228,7 @@ def lvistk(*arguments: object) -> "subprocess.Popen[str]":
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
 
 
