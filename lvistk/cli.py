@@ -500,12 +500,18 @@ def convert(
 @app.command("export")
 def export(
     source: Annotated[
-        Path, typer.Argument(help="Detection store or stage folder; for --as store a JSON.")
+        Path,
+        typer.Argument(
+            help="Detection store or stage folder; for store a JSON; for backbone a model."
+        ),
     ],
     out: Annotated[Path, typer.Argument(help="File to write; a store may be a folder.")],
     kind: Annotated[
-        Literal["segm", "bbox", "annotations", "store"],
-        typer.Option("--as", help="Results JSON (segm, bbox), annotation JSON, or store."),
+        Literal["segm", "bbox", "annotations", "store", "backbone"],
+        typer.Option(
+            "--as",
+            help="Results JSON (segm, bbox), annotation JSON, store, or a model's backbone weights.",
+        ),
     ],
     annotations: Annotated[
         Path | None,
@@ -514,8 +520,16 @@ def export(
     min_score: Annotated[
         float, typer.Option("--min-score", help="Leave out what scores less.")
     ] = 0.0,
+    half: Annotated[
+        bool, typer.Option("--half", help="Backbone weights in half precision, half the size.")
+    ] = False,
 ) -> None:
-    """Turn a detection store into LVIS JSON, and JSON into a detection store."""
+    """Turn a detection store into LVIS JSON, JSON into a store, a model into backbone weights."""
+    if kind == "backbone":
+        from lvistk.stages.export_backbone import run as export_backbone
+
+        export_backbone(source, out, half=half)
+        return
     from lvistk.stages.export import run
 
     run(source, out, kind=kind, annotations=annotations, min_score=min_score)

@@ -12,8 +12,8 @@ class BackboneSettings:
     name: str = "resnet50"
     """Name in that library; ``timm`` needs the extra ``lvistk[timm]``."""
     weights: str = ""
-    """Empty: random. ``imagenet``: the library's own download. Otherwise a local file (.pth,
-    .pt, .safetensors) in torchvision's, timm's or lvistk's names."""
+    """Empty: random. ``imagenet``: the library's own download. ``lvistk:NAME``: a file that ships with
+    lvistk. Otherwise a local file (.pth, .pt, .safetensors) in torchvision's, timm's or lvistk's names."""
     norm: Literal["frozen_bn", "bn", "sync_bn", "gn"] = "frozen_bn"
     frozen_stages: int = 2
     """Leading parts without gradient: 1 stem, 2 stem and res2, ... (detectron2's FREEZE_AT)."""

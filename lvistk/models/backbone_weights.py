@@ -30,6 +30,8 @@ LITE_BLOCK = (
     },
 )
 """A block without and with expansion: names of efficientnet-lite-pytorch to timm's."""
+SHIPPED = "lvistk:"
+ASSETS = Path(__file__).parents[1] / "assets"
 
 
 def load_weights(body: nn.Module, settings: BackboneSettings) -> tuple[str, ...]:
@@ -44,10 +46,17 @@ def load_weights(body: nn.Module, settings: BackboneSettings) -> tuple[str, ...]
             return ()  # timm has loaded them while building
         weights = _torchvision_weights(settings.name)
     else:
-        weights = read_weights(Path(settings.weights))
+        weights = read_weights(_local_file(settings.weights))
     net = body.net if settings.library == "timm" else body
     assert isinstance(net, nn.Module)
     return fill(net, weights, source=settings.weights)
+
+
+def _local_file(source: str) -> Path:
+    """The path of ``source``; ``lvistk:NAME`` is a file that ships with the package."""
+    if source.startswith(SHIPPED):
+        return ASSETS / f"{source.removeprefix(SHIPPED)}.safetensors"
+    return Path(source)
 
 
 def fill(net: nn.Module, weights: Weights, *, source: str) -> tuple[str, ...]:

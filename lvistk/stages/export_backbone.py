@@ -1,0 +1,39 @@
+"""The backbone of a trained model as a weight file that other models can start from."""
+
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+from safetensors import SafetensorError
+
+from lvistk import console
+from lvistk.artifacts import whole_file
+from lvistk.errors import UserError
+
+PREFIX = "backbone.body."
+MODEL = "model.safetensors"
+
+
+def run(source: Path, out: Path, *, half: bool) -> None:
+    """Write the backbone of ``source`` (stage folder or model.safetensors) to ``out``.
+
+    The names are those of the backbone's own library, so that ``backbone.weights`` takes the file. ``half``
+    stores float16: half the size; weights keep three digits.
+    """
+    path = source / MODEL if source.is_dir() else source
+    try:
+        tensors = safetensors.numpy.load_file(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such model file") from None
+    except SafetensorError as error:
+        raise UserError(f"{path}: not a readable model file: {error}") from None
+    body = {
+        name.removeprefix(PREFIX): value.astype(np.float16) if half else value
+        for name, value in tensors.items()
+        if name.startswith(PREFIX) and not name.endswith("num_batches_tracked")
+    }
+    if not body:
+        raise UserError(f"{path}: holds no backbone; give a model that train-repr has made")
+    with whole_file(out) as temporary:
+        safetensors.numpy.save_file(body, temporary)
+    console.say(f"{out}: {len(body)} tensors, {out.stat().st_size / 1e6:.2f} MB")

@@ -1,0 +1,43 @@
+"""A trained model's backbone as a weight file of its own, and back into a new model."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from lvistk.config.model import BackboneSettings
+from lvistk.engine.tensor_file import write_tensors
+from lvistk.errors import UserError
+from lvistk.models.backbone import build_backbone
+from lvistk.stages.export_backbone import run
+
+SMALL = BackboneSettings(name="resnet18", width=0.125, norm="bn", frozen_stages=0)
+
+
+def test_another_backbone_starts_from_it(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    backbone = build_backbone(SMALL)
+    state = {f"backbone.{name}": value for name, value in backbone.state_dict().items()}
+    write_tensors(tmp_path / "model.safetensors", state, table={})
+    for half, tolerance in ((False, 0.0), (True, 1e-3)):
+        out = tmp_path / f"{half}.safetensors"
+        run(tmp_path, out, half=half)
+        torch.manual_seed(1)
+        other = build_backbone(
+            BackboneSettings(
+                name="resnet18", width=0.125, norm="bn", frozen_stages=0, weights=str(out)
+            )
+        )
+        for name, value in backbone.state_dict().items():
+            torch.testing.assert_close(other.state_dict()[name], value, rtol=tolerance, atol=1e-6)
+    assert (tmp_path / "True.safetensors").stat().st_size < 0.6 * out.with_name(
+        "False.safetensors"
+    ).stat().st_size
+
+
+def test_a_file_without_a_backbone_is_refused(tmp_path: Path) -> None:
+    write_tensors(tmp_path / "model.safetensors", {"x": torch.zeros(1)}, table={})
+    with pytest.raises(UserError, match="holds no backbone"):
+        run(tmp_path, tmp_path / "out.safetensors", half=False)
+    with pytest.raises(UserError, match="no such model file"):
+        run(tmp_path / "none", tmp_path / "out.safetensors", half=False)
