@@ -15,13 +15,8 @@ from torchvision.ops import batched_nms
 from lvistk.engine.model_file import load_model
 from lvistk.models.mask_rcnn import MaskRCNN
 from lvistk.structures.image_batch import ImageBatch
-from tests.golden.test_detectron2_parity import (
-    CLASSES,
-    FOLDER,
-    assert_boxes_close,
-    closest_order,
-    detectron2_weights,
-)
+from tests.golden.conftest import CLASSES, FOLDER, detectron2_weights
+from tests.golden.test_detectron2_parity import assert_boxes_close, closest_order
 from tests.shared_data import needs_golden
 
 pytestmark = needs_golden
