@@ -4,7 +4,7 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from lvistk.config.stages import EvaluateSettings
 from lvistk.data.detection_store import DetectionStore, is_detection_store
@@ -12,7 +12,7 @@ from lvistk.errors import UserError
 from lvistk.evaluation.boundary_truth import boundary_truth, no_boundary
 from lvistk.evaluation.collect import Detections
 from lvistk.evaluation.measure import Options
-from lvistk.evaluation.metrics import average_precision, by_ratio, summarise
+from lvistk.evaluation.outcome import CategoryTable, Outcome, assemble
 from lvistk.evaluation.ranges import AREA_LABELS, Ranges
 from lvistk.evaluation.results_json import Against, Shape, read_results, shape_of
 from lvistk.evaluation.results_store import read_store, store_shape
@@ -42,21 +42,16 @@ class Source(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluation:
-    """What was found. ``metrics`` is the content of ``metrics.json``.
+class Evaluation(Outcome):
+    """An outcome with all that reports and comparisons build on.
 
-    ``scores`` holds what is behind each of its tables (``segm``, ``bbox``, ``boundary``, ``segm_fixed``,
-    ``bbox_fixed``), ``detections`` the detections and pairs that each of them refers to, by the same
-    keys; rows there are rows of the input in its order.
+    ``scores`` are the ``tables`` with their rankings and matches; ``detections`` (by the same keys) the
+    detections and pairs that each refers to; rows there are rows of the input in its order.
     """
 
-    metrics: dict[str, Any]
     scores: dict[str, Score]
     detections: dict[str, Detections]
     truth: Truth
-    ranges: Ranges
-    warnings: tuple[str, ...]
-    seconds: dict[str, float]
 
 
 def evaluate(truth: Path, results: Results, settings: EvaluateSettings) -> Evaluation:
@@ -84,10 +79,30 @@ def evaluate(truth: Path, results: Results, settings: EvaluateSettings) -> Evalu
         for source, found in zip(sources, measured, strict=True)
         for line in _warnings(source, found)
     )
-    metrics = _metrics(scores, sources, known, ranges, settings)
+    metrics = assemble(
+        scores,
+        frequency=known.frequency,
+        ranges=ranges,
+        max_detections=settings.max_detections,
+        areas=_areas(sources, settings),
+        ratios_of_boxes=all(source.masks or not source.boxes for source in sources),
+    )
     metrics["warnings"] = list(warnings)
     clock.tick("summary")
-    return Evaluation(metrics, scores, detections, known, ranges, warnings, clock.seconds)
+    categories = CategoryTable(
+        known.arrays.category_ids, known.names, known.frequency, known.image_counts
+    )
+    return Evaluation(
+        metrics=metrics,
+        tables=scores,
+        categories=categories,
+        ranges=ranges,
+        warnings=warnings,
+        seconds=clock.seconds,
+        scores=scores,
+        detections=detections,
+        truth=known,
+    )
 
 
 def find_sources(results: Results) -> list[Source]:
@@ -138,6 +153,17 @@ def box_area(source: Source, settings: EvaluateSettings) -> str:
     return "box" if source.shape.boxes or settings.area == "box" else "mask"
 
 
+def _areas(sources: list[Source], settings: EvaluateSettings) -> dict[str, str]:
+    """Which area small, medium and large go by, of masks and of boxes."""
+    areas: dict[str, str] = {}
+    for source in sources:
+        if source.masks:
+            areas["segm"] = mask_area(source, settings)
+        if source.boxes:
+            areas["bbox"] = box_area(source, settings)
+    return areas
+
+
 def _scores(
     sources: list[Source],
     measured: list[Detections],
@@ -153,12 +179,13 @@ def _scores(
         masks = kind != "bbox"
         place = next(i for i, s in enumerate(sources) if (s.masks if masks else s.boxes))
         detections[name] = measured[place]
+        plain = fixed or kind == "boundary" or not sources[place].masks
         scores[name] = score(
             measured[place],
             kind=kind,
             truth=truth,
             truth_out=truth_out,
-            range_count=len(AREA_LABELS) if fixed or kind == "boundary" else len(ranges),
+            range_count=len(AREA_LABELS) if plain else len(ranges),
             per_image=0 if fixed else settings.max_detections,
             per_category=settings.fixed_detections if fixed else 0,
             threads=threads,
@@ -180,48 +207,6 @@ def _tables(sources: list[Source], settings: EvaluateSettings) -> list[tuple[str
             tables.append(("segm_fixed", "segm", True))
         tables.append(("bbox_fixed", "bbox", True))
     return tables
-
-
-def _metrics(
-    scores: dict[str, Score],
-    sources: list[Source],
-    truth: Truth,
-    ranges: Ranges,
-    settings: EvaluateSettings,
-) -> dict[str, Any]:
-    metrics: dict[str, Any] = {}
-    for name, found in scores.items():
-        limit = 0 if name.endswith("_fixed") else settings.max_detections
-        metrics[name] = summarise(
-            found.precision, found.recall, frequency=truth.frequency, max_detections=limit
-        )
-    if "segm" in scores and "bbox" in scores:
-        segm, bbox = metrics["segm"], metrics["bbox"]
-        metrics["box_mask_gap"] = {
-            key: None if bbox[key] is None or segm[key] is None else bbox[key] - segm[key]
-            for key in ("AP", "AP50", "AP75", "APr", "APc", "APf")
-        }
-        metrics["segm_by_area_ratio"] = _by_ratio(scores, sources, ranges)
-    sources_of = {"segm": (lambda s: s.masks, mask_area), "bbox": (lambda s: s.boxes, box_area)}
-    metrics["area"] = {
-        name: by(next(s for s in sources if has(s)), settings)
-        for name, (has, by) in sources_of.items()
-        if name in scores
-    }
-    metrics["max_detections"] = settings.max_detections
-    return metrics
-
-
-def _by_ratio(
-    scores: dict[str, Score], sources: list[Source], ranges: Ranges
-) -> dict[str, dict[str, float | int | None]]:
-    segm, bbox = scores["segm"], scores["bbox"]
-    found = by_ratio(segm.precision, truth_counts=segm.truth_counts, ranges=ranges)
-    if all(source.masks or not source.boxes for source in sources):
-        for bucket, label in enumerate(ranges.ratio_labels):
-            range_ = ranges.ratio_range(bucket)
-            found[label]["box_AP"] = average_precision(bbox.precision, range_=range_)
-    return found
 
 
 def _warnings(source: Source, found: Detections) -> list[str]:

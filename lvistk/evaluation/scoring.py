@@ -10,6 +10,7 @@ from lvistk.evaluation.curves import curves
 from lvistk.evaluation.jit import kernel
 from lvistk.evaluation.matching import Matches, match
 from lvistk.evaluation.measure import DROPPED, out_of_area, out_of_ratio
+from lvistk.evaluation.outcome import Table
 from lvistk.evaluation.ranges import Ranges
 from lvistk.evaluation.ranking import Ranking, keep_best, rank
 from lvistk.evaluation.truth import Truth
@@ -18,19 +19,11 @@ Kind = Literal["segm", "bbox", "boundary"]
 
 
 @dataclass(frozen=True, eq=False)
-class Score:
-    """Everything behind one table of scores.
-
-    ``precision (T, K, C, R)``, ``recall (T, C, R)`` with NaN where undefined (T IoU thresholds, K
-    recall thresholds, C categories, R ranges); ``truth_counts (C, R)``. ``ranking`` and ``matches``
-    tell for each judged detection what became of it; ``truth_out (G,)`` in which ranges (bits) a truth
-    is ignored.
-    """
+class Score(Table):
+    """A table with what is behind it: ``ranking`` and ``matches`` tell for each judged detection what
+    became of it; ``truth_out (G,)`` in which ranges (bits) a truth is ignored."""
 
     kind: Kind
-    precision: np.ndarray
-    recall: np.ndarray
-    truth_counts: np.ndarray
     truth_out: np.ndarray
     ranking: Ranking
     matches: Matches
@@ -126,4 +119,13 @@ def score(
         truth_counts=truth_counts,
         threads=threads,
     )
-    return Score(kind, precision, recall, truth_counts, truth_out, ranking, matches)
+    return Score(
+        precision=precision,
+        recall=recall,
+        truth_counts=truth_counts,
+        judged=np.diff(ranking.first),
+        kind=kind,
+        truth_out=truth_out,
+        ranking=ranking,
+        matches=matches,
+    )

@@ -7,28 +7,27 @@ from typing import Any
 import numpy as np
 
 from lvistk.artifacts import whole_file
-from lvistk.evaluation.evaluate import Evaluation
 from lvistk.evaluation.metrics import average
+from lvistk.evaluation.outcome import Outcome
 from lvistk.evaluation.ranges import AREA_LABELS, IOU_THRESHOLDS, RECALL_THRESHOLDS
-from lvistk.evaluation.scoring import Score
 
 
-def per_category(found: Evaluation) -> list[dict[str, Any]]:
+def per_category(found: Outcome) -> list[dict[str, Any]]:
     """One row a category: id, name, group, truths, judged detections, and its scores in each table.
 
     Keys are ``segm_AP``, ``segm_AP50``, ``segm_AR`` and so on; None where the category has no truth.
     """
-    truth = found.truth
-    any_score = next(iter(found.scores.values()))
+    known = found.categories
+    any_table = next(iter(found.tables.values()))
     columns: dict[str, list[Any]] = {
-        "category_id": truth.arrays.category_ids.tolist(),
-        "name": list(truth.names),
-        "frequency": [letter or None for letter in truth.frequency.tolist()],
-        "train_images": [None if n < 0 else n for n in truth.image_counts.tolist()],
-        "truths": any_score.truth_counts[:, 0].tolist(),
+        "category_id": known.ids.tolist(),
+        "name": list(known.names),
+        "frequency": [letter or None for letter in known.frequency.tolist()],
+        "train_images": [None if n < 0 else n for n in known.train_images.tolist()],
+        "truths": any_table.truth_counts[:, 0].tolist(),
     }
-    for name, one in found.scores.items():
-        columns[f"{name}_detections"] = np.diff(one.ranking.first).tolist()
+    for name, one in found.tables.items():
+        columns[f"{name}_detections"] = one.judged.tolist()
         columns[f"{name}_AP"] = _each(one.precision[:, :, :, 0])
         columns[f"{name}_AP50"] = _each(one.precision[:1, :, :, 0])
         columns[f"{name}_AR"] = _each(one.recall[:, None, :, 0])
@@ -50,7 +49,7 @@ def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
         writer.writerows(rows)
 
 
-def write_curves(path: Path, found: Evaluation) -> None:
+def write_curves(path: Path, found: Outcome) -> None:
     """Precision (T, K, C, R) and recall (T, C, R) of every table, float64, NaN where undefined.
 
     T IoU thresholds, K recall thresholds, C categories by ascending id, R ranges: all, small, medium,
@@ -59,14 +58,10 @@ def write_curves(path: Path, found: Evaluation) -> None:
     arrays: dict[str, np.ndarray] = {
         "iou_thresholds": IOU_THRESHOLDS,
         "recall_thresholds": RECALL_THRESHOLDS,
-        "category_ids": found.truth.arrays.category_ids,
+        "category_ids": found.categories.ids,
         "ranges": np.array([*AREA_LABELS, *found.ranges.ratio_labels]),
     }
-    for name, one in found.scores.items():
-        arrays |= _curve_arrays(name, one)
+    for name, one in found.tables.items():
+        arrays |= {f"{name}_precision": one.precision, f"{name}_recall": one.recall}
     with whole_file(path) as temporary, temporary.open("wb") as handle:
         np.savez_compressed(handle, allow_pickle=False, **arrays)
-
-
-def _curve_arrays(name: str, one: Score) -> dict[str, np.ndarray]:
-    return {f"{name}_precision": one.precision, f"{name}_recall": one.recall}

@@ -1,13 +1,13 @@
 """The ``evaluate`` command: results against truth, into ``metrics.json`` and ``per_category.csv``."""
 
+from pathlib import Path
 from typing import Any
 
 from lvistk import console
 from lvistk.artifacts import StageFolder, write_json
 from lvistk.config.stages import EvaluateInputs, EvaluateSettings
 from lvistk.errors import UserError
-from lvistk.evaluation.evaluate import Evaluation, Results, evaluate
-from lvistk.evaluation.jit import is_compiled
+from lvistk.evaluation.outcome import Outcome
 from lvistk.evaluation.tables import per_category, write_csv, write_curves
 
 REQUIRED = ("val", "detections")
@@ -29,9 +29,7 @@ def run(
     del device  # nothing here computes on one
     if inputs.val is None or inputs.detections is None:
         raise UserError("evaluate needs a truth and results")
-    if settings.engine == "fast" and not is_compiled():
-        console.say("compiling the evaluation kernels, once (about 20 s)")
-    found = evaluate(inputs.val, Results(inputs.detections, inputs.boxes), settings)
+    found = _evaluate(inputs.val, inputs.detections, inputs.boxes, settings)
     for line in found.warnings:
         console.warn(line)
     write_json(stage.file("metrics.json"), found.metrics)
@@ -44,7 +42,23 @@ def run(
     return {key: found.metrics["segm" if "segm" in found.metrics else "bbox"][key] for key in SHOWN}
 
 
-def show(found: Evaluation) -> None:
+def _evaluate(
+    truth: Path, results: Path, boxes: Path | None, settings: EvaluateSettings
+) -> Outcome:
+    """By the engine of the settings; only the fast one imports numba."""
+    if settings.engine == "reference":
+        from lvistk.evaluation.reference import evaluate_plainly
+
+        return evaluate_plainly(truth, results, boxes, settings)
+    from lvistk.evaluation.evaluate import Results, evaluate
+    from lvistk.evaluation.jit import is_compiled
+
+    if not is_compiled():
+        console.say("compiling the evaluation kernels, once (about 20 s)")
+    return evaluate(truth, Results(results, boxes), settings)
+
+
+def show(found: Outcome) -> None:
     """The tables of scores, in percent."""
     rows = [
         [TITLES[name], *[_percent(found.metrics[name][key]) for key in SHOWN]]

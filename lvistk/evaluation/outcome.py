@@ -1,0 +1,88 @@
+"""What an evaluation gives, whichever engine computed it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lvistk.evaluation.metrics import average_precision, by_ratio, summarise
+from lvistk.evaluation.ranges import Ranges
+
+GAPS = ("AP", "AP50", "AP75", "APr", "APc", "APf")
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """One table of scores: precision (T, K, C, R) and recall (T, C, R) float64, NaN where undefined.
+
+    T IoU thresholds, K recall thresholds, C categories by ascending id, R ranges; ``truth_counts
+    (C, R)`` truths that count, ``judged (C,)`` detections that count.
+    """
+
+    precision: np.ndarray
+    recall: np.ndarray
+    truth_counts: np.ndarray
+    judged: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class CategoryTable:
+    """C categories by ascending id: ids (C,), names, frequency (C,) of 'r', 'c', 'f' or '', and the
+    training photos (C,) by the file's own field, -1 where it has none."""
+
+    ids: np.ndarray
+    names: tuple[str, ...]
+    frequency: np.ndarray
+    train_images: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """``metrics`` is the content of ``metrics.json``; ``tables`` holds what is behind its scores, by the
+    same keys: ``segm``, ``bbox``, ``boundary``, ``segm_fixed``, ``bbox_fixed``."""
+
+    metrics: dict[str, Any]
+    tables: Mapping[str, Table]
+    categories: CategoryTable
+    ranges: Ranges
+    warnings: tuple[str, ...]
+    seconds: dict[str, float]
+
+
+def assemble(
+    tables: Mapping[str, Table],
+    *,
+    frequency: np.ndarray,
+    ranges: Ranges,
+    max_detections: int,
+    areas: dict[str, str],
+    ratios_of_boxes: bool,
+) -> dict[str, Any]:
+    """``metrics.json``. ``areas`` names the area that each kind went by; ``ratios_of_boxes`` says
+    whether the boxes' detections have masks, so that an area ratio is known."""
+    metrics: dict[str, Any] = {}
+    for name, found in tables.items():
+        limit = 0 if name.endswith("_fixed") else max_detections
+        metrics[name] = summarise(
+            found.precision, found.recall, frequency=frequency, max_detections=limit
+        )
+    if "segm" in tables:
+        segm, bbox = metrics["segm"], metrics["bbox"]
+        metrics["box_mask_gap"] = {key: _difference(bbox[key], segm[key]) for key in GAPS}
+        mask_table, box_table = tables["segm"], tables["bbox"]
+        buckets = by_ratio(
+            mask_table.precision, truth_counts=mask_table.truth_counts, ranges=ranges
+        )
+        if ratios_of_boxes:
+            for bucket, label in enumerate(ranges.ratio_labels):
+                range_ = ranges.ratio_range(bucket)
+                buckets[label]["box_AP"] = average_precision(box_table.precision, range_=range_)
+        metrics["segm_by_area_ratio"] = buckets
+    metrics["area"] = areas
+    metrics["max_detections"] = max_detections
+    return metrics
+
+
+def _difference(a: float | None, b: float | None) -> float | None:
+    return None if a is None or b is None else a - b

@@ -1,0 +1,177 @@
+"""``lvistk evaluate`` beside hotcoco and lvis-api: whole processes, time and peak memory, in one run.
+
+``LVISTK_BENCH_IMAGES`` lists the sizes (500,2000,5000,19809); ``LVISTK_BENCH_WORKLOAD`` is a folder that
+keeps them; ``LVISTK_BENCH_PEERS`` is a folder to import hotcoco from. lvis-api runs up to 500 images.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+import pytest
+
+from tests.shared_data import BENCH
+
+pytestmark = pytest.mark.bench
+SIZES = [int(n) for n in os.environ.get("LVISTK_BENCH_IMAGES", "500,2000,5000,19809").split(",")]
+LVIS_API_IMAGES = 500
+ROOT = Path(__file__).parents[2]
+HOTCOCO = """
+import sys
+from hotcoco import COCO, LVISeval
+truth = COCO(sys.argv[1])
+evaluation = LVISeval(truth, truth.load_res(sys.argv[2]), sys.argv[3])
+evaluation.run()
+print("AP", evaluation.get_results()["AP"])
+"""
+LVIS_API = """
+import sys
+from tests.reference.official_lvis import official
+print("AP", official(sys.argv[1], sys.argv[2], sys.argv[3]).results["AP"])
+"""
+
+
+class Cost(NamedTuple):
+    """Wall and CPU seconds of a process with its threads, peak resident MB, and the AP it found."""
+
+    wall: float
+    cpu: float
+    peak: float
+    score: float
+
+
+def measure(command: list[str], score: Path | None = None) -> Cost:
+    """Run a whole process; the score is in ``metrics.json``, or printed after ``AP``."""
+    paths = [str(ROOT), os.environ.get("LVISTK_BENCH_PEERS", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    started = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True)
+    assert process.stdout is not None
+    printed = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - started
+    process.returncode = status
+    process.stdout.close()
+    assert status == 0, printed
+    if score is not None:
+        metrics = json.loads(score.read_text())
+        found = metrics.get("segm", metrics["bbox"])["AP"]
+    else:
+        found = float(printed.rsplit("AP", 1)[1])
+    return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, found)
+
+
+def ours(truth: Path, results: Path, out: Path, *settings: str) -> Cost:
+    command = [sys.executable, "-m", "lvistk", "evaluate", str(truth), str(results)]
+    command += ["--out", str(out), "--force"]
+    for one in settings:
+        command += ["--set", one]
+    return measure(command, out / "metrics.json")
+
+
+@pytest.fixture(scope="module")
+def workloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    kept = os.environ.get("LVISTK_BENCH_WORKLOAD")
+    return Path(kept) if kept else tmp_path_factory.mktemp("workloads")
+
+
+def workload(folder: Path, images: int) -> Path:
+    place = folder / str(images)
+    if not (place / "gt.json").is_file():
+        script = BENCH / "eval_workload.py"
+        if not script.is_file():
+            pytest.skip(f"no workload script at {script} (set LVISTK_SHARED)")
+        command = [sys.executable, str(script), str(images), str(place)]
+        subprocess.run(command, check=True, capture_output=True)
+    if not (place / "store.h5").is_file():
+        write_store(place)
+    return place
+
+
+def write_store(place: Path) -> None:
+    """The workload's plain columns as a detection store."""
+    images = {one["id"]: one for one in json.loads((place / "gt.json").read_bytes())["images"]}
+    with h5py.File(place / "dt.h5") as source, h5py.File(place / "store.part", "w") as target:
+        ids, first = np.unique(source["image_id"][()], return_index=True)
+        order = np.argsort(first)
+        ids, first = ids[order], first[order]
+        boxes = source["bbox"][()]
+        boxes[:, 2:] += boxes[:, :2]
+        target.attrs.update({"format": "lvistk.detections", "version": 1, "role": "detections"})
+        target["label"] = source["category_id"][()].astype(np.int32) - 1
+        target["score"] = source["score"][()]
+        target["box"] = boxes
+        for name in ("rle", "rle_offset"):
+            source.copy(name, target)
+        target["category_ids"] = np.arange(1, 1204)
+        target["images/id"] = ids.astype(np.int64)
+        target["images/height"] = np.array([images[i]["height"] for i in ids.tolist()], np.int32)
+        target["images/width"] = np.array([images[i]["width"] for i in ids.tolist()], np.int32)
+        target["images/row"] = np.append(first, len(boxes)).astype(np.int64)
+    (place / "store.part").rename(place / "store.h5")
+
+
+def row(name: str, cost: Cost, base: Cost | None) -> str:
+    times = f"{base.wall / cost.wall:.1f}" if base else "-"
+    share = f"{base.peak / cost.peak:.1f}" if base else "-"
+    return (
+        f"| {name} | {cost.wall:.2f} | {cost.cpu:.2f} | {cost.peak:.0f} | {times} | {share} | "
+        f"{100 * cost.score:.4f} |"
+    )
+
+
+@pytest.mark.parametrize("images", SIZES)
+def test_beside_peers(workloads: Path, tmp_path: Path, images: int) -> None:
+    place = workload(workloads, images)
+    truth, masks, boxes = place / "gt.json", place / "dt_segm.json", place / "dt_bbox.json"
+    cache = truth.with_name(f".{truth.name}.lvistk-truth.npz")
+    plain = ("boundary=false", "fixed=false")
+    ours(truth, boxes, tmp_path / "warm", *plain)  # compiles, and reads the files into memory
+    peer = subprocess.run(
+        [sys.executable, "-c", "import hotcoco"],
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": os.environ.get("LVISTK_BENCH_PEERS", "")},
+    )
+    lines = []
+    for name, file, kind in (("masks", masks, "segm"), ("boxes", boxes, "bbox")):
+        base = None
+        if peer.returncode == 0:
+            command = [sys.executable, "-c", HOTCOCO, str(truth), str(file), kind]
+            base = measure(command)
+            lines.append(row(f"hotcoco, {name}", base, base))
+        else:
+            lines.append(f"| hotcoco, {name} | not installed | | | | | |")
+        if images <= LVIS_API_IMAGES:
+            command = [sys.executable, "-c", LVIS_API, str(truth), str(file), kind]
+            lines.append(row(f"lvis-api, {name}", measure(command), base))
+        cache.unlink(missing_ok=True)
+        lines.append(row(f"lvistk, {name}", ours(truth, file, tmp_path / "a", *plain), base))
+        if name == "masks":
+            again = ours(truth, file, tmp_path / "a", *plain)
+            lines.append(row("lvistk, masks, truth in its cache", again, base))
+            store = ours(truth, place / "store.h5", tmp_path / "b", *plain)
+            lines.append(row("lvistk, masks and boxes from the store", store, base))
+            whole = ours(truth, file, tmp_path / "c")
+            lines.append(row("lvistk, with boundary AP and AP-fixed", whole, base))
+    print(f"\n{images} images; time and memory as factors of hotcoco's")
+    print("| | wall s | CPU s | peak MB | faster | smaller | AP |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    print("\n".join(lines))
+
+
+def test_first_compilation(tmp_path: Path, workloads: Path) -> None:
+    """What the first run of an installation costs more, in an empty cache folder."""
+    place = workload(workloads, min(SIZES))
+    truth, masks = place / "gt.json", place / "dt_full.json"
+    os.environ["NUMBA_CACHE_DIR"] = str(tmp_path / "kernels")
+    try:
+        cold, warm = (ours(truth, masks, tmp_path / name) for name in ("cold", "warm"))
+    finally:
+        del os.environ["NUMBA_CACHE_DIR"]
+    print(f"\nfirst run {cold.wall:.1f} s ({cold.cpu:.1f} CPU), second {warm.wall:.1f} s")

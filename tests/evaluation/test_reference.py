@@ -1,0 +1,50 @@
+"""The plain engine equals the fast one, in every table, and needs no numba."""
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lvistk.config.stages import EvaluateSettings
+from lvistk.evaluation.evaluate import Results, evaluate
+from lvistk.evaluation.reference import evaluate_plainly
+from tests.evaluation.random_worlds import random_world
+from tests.evaluation.test_store import fill
+from tests.evaluation.worlds import write
+
+SETTINGS = EvaluateSettings(max_detections=5, fixed_detections=4, threads=1)
+
+
+def same(truth: Path, results: Path, settings: EvaluateSettings) -> None:
+    fast = evaluate(truth, Results(results), settings)
+    plain = evaluate_plainly(truth, results, None, settings)
+    for name, table in fast.tables.items():
+        for field in dataclasses.fields(plain.tables[name]):
+            ours, theirs = (getattr(t, field.name) for t in (table, plain.tables[name]))
+            np.testing.assert_array_equal(ours, theirs, err_msg=f"{name} {field.name}")
+    for metrics in (fast.metrics, plain.metrics):
+        metrics.pop("warnings")
+    assert fast.metrics == plain.metrics
+
+
+@pytest.mark.parametrize("boxes", ["none", "both", "only"])
+@pytest.mark.parametrize("seed", range(5))
+def test_engines_agree(tmp_path: Path, seed: int, boxes: str) -> None:
+    truth, results = write(tmp_path, *random_world(seed, images=4, side=30, boxes=boxes))
+    same(truth, results, SETTINGS)
+    same(truth, results, dataclasses.replace(SETTINGS, area="box"))
+
+
+def test_engines_agree_on_a_store(tmp_path: Path) -> None:
+    truth, results = random_world(3, images=4, side=30, boxes="both")
+    store, _ = fill(tmp_path, truth, results, mask_scores=True)
+    same(write(tmp_path, truth, [])[0], store, SETTINGS)
+
+
+def test_reference_needs_no_numba() -> None:
+    code = "import sys, lvistk.stages.evaluate, lvistk.evaluation.reference as r; "
+    code += "sys.exit('numba' in sys.modules or 'torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
