@@ -1,7 +1,7 @@
 """Where compiled kernels are kept, and how a kernel is declared.
 
 numba notices a change of the file that holds a kernel, but not of a file whose kernels it calls. So the
-cache folder carries a digest of all kernel files: after an upgrade or an edit nothing stale is loaded.
+cache folder carries a digest of all files with kernels: after an upgrade or an edit nothing stale is loaded.
 """
 
 import hashlib
@@ -15,6 +15,8 @@ import numba
 from numba.core import config
 
 HERE = Path(__file__).parent
+CONSTANTS = ("ranges.py", "truth.py")
+"""Files without kernels whose values are compiled into kernels."""
 numba_config: Any = config
 """Filled from the environment when it is imported, so no checker knows its names."""
 
@@ -27,7 +29,9 @@ def cache_folder() -> Path | None:
     """
     digest = hashlib.blake2b(digest_size=6)
     for path in sorted(HERE.glob("*.py")):
-        digest.update(path.name.encode() + path.read_bytes())
+        text = path.read_bytes()
+        if b"@kernel" in text or path.name in CONSTANTS:
+            digest.update(path.name.encode() + text)
     name = f"lvistk-kernels-{digest.hexdigest()}"
     for base in _cache_bases():
         folder = base / name
