@@ -535,6 +535,31 @@ def export(
     run(source, out, kind=kind, annotations=annotations, min_score=min_score)
 
 
+@app.command("report")
+def report(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(help="Pipeline folders, stage folders, or metrics.json of any detector."),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="HTML file; without it report.html in the first run."),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option("--images", help="Folder of the photos, where no stage names it."),
+    ] = None,
+    photos: Annotated[
+        int, typer.Option("--photos", min=0, help="Photos shown beside their truth; 0: none.")
+    ] = 12,
+    threads: Annotated[int, typer.Option("--threads", min=0, help="0: one a core.")] = 0,
+) -> None:
+    """Write one HTML page about runs: scores, curves, errors, photos, settings."""
+    from lvistk.stages.report import run
+
+    run(runs, out, images=images, photos=photos, threads=threads)
+
+
 @app.command("run")
 def run(
     pipeline: Annotated[Path, typer.Argument(help="Pipeline file (TOML).")],

@@ -1,7 +1,7 @@
 """Annotation and results JSON as a detection store."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,9 +24,14 @@ from lvistk.structures.categories import Categories
 from lvistk.structures.detections import Detections
 
 
-def detections_of_index(index: AnnotationIndex) -> Iterator[Detections]:
-    """The annotations of each photo as detections of score 1, polygons rasterised as COCO does."""
-    for i in range(len(index)):
+def detections_of_index(
+    index: AnnotationIndex, places: Sequence[int] | None = None
+) -> Iterator[Detections]:
+    """The annotations of each photo as detections of score 1, polygons rasterised as COCO does.
+
+    ``places`` chooses photos; all by default.
+    """
+    for i in range(len(index)) if places is None else places:
         found = index.annotations(i)
         size = index.size(i)
         masks = [

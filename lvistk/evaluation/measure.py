@@ -146,7 +146,7 @@ def out_of_ratio(mask_area, box, ends):
 
 
 @kernel
-def _row(ids, wanted):
+def find_row(ids, wanted):
     """Row of ``wanted`` in ascending ``ids``, or NOWHERE."""
     low = 0
     high = len(ids)
@@ -160,10 +160,10 @@ def _row(ids, wanted):
 
 
 @kernel
-def _category_row(ids, wanted):
+def category_row(ids, wanted):
     if 0 < wanted <= len(ids) and ids[wanted - 1] == wanted:
         return wanted - 1
-    return _row(ids, wanted)
+    return find_row(ids, wanted)
 
 
 @kernel
@@ -224,7 +224,7 @@ def _box_as_polygon(record):
 
 
 @kernel
-def _enter_image(slots, truth, left, entered):
+def enter_image(slots, truth, left, entered):
     """Make ``slots (C,)`` those of image ``entered`` instead of ``left`` (rows, or NOWHERE)."""
     if left >= 0:
         for s in range(truth.slot_rows[left], truth.slot_rows[left + 1]):
@@ -235,7 +235,7 @@ def _enter_image(slots, truth, left, entered):
 
 
 @kernel
-def _mask_of(text, record, numbers, height, width, options, runs, starts, stops, tight, box):
+def mask_of(text, record, numbers, height, width, options, runs, starts, stops, tight, box):
     """The mask of a record: (starts, stops, number, area, code); its tight box into ``tight (4,)``.
 
     Where the record has no box of its own, ``box`` becomes the mask's, as lvis-api takes it.
@@ -328,10 +328,10 @@ def _measure(text, records, numbers, truth, boundary, ratio_ends, options):
             return detections, mask_pairs, box_pairs, 0, code, k
         if k == 0 or record["image_id"] != image_id:
             image_id = record["image_id"]
-            entered = _row(truth.image_ids, image_id)
-            _enter_image(slots, truth, image, entered)
+            entered = find_row(truth.image_ids, image_id)
+            enter_image(slots, truth, image, entered)
             image = entered
-        category = _category_row(truth.category_ids, record["category_id"])
+        category = category_row(truth.category_ids, record["category_id"])
         slot = slots[category] if category >= 0 and image >= 0 else NOWHERE
         detection = detections[k]
         detection["score"] = record["score"]
@@ -348,7 +348,7 @@ def _measure(text, records, numbers, truth, boundary, ratio_ends, options):
         box[2], box[3] = record["width"], record["height"]
         starts, stops, m, mask_area, ratio_out = rle_starts, rle_stops, 0, 0, 0
         if options.masks or not options.boxed:
-            starts, stops, m, mask_area, code = _mask_of(
+            starts, stops, m, mask_area, code = mask_of(
                 text,
                 record,
                 numbers,

@@ -16,6 +16,7 @@ from lvistk.data.detection_store import DetectionStore
 from lvistk.errors import UserError
 from lvistk.evaluation import json_scan as scan
 from lvistk.evaluation.collect import Collector, Detections
+from lvistk.evaluation.json_records import Records
 from lvistk.evaluation.measure import COMPLAINTS, NOWHERE, Measured, Options, measure
 from lvistk.evaluation.results_json import Against, Shape
 
@@ -44,7 +45,7 @@ def _in_order(store: DetectionStore, *, against: Against, options: Options) -> I
     with ThreadPoolExecutor(against.threads) as pool:
         try:
             for shard in store.shards:
-                reader = _ShardReader(shard, store.category_ids)
+                reader = ShardReader(shard, store.category_ids)
                 for first, last in reader.blocks():
                     waiting.append(pool.submit(reader.measure, first, last, against, options))
                     if len(waiting) > 2 * against.threads:
@@ -56,7 +57,7 @@ def _in_order(store: DetectionStore, *, against: Against, options: Options) -> I
                 future.cancel()
 
 
-class _ShardReader:
+class ShardReader:
     """Reads blocks of one shard as records."""
 
     def __init__(self, shard: Shard, category_ids: np.ndarray) -> None:
@@ -74,6 +75,23 @@ class _ShardReader:
 
     def measure(self, first: int, last: int, against: Against, options: Options) -> Measured:
         """Measure the detections of images first:last."""
+        found = self.records(first, last, masks=options.masks)
+        measured = measure(
+            found.text,
+            found.records,
+            found.numbers,
+            truth=against.truth,
+            boundary=against.boundary,
+            ranges=against.ranges,
+            options=options,
+        )
+        a, b = int(self.rows[first]), int(self.rows[last])
+        self._judge(measured, found.records, a, against)
+        scores = found.records["score"].astype(np.float32)
+        return measured._replace(mask_scores=self._mask_scores(a, b, scores))
+
+    def records(self, first: int, last: int, *, masks: bool) -> Records:
+        """The detections of images first:last as records of a results file."""
         a, b = int(self.rows[first]), int(self.rows[last])
         images = np.repeat(np.arange(first, last), np.diff(self.rows[first : last + 1]))
         records = np.zeros(b - a, scan.RECORD)
@@ -86,16 +104,15 @@ class _ShardReader:
                 f"{labels[place]} is not in 0..{len(self.category_ids) - 1}"
             )
         boxes = self._read("box", a, b).astype(np.float64)
-        scores = self._read("score", a, b)
         records["image_id"] = self.shard.image_ids[images]
         records["category_id"] = self.category_ids[labels]
-        records["score"] = scores
+        records["score"] = self._read("score", a, b)
         records["x"], records["y"] = boxes[:, 0], boxes[:, 1]
         records["width"] = boxes[:, 2] - boxes[:, 0]
         records["height"] = boxes[:, 3] - boxes[:, 1]
         records["has"] = scan.HAS_IMAGE | scan.HAS_CATEGORY | scan.HAS_SCORE | scan.HAS_BOX
         text = np.zeros(0, np.uint8)
-        if options.masks and "rle" in self.shard.layout:
+        if masks and "rle" in self.shard.layout:
             offsets = self._read("rle_offset", a, b + 1)
             text = self._read("rle", int(offsets[0]), int(offsets[-1]))
             records["mask_start"] = offsets[:-1] - offsets[0]
@@ -105,17 +122,7 @@ class _ShardReader:
                 self.widths[images],
             )
             records["mask_kind"] = scan.RLE_TEXT
-        measured = measure(
-            text,
-            records,
-            np.zeros(0),
-            truth=against.truth,
-            boundary=against.boundary,
-            ranges=against.ranges,
-            options=options,
-        )
-        self._judge(measured, records, a, against)
-        return measured._replace(mask_scores=self._mask_scores(a, b, scores))
+        return Records(text, records, np.zeros(0))
 
     def _mask_scores(self, first: int, last: int, scores: np.ndarray) -> np.ndarray:
         """What masks are ranked by, (R,) float32; always given, as another shard may have mask scores."""

@@ -1,0 +1,1 @@
+"""One HTML page about runs: what it shows, gathered, drawn and put together."""

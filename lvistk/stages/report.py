@@ -1,0 +1,53 @@
+"""``lvistk report``: one HTML page about one run or several."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lvistk import console
+from lvistk.artifacts import whole_file
+from lvistk.data.index_cache import cache_beside
+from lvistk.evaluation.report.examine import Examined, examine
+from lvistk.evaluation.report.gather import read_runs
+from lvistk.evaluation.report.page import render
+
+
+def run(
+    runs: Sequence[Path],
+    out: Path | None = None,
+    *,
+    images: Path | None = None,
+    photos: int = 12,
+    threads: int = 0,
+) -> Path:
+    """Write the page about ``runs`` (pipeline folders, stage folders, ``metrics.json``); returns it.
+
+    Evaluations whose inputs are still there are done again, for curves and kinds of error. ``images``:
+    the folder of the photos, where no stage names it; ``photos``: how many are shown. ``out``: by default
+    ``report.html`` in the first run's folder. Raises ``UserError`` for a folder that is no run.
+    """
+    found = read_runs(runs)
+    first = runs[0] if runs[0].is_dir() else runs[0].parent
+    page = out or first / "report.html"
+    scored = [stage for one in found for stage in one.stages if stage.is_score]
+    examined: list[Examined] = []
+    reasons: list[str] = []
+    with console.progress("report: evaluations", len(scored)) as line:
+        for stage in scored:
+            again = examine(stage, threads=threads)
+            if isinstance(again, Examined):
+                examined.append(again)
+            else:
+                reasons.append(again)
+            line.advance()
+    text = render(
+        found,
+        examined,
+        reasons=reasons,
+        images=images,
+        photos=photos,
+        cache=cache_beside(page),
+    )
+    with whole_file(page) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    console.say(f"report: {page} ({page.stat().st_size / 1e6:.1f} MB)")
+    return page
