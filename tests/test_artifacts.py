@@ -84,6 +84,14 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_a_file_is_as_readable_as_any_other(tmp_path: Path) -> None:
+    (tmp_path / "other").write_text("x")
+    with whole_file(tmp_path / "a") as temporary:
+        temporary.write_text("x")
+        temporary.chmod(0o600)
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_the_users_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="disk is full"), whole_file(tmp_path / "a"):

@@ -12,6 +12,7 @@ from lvistk.config.pipeline import Pipeline, load_pipeline
 from lvistk.data.annotation_index import AnnotationIndex
 from lvistk.data.detection_store import DetectionStore
 from lvistk.data.generated import GenerateSettings, generate
+from lvistk.data.index_cache import cache_beside
 from lvistk.stages.pipeline import run_pipeline
 from lvistk.structures import draw, rle
 
@@ -77,7 +78,7 @@ def draw_pictures(pipeline: Pipeline, folder: Path) -> None:
     """Photos of the validation split with the last detections beside the truth."""
     last = next(plan for plan in reversed(pipeline.stages) if plan.command == "tta-infer")
     store = DetectionStore.open(last.out / "detections")
-    index = AnnotationIndex.open([last.inputs.val], cache=pipeline.out / "index")
+    index = AnnotationIndex.open([last.inputs.val], cache=cache_beside(last.out))
     for place in _busiest(index, PICTURES):
         photo = cv2.imread(str(index.photo_path(place, last.inputs.val_images)))
         picture = _beside_truth(photo[:, :, ::-1], index, store, place)

@@ -12,6 +12,7 @@ from lvistk.artifacts import StageFolder
 from lvistk.config.stages import PseudoLabelInputs, PseudoLabelSettings
 from lvistk.data.annotation_index import AnnotationIndex
 from lvistk.data.detection_store import DetectionStore, DetectionWriter
+from lvistk.data.index_cache import cache_beside
 from lvistk.data.open_images import OpenImages
 from lvistk.distributed import barrier, rank
 from lvistk.engine.model_file import load_model
@@ -37,7 +38,7 @@ def run(
     place = torch.device(device)
     model = load_model(inputs.model, device=place)
     if settings.source == "lvis":
-        photos, role = _training_photos(inputs, model.categories), "detections"
+        photos, role = _training_photos(inputs, model.categories, stage), "detections"
     else:
         photos, role = _pool_photos(inputs, settings), "pseudo"
     predictor = Predictor(
@@ -56,10 +57,12 @@ def run(
     }
 
 
-def _training_photos(inputs: PseudoLabelInputs, categories: Categories) -> PhotoList:
+def _training_photos(
+    inputs: PseudoLabelInputs, categories: Categories, stage: StageFolder
+) -> PhotoList:
     if not inputs.train or inputs.train_images is None:
         raise UserError("pseudo-label --source lvis needs --train and --train-images")
-    index = AnnotationIndex.open(inputs.train, defects="skip")
+    index = AnnotationIndex.open(inputs.train, cache=cache_beside(stage.path), defects="skip")
     categories.require_same_labels(
         index.categories, ours=str(inputs.model), theirs=str(inputs.train[0])
     )
