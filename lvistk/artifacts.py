@@ -142,15 +142,14 @@ class StageFolder:
         run with other settings or inputs, where it belongs to something else, or is in use.
         """
         wanted = {"command": command, "settings": dict(settings), "inputs": dict(inputs)}
+        _require_own(path)
         found = read_manifest(path) if (path / MANIFEST).is_file() and not force else None
-        if found is not None:
-            _refuse_if_different(path, found, wanted)
-            if found["state"] == "done":
-                return cls(path, command, "done", found)
-        elif path.is_dir() and not force and any(p.name != LOCK for p in path.iterdir()):
-            raise UserError(
-                f"{path}: folder is not empty and not a stage folder; choose another --out"
-            )
+        if found is not None and (changed := _changes(found, wanted)):
+            if found["state"] == "done" or not _holds_nothing(path):
+                raise UserError(_was_different(path, changed))
+            found = None  # it stopped at a setting or input that has been mended since
+        if found is not None and found["state"] == "done":
+            return cls(path, command, "done", found)
         path.mkdir(parents=True, exist_ok=True)
         lock = _take_lock(path)
         if force:
@@ -222,17 +221,35 @@ def differences(old: Any, new: Any, prefix: str = "") -> list[str]:
     return [] if old == new else [f"{prefix}: {old} -> {new}"]
 
 
-def _refuse_if_different(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+def _require_own(path: Path) -> None:
+    """A folder that holds anything but a stage is not touched, even by ``force``."""
+    if (path / MANIFEST).is_file() or not path.is_dir():
+        return
+    if any(p.name != LOCK and not _is_part(p) for p in path.iterdir()):
+        raise UserError(f"{path}: folder is not empty and not a stage folder; choose another --out")
+
+
+def _holds_nothing(path: Path) -> bool:
+    """Whether a run left nothing but its manifest."""
+    return all(p.name in (MANIFEST, LOCK) or _is_part(p) for p in path.iterdir())
+
+
+def _is_part(path: Path) -> bool:
+    """Whether ``whole_file`` was killed while it wrote this."""
+    return path.name.startswith(".") and path.name.endswith(".part")
+
+
+def _changes(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """What settings and inputs differ in; where an input lies does not matter."""
     normal = json.loads(json.dumps(wanted))
     changed = differences({key: found.get(key) for key in normal}, normal)
-    changed = [line for line in changed if not line.startswith("inputs.") or ".path" not in line]
-    if changed:
-        shown = "; ".join(changed[:6]) + (
-            f"; and {len(changed) - 6} more" if len(changed) > 6 else ""
-        )
-        raise UserError(
-            f"{path}: was run differently ({shown}); use --force to restart or another --out"
-        )
+    return [line for line in changed if not line.startswith("inputs.") or ".path" not in line]
+
+
+def _was_different(path: Path, changed: list[str]) -> str:
+    shown = "; ".join(changed[:6])
+    more = f"; and {len(changed) - 6} more" if len(changed) > 6 else ""
+    return f"{path}: was run differently ({shown}{more}); use --force to restart or another --out"
 
 
 def _take_lock(path: Path) -> Any:

@@ -153,7 +153,9 @@ def small_world(root: Path, *, photos: int = 12) -> AnnotationIndex:
 def write_model(path: Path, index: AnnotationIndex) -> None:
     torch.manual_seed(0)
     table = parse_assignments(MODEL)["model"]
-    save_model(path, build_model(update(ModelSettings(), table, where="test"), index.categories), extra={})
+    save_model(
+        path, build_model(update(ModelSettings(), table, where="test"), index.categories), extra={}
+    )
 
 
 def files_below(folder: Path) -> dict[Path, tuple[int, int]]:

@@ -91,7 +91,9 @@ def results_array(path: Path) -> JsonArray:
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
     if head[first : first + 1] == b"{":
-        raise UserError(f"{path}: an object; results are a JSON list of detections")
+        raise UserError(
+            f"{path}: an object; results are a JSON list of detections (the truth comes first)"
+        )
     if head[first : first + 1] != b"[":
         raise UserError(f"{path}: no JSON list of detections")
     if last is None or last[1] != b"]" or last[0] == first:

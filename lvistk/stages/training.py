@@ -24,6 +24,7 @@ from lvistk.data.sources import PhotoSource
 from lvistk.engine.curves import draw_curves
 from lvistk.engine.loop import METRICS, Job, train
 from lvistk.engine.model_file import MODEL, save_model
+from lvistk.errors import UserError
 from lvistk.models.box_head import BoxHead
 from lvistk.models.mask_assignment import mask_levels, moved
 from lvistk.models.mask_rcnn import MaskRCNN
@@ -39,6 +40,9 @@ def training_index(settings: Settings, inputs: Inputs, stage: StageFolder) -> An
     cache = cache_beside(stage.path)
     index = AnnotationIndex.open(inputs.train, cache=cache, defects=settings.loader.defects)
     index.warn_of_defects()
+    if not len(index.labels):
+        files = ", ".join(map(str, inputs.train))
+        raise UserError(f"{files}: no annotations to train on; give the file that has them")
     return index
 
 
