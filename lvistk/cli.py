@@ -560,6 +560,30 @@ def report(
     run(runs, out, images=images, photos=photos, threads=threads)
 
 
+@app.command("compare")
+def compare(
+    a: Annotated[Path, typer.Argument(help="Folder of an evaluate stage; with --truth, results.")],
+    b: Annotated[Path, typer.Argument(help="The same of what A is compared with.")],
+    truth: Annotated[
+        Path | None,
+        typer.Option("--truth", help="LVIS annotation file, where A and B are results."),
+    ] = None,
+    samples: Annotated[int, typer.Option("--samples", help="Resamples of the photos.")] = 1000,
+    seed: Annotated[int, typer.Option("--seed", help="Chooses the resamples.")] = 0,
+    level: Annotated[
+        float, typer.Option("--level", help="Confidence of the intervals, between 0 and 1.")
+    ] = 0.95,
+    threads: Annotated[int, typer.Option("--threads", min=0, help="0: one a core.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="JSON file of all differences.")
+    ] = None,
+) -> None:
+    """Differences of B to A with confidence intervals: AP, groups, boxes, categories."""
+    from lvistk.stages.compare import run
+
+    run(a, b, truth=truth, samples=samples, seed=seed, level=level, threads=threads, out=out)
+
+
 @app.command("run")
 def run(
     pipeline: Annotated[Path, typer.Argument(help="Pipeline file (TOML).")],

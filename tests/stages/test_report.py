@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from lvistk.cli import app
 from lvistk.data.generated import GenerateSettings, generate
 from lvistk.errors import UserError
+from lvistk.stages.compare import run as compare
 from lvistk.stages.report import run
 
 VOID = {"meta", "img", "link", "br", "hr", "input"}
@@ -159,3 +160,24 @@ def test_names_are_escaped(tmp_path: Path) -> None:
 def test_no_run_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no stage folders"):
         run([tmp_path])
+
+
+def test_compare_takes_the_stages(runs: Path, tmp_path: Path) -> None:
+    stages = [str(runs / "runs" / f"score{k}") for k in range(2)]
+    out = tmp_path / "differences.json"
+    done = CliRunner().invoke(app, ["compare", *stages, "--samples", "20", "-o", str(out)])
+    assert done.exit_code == 0, done.output
+    written = json.loads(out.read_text())
+    for side, stage in zip("ab", stages, strict=True):
+        metrics = json.loads((Path(stage) / "metrics.json").read_text())
+        assert written["scores"][0][side] == metrics["segm"]["AP"]
+
+
+def test_compare_refuses_other_rules(runs: Path, tmp_path: Path) -> None:
+    stage = tmp_path / "score"
+    stage.mkdir()
+    manifest = json.loads((runs / "runs" / "score0" / "stage.json").read_text())
+    manifest["settings"]["max_detections"] = 100
+    (stage / "stage.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match="different rules: max_detections"):
+        compare(stage, runs / "runs" / "score0", samples=10)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from lvistk.evaluation.metrics import average
-from lvistk.evaluation.ranges import RECALL_THRESHOLDS
+from lvistk.evaluation.ranges import IOU_THRESHOLDS, RECALL_THRESHOLDS
 from lvistk.evaluation.report.charts import Axis, Series, legend, line_chart, scatter_chart
 from lvistk.evaluation.report.examine import Examined
 from lvistk.evaluation.report.gather import StageRecord
@@ -139,8 +139,25 @@ def precision_section(examined: Sequence[Examined]) -> Section | None:
                 note=legend(groups),
             )
         )
+    figures.append(_by_threshold(drawn))
     text = "Precision over recall, the mean of all categories that have a truth, in percent."
     return Section("precision", "Precision and recall", lead(text) + grid(figures))
+
+
+def _by_threshold(drawn: Sequence[Examined]) -> str:
+    """AP at each IoU threshold: how exact the masks are."""
+    lines = [
+        Series(
+            one.label,
+            IOU_THRESHOLDS.tolist(),
+            [_percent(average(at[:, :, 0])) for at in one.evaluation.scores[one.kind].precision],
+            k,
+            [f"{one.label}: IoU {iou:.2f}" for iou in IOU_THRESHOLDS],
+        )
+        for k, one in enumerate(drawn)
+    ]
+    x = Axis("IoU", 0.5, 0.95, exact=True)
+    return figure("AP at each IoU", line_chart(lines, x=x, y=_wide(lines)), note=legend(lines))
 
 
 def _mean_precision(one: Examined, place: int, group: str | None) -> list[float | None]:

@@ -152,7 +152,10 @@ def number(value: float) -> str:
 
 
 def _bar_value(value: float) -> str:
-    return f"{value:.1f}" if value % 1 and abs(value) < 1000 else number(value)
+    """To one decimal, with a real minus."""
+    if not value % 1 or abs(value) >= 1000:
+        return number(value).replace("-", "−")
+    return f"{value:.1f}".replace("-0.0", "0.0").replace("-", "−")
 
 
 def _line(one: Series, x: Axis, y: Axis) -> str:

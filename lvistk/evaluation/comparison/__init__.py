@@ -1,0 +1,1 @@
+"""Two sets of results on one truth: differences, and how sure they are."""

@@ -1,0 +1,139 @@
+"""``lvistk compare``: is B better than A, and how sure is that."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lvistk import console
+from lvistk.artifacts import MANIFEST, fingerprint, read_manifest, write_json
+from lvistk.config.load import from_table, to_table
+from lvistk.config.stages import EvaluateSettings
+from lvistk.errors import UserError
+from lvistk.evaluation.comparison.compare import Comparison, Difference, compare
+from lvistk.evaluation.evaluate import Evaluation, Results, evaluate
+
+SHOWN = 10
+"""Categories listed that moved most in either direction; the JSON has all."""
+RULES = ("max_detections", "area", "unknown_images")
+"""Settings that both evaluations must share; boundaries, AP-fixed and ratios are not compared."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """One of the two: its truth, its results, and the rules it was evaluated by."""
+
+    name: str
+    truth: Path
+    results: Results
+    settings: EvaluateSettings
+
+
+def run(
+    a: Path,
+    b: Path,
+    *,
+    truth: Path | None = None,
+    samples: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+    threads: int = 0,
+    out: Path | None = None,
+) -> Comparison:
+    """Print the differences of B to A with intervals, and write them to ``out`` (JSON).
+
+    ``a`` and ``b`` are ``evaluate`` stage folders or, with ``truth``, results as ``evaluate`` takes
+    them. Raises ``UserError`` where the two have different truths or rules, or where inputs have changed since.
+    """
+    if samples < 2 or not 0 < level < 1:
+        raise UserError("compare needs --samples of at least 2 and a --level between 0 and 1")
+    sides = [_side(path, truth) for path in (a, b)]
+    _require_same(*sides)
+    count = threads or os.cpu_count() or 1
+    evaluations = [_evaluate(side, count) for side in sides]
+    found = compare(*evaluations, samples=samples, seed=seed, level=level, threads=count)
+    _print(found, samples=samples, level=level)
+    if out is not None:
+        write_json(out, _table(found, sides, samples=samples, seed=seed, level=level))
+        console.say(f"wrote {out}")
+    return found
+
+
+def _side(path: Path, truth: Path | None) -> Side:
+    if truth is not None:
+        return Side(str(path), truth, Results(path), EvaluateSettings())
+    if not (path / MANIFEST).is_file():
+        raise UserError(f"{path}: not an evaluate stage; give the truth with --truth for results")
+    manifest = read_manifest(path)
+    if manifest.get("command") != "evaluate":
+        raise UserError(f"{path}: a {manifest.get('command')} stage; compare takes evaluate stages")
+    inputs = manifest["inputs"]
+    paths = {}
+    for name in ("val", "detections", "boxes"):
+        if name in inputs:
+            paths[name] = Path(inputs[name]["path"])
+            if fingerprint(paths[name]) != inputs[name]["fingerprint"]:
+                raise UserError(f"{path}: {paths[name]} has changed since; run evaluate again")
+    settings = from_table(EvaluateSettings, manifest["settings"], where=f"{path}/{MANIFEST}")
+    return Side(str(path), paths["val"], Results(paths["detections"], paths.get("boxes")), settings)
+
+
+def _require_same(a: Side, b: Side) -> None:
+    if fingerprint(a.truth) != fingerprint(b.truth):
+        raise UserError(f"{a.name} and {b.name} have different truths: {a.truth}, {b.truth}")
+    tables = [to_table(side.settings) for side in (a, b)]
+    for name in RULES:
+        if tables[0][name] != tables[1][name]:
+            raise UserError(
+                f"{a.name} and {b.name} were evaluated by different rules: {name} is "
+                f"{tables[0][name]} and {tables[1][name]}"
+            )
+
+
+def _evaluate(side: Side, threads: int) -> Evaluation:
+    settings = dataclasses.replace(side.settings, boundary=False, fixed=False, threads=threads)
+    found = evaluate(side.truth, side.results, settings)
+    for line in found.warnings:
+        console.warn(f"{side.name}: {line}")
+    return found
+
+
+def _print(found: Comparison, *, samples: int, level: float) -> None:
+    interval = f"{100 * level:g}% interval"
+    columns = ("", "A", "B", "B - A", interval, "error", "B ahead")
+    title = f"differences in points, {samples} resamples of the photos"
+    console.table(title, columns, [_row(one) for one in found.scores])
+    for table, rows in found.categories.items():
+        moved = [one for one in rows if one.difference]
+        moved.sort(key=lambda one: -abs(one.difference or 0.0))
+        if moved:
+            what = "masks" if table == "segm" else "boxes"
+            name = f"categories that moved most ({what})"
+            console.table(name, columns, [_row(one) for one in moved[:SHOWN]])
+
+
+def _row(one: Difference) -> Sequence[object]:
+    points = [None if v is None else 100 * v for v in one[1:7]]
+    a, b, difference, low, high, error = points
+    interval = None if low is None or high is None else f"{low:+.2f} to {high:+.2f}"
+    shown = None if difference is None else f"{difference:+.2f}"
+    ahead = None if one.better is None else f"{one.better:.0%}"
+    return (one.name, a, b, shown, interval, error, ahead)
+
+
+def _table(
+    found: Comparison, sides: Sequence[Side], *, samples: int, seed: int, level: float
+) -> dict[str, Any]:
+    return {
+        "a": sides[0].name,
+        "b": sides[1].name,
+        "truth": str(sides[0].truth),
+        "samples": samples,
+        "seed": seed,
+        "level": level,
+        "scores": [one._asdict() for one in found.scores],
+        "categories": {
+            table: [one._asdict() for one in rows] for table, rows in found.categories.items()
+        },
+    }
