@@ -44,7 +44,8 @@ def run(
     """Print the differences of B to A with intervals, and write them to ``out`` (JSON).
 
     ``a`` and ``b`` are ``evaluate`` stage folders or, with ``truth``, results as ``evaluate`` takes
-    them. Raises ``UserError`` where the two have different truths or rules, or where inputs have changed since.
+    them. Raises ``UserError`` where the two have different truths or rules, or where inputs have changed
+    since.
     """
     if samples < 2 or not 0 < level < 1:
         raise UserError("compare needs --samples of at least 2 and a --level between 0 and 1")

@@ -14,6 +14,7 @@ from lvistk.data.detection_store import DetectionStore
 from lvistk.data.generated import GenerateSettings, generate
 from lvistk.data.index_cache import cache_beside
 from lvistk.stages.pipeline import run_pipeline
+from lvistk.stages.report import run as write_report
 from lvistk.structures import draw, rle
 
 COLUMNS = ("stage", "AP", "APr", "APc", "APf", "box AP", "box - mask")
@@ -39,6 +40,7 @@ def demo(out: Path, *, seed: int, force: bool, device: str) -> Path:
     pictures = out / "pictures"
     draw_pictures(pipeline, pictures)
     console.say(f"pictures of detections beside the truth: {pictures}")
+    write_report([out])
     return pictures
 
 

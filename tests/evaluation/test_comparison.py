@@ -90,7 +90,9 @@ def test_values_are_the_evaluations_and_intervals_hold_them(tmp_path: Path) -> N
         table, name = ("bbox", one.name[4:]) if one.name.startswith("box ") else ("segm", one.name)
         assert (one.a, one.b) == (a.metrics[table][name], b.metrics[table][name])
         assert one.difference == b.metrics[table][name] - a.metrics[table][name]
-        assert one.low <= one.high and 0 <= one.better <= 1
+        assert None not in (one.low, one.high, one.better)
+        assert float(one.low or 0) <= float(one.high or 0)
+        assert 0 <= float(one.better or 0) <= 1
     assert {one.name for one in found.scores} >= {"AP", "APr", "APc", "APf", "box AP", "box APr"}
     assert [one.name for one in found.categories["segm"]] == ["c0", "c1", "c2"]
     assert compare(a, b, samples=200, seed=1, level=0.9, threads=1) == found

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pycocotools import mask as coco_mask
 from typer.testing import CliRunner
 
 from lvistk.cli import app
@@ -15,6 +14,7 @@ from lvistk.data.generated import GenerateSettings, generate
 from lvistk.errors import UserError
 from lvistk.stages.compare import run as compare
 from lvistk.stages.report import run
+from lvistk.structures.rle import coco_mask
 
 VOID = {"meta", "img", "link", "br", "hr", "input"}
 DATA = GenerateSettings(

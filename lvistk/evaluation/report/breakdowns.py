@@ -1,12 +1,12 @@
 """Where the AP is: by training photos, by how much of its box a mask fills, by recall."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from lvistk.evaluation.metrics import average
 from lvistk.evaluation.ranges import IOU_THRESHOLDS, RECALL_THRESHOLDS
-from lvistk.evaluation.report.charts import Axis, Series, legend, line_chart, scatter_chart
+from lvistk.evaluation.report.charts import SHOWN, Axis, Series, legend, line_chart, scatter_chart
 from lvistk.evaluation.report.examine import Examined
 from lvistk.evaluation.report.gather import StageRecord
 from lvistk.evaluation.report.markup import Section, escape, figure, grid, lead
@@ -15,16 +15,17 @@ AP_AXIS = Axis("", 0, 100, exact=True)
 TREND_BINS = 7
 
 
-def count_section(scored: Sequence[StageRecord]) -> Section | None:
+def count_section(scored: Sequence[StageRecord], colors: Mapping[str, int]) -> Section | None:
     """AP of each category against its training photos: the last evaluation's, and all trends."""
-    drawn = [stage for stage in scored if stage.categories][-4:]
+    drawn = [stage for stage in scored if stage.categories][-SHOWN:]
     if not drawn:
         return None
     key = "train_images"
     if not any(row.get(key) for row in drawn[-1].categories):
         key = "truths"
     trends, clouds = [], []
-    for k, stage in enumerate(drawn):
+    for stage in drawn:
+        color = colors[stage.label]
         points = [
             (row[key], 100 * ap, row)
             for row in stage.categories
@@ -35,8 +36,8 @@ def count_section(scored: Sequence[StageRecord]) -> Section | None:
         counts = np.array([p[0] for p in points], float)
         values = np.array([p[1] for p in points])
         titles = [f"{p[2]['name']}: {p[1]:.1f} AP, {p[0]} {_what(key)}" for p in points]
-        clouds.append(Series(stage.label, counts.tolist(), values.tolist(), k, titles))
-        trends.append(_trend(stage.label, counts, values, k))
+        clouds.append(Series(stage.label, counts.tolist(), values.tolist(), color, titles))
+        trends.append(_trend(stage.label, counts, values, color))
     if not clouds:
         return None
     low = min(min(one.x) for one in clouds)
@@ -70,26 +71,27 @@ def _cloud_note(cloud: Series) -> str:
     )
 
 
-def ratio_section(scored: Sequence[StageRecord]) -> Section | None:
+def ratio_section(scored: Sequence[StageRecord], colors: Mapping[str, int]) -> Section | None:
     """Mask AP and box AP by mask area over box area: thin objects are to the left."""
-    drawn = [stage for stage in scored if stage.metrics.get("segm_by_area_ratio")][-4:]
+    drawn = [stage for stage in scored if stage.metrics.get("segm_by_area_ratio")][-SHOWN:]
     if not drawn:
         return None
     lines, gaps = [], []
-    for k, stage in enumerate(drawn):
+    for stage in drawn:
+        color = colors[stage.label]
         buckets = stage.metrics["segm_by_area_ratio"]
         middles = [_middle(label) for label in buckets]
         masks = [_percent(one.get("AP")) for one in buckets.values()]
         boxes = [_percent(one.get("box_AP")) for one in buckets.values()]
         truths = [one.get("truths", 0) for one in buckets.values()]
         tips = [f"{label}: {n} truths" for label, n in zip(buckets, truths, strict=True)]
-        lines.append(Series(f"{stage.label}, masks", middles, masks, k, tips))
+        lines.append(Series(f"{stage.label}, masks", middles, masks, color, tips))
         if any(value is not None for value in boxes):
-            lines.append(Series(f"{stage.label}, boxes", middles, boxes, k, tips, dashed=True))
+            lines.append(Series(f"{stage.label}, boxes", middles, boxes, color, tips, dashed=True))
             gap = [
                 None if a is None or b is None else a - b for a, b in zip(boxes, masks, strict=True)
             ]
-            gaps.append(Series(stage.label, middles, gap, k, tips))
+            gaps.append(Series(stage.label, middles, gap, color, tips))
     x = Axis("mask area / box area", 0, 1, exact=True)
     figures = [
         figure(
@@ -111,18 +113,18 @@ def ratio_section(scored: Sequence[StageRecord]) -> Section | None:
     return Section("ratio", "Thin objects", lead(text) + grid(figures))
 
 
-def precision_section(examined: Sequence[Examined]) -> Section | None:
+def precision_section(examined: Sequence[Examined], colors: Mapping[str, int]) -> Section | None:
     """Precision over recall at IoU 0.5 and 0.75, and by frequency group."""
     if not examined:
         return None
-    drawn = list(examined[-4:])
+    drawn = list(examined[-SHOWN:])
     x = Axis("recall", 0, 100, exact=True)
     recall = (100 * RECALL_THRESHOLDS).tolist()
     figures = []
     for place, name in ((0, "0.5"), (5, "0.75")):
         lines = [
-            Series(one.label, recall, _mean_precision(one, place, None), k)
-            for k, one in enumerate(drawn)
+            Series(one.label, recall, _mean_precision(one, place, None), colors[one.label])
+            for one in drawn
         ]
         figures.append(figure(f"IoU {name}", line_chart(lines, x=x, y=AP_AXIS), note=legend(lines)))
     last = drawn[-1]
@@ -139,22 +141,22 @@ def precision_section(examined: Sequence[Examined]) -> Section | None:
                 note=legend(groups),
             )
         )
-    figures.append(_by_threshold(drawn))
+    figures.append(_by_threshold(drawn, colors))
     text = "Precision over recall, the mean of all categories that have a truth, in percent."
     return Section("precision", "Precision and recall", lead(text) + grid(figures))
 
 
-def _by_threshold(drawn: Sequence[Examined]) -> str:
+def _by_threshold(drawn: Sequence[Examined], colors: Mapping[str, int]) -> str:
     """AP at each IoU threshold: how exact the masks are."""
     lines = [
         Series(
             one.label,
             IOU_THRESHOLDS.tolist(),
             [_percent(average(at[:, :, 0])) for at in one.evaluation.scores[one.kind].precision],
-            k,
+            colors[one.label],
             [f"{one.label}: IoU {iou:.2f}" for iou in IOU_THRESHOLDS],
         )
-        for k, one in enumerate(drawn)
+        for one in drawn
     ]
     x = Axis("IoU", 0.5, 0.95, exact=True)
     return figure("AP at each IoU", line_chart(lines, x=x, y=_wide(lines)), note=legend(lines))

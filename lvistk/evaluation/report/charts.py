@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 WIDTH, HEIGHT = 400, 250
 LEFT, RIGHT, TOP, BOTTOM = 44, 10, 12, 38
 COLORS = 6
+SHOWN = 5
+"""Evaluations in one chart, the last ones; tables have all."""
 
 
 @dataclass(frozen=True)

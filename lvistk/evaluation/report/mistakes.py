@@ -1,9 +1,9 @@
 """Kinds of error, and the best and worst categories."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lvistk.evaluation.report.charts import Axis, Series, bar_chart, legend
+from lvistk.evaluation.report.charts import SHOWN, Axis, Series, bar_chart, legend
 from lvistk.evaluation.report.errors import FOREGROUND
 from lvistk.evaluation.report.examine import Examined
 from lvistk.evaluation.report.gather import StageRecord
@@ -31,24 +31,24 @@ SHORT = ("class", "local.", "both", "duplic.", "backgr.", "missed")
 LISTED = 10
 
 
-def error_section(examined: Sequence[Examined]) -> Section | None:
+def error_section(examined: Sequence[Examined], colors: Mapping[str, int]) -> Section | None:
     """AP50 that each kind of error costs, and how many errors there are of it."""
     if not examined:
         return None
-    drawn = list(examined[-4:])
+    drawn = list(examined[-SHOWN:])
     last = drawn[-1]
     series = [
         Series(
             one.label,
             range(len(SHORT)),
             [None if kind.gain is None else 100 * kind.gain for kind in one.errors.kinds],
-            k,
+            colors[one.label],
             [
                 f"{one.label}: {kind.count} {kind.name}, {signed(100 * (kind.gain or 0))} AP50"
                 for kind in one.errors.kinds
             ],
         )
-        for k, one in enumerate(drawn)
+        for one in drawn
     ]
     values = [value for one in series for value in one.y if value is not None] or [0.0]
     chart = figure(
@@ -62,7 +62,7 @@ def error_section(examined: Sequence[Examined]) -> Section | None:
             f"{kind.name}<small class='none'>{EXPLAINED[kind.name]}</small>",
             str(kind.count),
             "–" if kind.gain is None else signed(100 * kind.gain),
-            meter((kind.gain or 0.0) / top),
+            meter((kind.gain or 0.0) / top, color=colors[last.label]),
         ]
         for kind in last.errors.kinds
     ]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lvistk import __version__
 from lvistk.evaluation.report.breakdowns import count_section, precision_section, ratio_section
+from lvistk.evaluation.report.charts import COLORS
 from lvistk.evaluation.report.examine import Examined
 from lvistk.evaluation.report.gallery import example_section, missing_section
 from lvistk.evaluation.report.gather import Run
@@ -42,13 +43,14 @@ def render(
     """
     stages = [stage for run in runs for stage in run.stages]
     scored = [stage for stage in stages if stage.is_score]
+    colors = {stage.label: k % COLORS for k, stage in enumerate(scored)}
     found = [
         score_section(scored),
-        group_section(scored),
-        ratio_section(scored),
-        count_section(scored),
-        precision_section(examined),
-        error_section(examined),
+        group_section(scored, colors),
+        ratio_section(scored, colors),
+        count_section(scored, colors),
+        precision_section(examined, colors),
+        error_section(examined, colors),
         category_section(scored),
         example_section(examined, stages, images=images, count=photos, cache=cache),
         missing_section(stages, images=images, count=max(photos // 2, 1), cache=cache),

@@ -1,8 +1,8 @@
 """The scores: headline, table with differences, what each stage added, frequency groups."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from lvistk.evaluation.report.charts import Axis, Series, bar_chart, legend
+from lvistk.evaluation.report.charts import SHOWN, Axis, Series, bar_chart, legend
 from lvistk.evaluation.report.gather import StageRecord
 from lvistk.evaluation.report.markup import (
     Section,
@@ -78,21 +78,21 @@ def score_section(scored: Sequence[StageRecord]) -> Section:
     return Section("scores", "Scores", body + "".join(note(line) for line in warned))
 
 
-def group_section(scored: Sequence[StageRecord]) -> Section | None:
+def group_section(scored: Sequence[StageRecord], colors: Mapping[str, int]) -> Section | None:
     """APr, APc, APf of every evaluation as bars; what each one added to them."""
     groups = [key for key in GROUPS if any(s.scores.get(key) is not None for s in scored)]
     if not groups:
         return None
-    shown = list(scored[-6:])
+    shown = list(scored[-SHOWN:])
     series = [
         Series(
             stage.label,
             range(len(groups)),
             [_percents(stage.scores.get(key)) for key in groups],
-            k,
+            colors[stage.label],
             [f"{stage.label}: {key} {percent(stage.scores.get(key))}" for key in groups],
         )
-        for k, stage in enumerate(shown)
+        for stage in shown
     ]
     figures = [
         figure(
@@ -102,12 +102,12 @@ def group_section(scored: Sequence[StageRecord]) -> Section | None:
         )
     ]
     if len(shown) > 1:
-        figures.append(_added(shown, groups))
+        figures.append(_added(shown, groups, colors))
     text = "Categories are rare, common or frequent by the number of their training photos."
     return Section("groups", "Frequency groups", lead(text) + grid(figures))
 
 
-def _added(shown: Sequence[StageRecord], groups: Sequence[str]) -> str:
+def _added(shown: Sequence[StageRecord], groups: Sequence[str], colors: Mapping[str, int]) -> str:
     """Bars of the differences between consecutive evaluations."""
     names = ("AP", *groups)
     series = []
@@ -119,7 +119,9 @@ def _added(shown: Sequence[StageRecord], groups: Sequence[str]) -> str:
             points = None if a is None or b is None else 100 * (a - b)
             values.append(points)
             titles.append(f"{shown[k].label}: {key} {signed(points or 0.0)}")
-        series.append(Series(shown[k].label, range(len(names)), values, k, titles))
+        series.append(
+            Series(shown[k].label, range(len(names)), values, colors[shown[k].label], titles)
+        )
     return figure(
         "What each one added",
         bar_chart(names, series, y=_axis(series)),
