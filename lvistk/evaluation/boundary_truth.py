@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from lvistk.evaluation.boundary import boundaries_of_truths, boundary_distances
-from lvistk.evaluation.measure import BoundaryTruth
+from lvistk.evaluation.pairs import BoundaryTruth
 from lvistk.evaluation.truth import Truth
 
 CHUNK = 2048

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lvistk.evaluation.measure import DETECTION, NOWHERE, PAIR, Measured
+from lvistk.evaluation.measure import DETECTION, NOWHERE, Measured
+from lvistk.evaluation.pairs import PAIR
 
 
 class Detections(NamedTuple):

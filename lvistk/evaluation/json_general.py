@@ -49,7 +49,8 @@ def parse_records(text: bytes, *, path: Path) -> tuple[np.ndarray, np.ndarray, n
             place = _fill_rle(record.segmentation, row, counts=counts, numbers=numbers, place=place)
         elif record.segmentation is not None:
             _fill_polygons(record.segmentation, row, numbers)
-    flat = np.frombuffer(b"".join(counts) + bytes(scan.PADDING), np.uint8)
+    flat = np.frombuffer(bytearray(b"".join(counts) + bytes(scan.PADDING)), np.uint8)  # writable,
+    # as the scanner's: kernels are compiled anew for read-only arrays
     return flat, records, np.array(numbers, np.float64)
 
 

@@ -18,12 +18,12 @@ from lvistk.evaluation.json_scan import RLE_RUNS, RLE_TEXT
 from lvistk.evaluation.measure import (
     NOWHERE,
     Options,
-    box_iou,
     category_row,
     enter_image,
     find_row,
     mask_of,
 )
+from lvistk.evaluation.pairs import box_iou
 from lvistk.evaluation.rasterise import longest_rle
 from lvistk.evaluation.results_store import ShardReader
 from lvistk.evaluation.runs import OK, overlap

@@ -14,11 +14,11 @@ from lvistk.evaluation.json_scan import HAS_BOX, NO_MASK
 from lvistk.evaluation.measure import (
     COMPLAINTS,
     NOWHERE,
-    BoundaryTruth,
     Measured,
     Options,
     measure,
 )
+from lvistk.evaluation.pairs import BoundaryTruth
 from lvistk.evaluation.ranges import Ranges
 from lvistk.evaluation.sections import JsonArray, results_array
 from lvistk.evaluation.truth import TruthArrays

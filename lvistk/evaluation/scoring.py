@@ -9,8 +9,9 @@ from lvistk.evaluation.collect import Detections
 from lvistk.evaluation.curves import curves
 from lvistk.evaluation.jit import kernel
 from lvistk.evaluation.matching import Matches, match
-from lvistk.evaluation.measure import DROPPED, out_of_area, out_of_ratio
+from lvistk.evaluation.measure import DROPPED
 from lvistk.evaluation.outcome import Table
+from lvistk.evaluation.pairs import out_of_area, out_of_ratio
 from lvistk.evaluation.ranges import Ranges
 from lvistk.evaluation.ranking import Ranking, keep_best, rank
 from lvistk.evaluation.truth import Truth

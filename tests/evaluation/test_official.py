@@ -43,7 +43,7 @@ def _workload(folder: Path, images: int, *extra: str) -> Path:
 
 @pytest.mark.parametrize("extra", [(), ("--adv",)], ids=["plain", "adv"])
 def test_small_workload(tmp_path: Path, extra: tuple[str, ...]) -> None:
-    _compare(_workload(tmp_path, 40, *extra))
+    _compare(_workload(tmp_path, 15, *extra))
 
 
 @pytest.mark.slow

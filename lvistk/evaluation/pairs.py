@@ -1,0 +1,115 @@
+"""Overlaps of one detection with the truths of its slot, and the ranges it lies outside of."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from lvistk.evaluation.boundary import boundary_spans
+from lvistk.evaluation.jit import kernel
+from lvistk.evaluation.ranges import AREA_RANGES
+from lvistk.evaluation.runs import grown, overlap
+
+PAIR = np.dtype(
+    [("detection", np.int32), ("truth", np.int32), ("iou", np.float64), ("boundary", np.float64)]
+)
+"""A detection and a truth of its slot with an IoU of at least 0.5; the boundary IoU of masks is the
+smaller of both, as the measure demands."""
+
+
+class BoundaryTruth(NamedTuple):
+    """Spans of the boundaries of the truths, as in ``TruthArrays``; distance (I,) in pixels."""
+
+    distance: np.ndarray
+    rows: np.ndarray
+    starts: np.ndarray
+    stops: np.ndarray
+    areas: np.ndarray
+
+
+@kernel
+def out_of_area(area):
+    """Bits of the area ranges that ``area`` lies outside of."""
+    bits = 0
+    for k in range(len(AREA_RANGES)):
+        if area < AREA_RANGES[k, 0] or area > AREA_RANGES[k, 1]:
+            bits |= 1 << k
+    return bits
+
+
+@kernel
+def out_of_ratio(mask_area, box, ends):
+    """Bits of the ratio ranges that a mask of ``mask_area`` in tight ``box`` lies outside of."""
+    bits = 0
+    ratio = mask_area / max(np.float64(box[2]) * np.float64(box[3]), 1.0)
+    for k in range(len(ends) - 1):
+        last = k == len(ends) - 2
+        if ratio < ends[k] or (ratio >= ends[k + 1] and not last):
+            bits |= 1 << (len(AREA_RANGES) + k)
+    return bits
+
+
+@kernel
+def box_iou(x, y, width, height, other):
+    """IoU of two boxes x, y, width, height, in the order of operations of ``bbIou``."""
+    w = min(width + x, other[2] + other[0]) - max(x, other[0])
+    if w <= 0:
+        return 0.0
+    h = min(height + y, other[3] + other[1]) - max(y, other[1])
+    if h <= 0:
+        return 0.0
+    shared = w * h
+    return shared / (width * height + other[2] * other[3] - shared)
+
+
+@kernel
+def _may_reach_half(area, box, other_area, other):
+    """Whether two masks with these areas and tight boxes can have an IoU of 0.5."""
+    w = min(box[0] + box[2], other[0] + other[2]) - max(box[0], other[0])
+    h = min(box[1] + box[3], other[1] + other[3]) - max(box[1], other[1])
+    if w <= 0 or h <= 0:
+        return False
+    most = min(np.int64(w) * np.int64(h), min(area, np.int64(other_area)))
+    return 3 * most >= area + other_area
+
+
+@kernel
+def add_pair(pairs, n, detection, truth, iou, boundary):
+    if n >= len(pairs):
+        pairs = grown(pairs, n + 1)
+    pairs[n]["detection"] = detection
+    pairs[n]["truth"] = truth
+    pairs[n]["iou"] = iou
+    pairs[n]["boundary"] = boundary
+    return pairs, n + 1
+
+
+@kernel
+def add_mask_pairs(
+    pairs, n, k, starts, stops, m, area, tight, first, last, truth, boundary, image, with_boundary
+):
+    """Append the pairs of a mask with truths first:last: (pairs, n)."""
+    edge_starts, edge_stops, edges, edge_area = starts, stops, -1, 0
+    for g in range(first, last):
+        if not _may_reach_half(area, tight, truth.mask_areas[g], truth.mask_boxes[g]):
+            continue
+        a, b = truth.span_rows[g], truth.span_rows[g + 1]
+        shared = overlap(starts, stops, 0, m, truth.span_starts, truth.span_stops, a, b)
+        union = area + truth.mask_areas[g] - shared
+        if 2 * shared < union:
+            continue
+        iou = shared / union
+        edge_iou = iou
+        if with_boundary:
+            if edges < 0:
+                height = np.int64(truth.heights[image])
+                distance = boundary.distance[image]
+                edge_starts, edge_stops, edges, edge_area = boundary_spans(
+                    starts, stops, m, height, tight, distance
+                )
+            a, b = boundary.rows[g], boundary.rows[g + 1]
+            shared = overlap(
+                edge_starts, edge_stops, 0, edges, boundary.starts, boundary.stops, a, b
+            )
+            edge_iou = min(iou, shared / (edge_area + boundary.areas[g] - shared))
+        pairs, n = add_pair(pairs, n, k, g, iou, edge_iou)
+    return pairs, n
