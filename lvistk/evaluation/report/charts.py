@@ -145,10 +145,10 @@ def legend(series: Sequence[Series]) -> str:
 
 
 def number(value: float) -> str:
-    """A number as an axis shows it: 12.5, 0.01, 20k."""
+    """A number as an axis shows it: 12.5, 0.01, 2k."""
     if value == 0:
         return "0"
-    if abs(value) >= 10_000:
+    if abs(value) >= 1000:
         return f"{value / 1000:g}k"
     return f"{value:.1f}" if abs(value) >= 1 and value % 1 else f"{value:.3g}"
 
