@@ -7,6 +7,7 @@ that differs refuses and says what differs.
 
 import contextlib
 import datetime
+import errno
 import fcntl
 import hashlib
 import json
@@ -25,6 +26,7 @@ from lvistk.errors import UserError
 MANIFEST = "stage.json"
 LOCK = ".lock"
 LARGE_BYTES = 64 << 20
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SAMPLES = 64
 SAMPLE_BYTES = 1 << 16
 """A large file's fingerprint takes so many samples of so many bytes, the first and last among them."""
@@ -39,17 +41,25 @@ def whole_file(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        yield temporary
-        temporary.chmod(0o666 & ~_umask())  # some writers make files that their owner alone reads
-        with temporary.open("rb") as handle:
-            os.fsync(handle.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        if error.errno in (28, 122):  # ENOSPC, EDQUOT
-            raise UserError(f"{path}: the disk is full; free space and run again") from error
-        raise
+        with room_for(path):
+            yield temporary
+            temporary.chmod(0o666 & ~_umask())  # some writers' files are for their owner alone
+            with temporary.open("rb") as handle:
+                os.fsync(handle.fileno())
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def room_for(path: Path) -> Iterator[None]:
+    """A disk that fills up inside the block, or a quota that is reached, is a ``UserError``."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise UserError(f"{path}: the disk is full; free space and run again") from error
+        raise
 
 
 @lru_cache(maxsize=1)

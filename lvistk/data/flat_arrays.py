@@ -3,6 +3,7 @@
 One raw file an array and ``arrays.json`` with types and shapes, written last.
 """
 
+import contextlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -52,8 +53,9 @@ class FlatWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for handle in self._files.values():
-            handle.close()
+        with contextlib.ExitStack() as stack:  # closes the others too where a full disk fails one
+            for handle in self._files.values():
+                stack.callback(handle.close)
 
 
 def map_arrays(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

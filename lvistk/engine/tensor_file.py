@@ -1,5 +1,6 @@
 """Tensors with JSON metadata in one safetensors file that appears whole, and runs no code when read."""
 
+import errno
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +27,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], *, table: Mapping[s
         try:
             save_file(flat, temporary, metadata={KEY: json.dumps(table, allow_nan=False)})
         except SafetensorError as error:  # its Rust side wraps the operating system's errors
+            if f"os error {errno.ENOSPC}" in str(error):
+                raise OSError(errno.ENOSPC, str(error)) from error
             raise UserError(f"{path}: cannot be written: {error}") from error
         temporary.chmod(mode)  # safetensors leaves files that only their owner can read
 

@@ -40,7 +40,8 @@ def run_stage(plan: StagePlan, *, force: bool = False, device: str = "auto") -> 
     console.say(f"{plan.name}: {'resuming' if stage.state == 'resume' else 'running'} ({plan.out})")
     started = time.monotonic()
     try:
-        summary = module.run(plan.settings, plan.inputs, stage, device=place)
+        with artifacts.room_for(plan.out):
+            summary = module.run(plan.settings, plan.inputs, stage, device=place)
         _barrier(plan.command)
         if main:
             seconds = stage.manifest.get("seconds", 0.0) + time.monotonic() - started
