@@ -9,7 +9,7 @@ from lvistk.data.generated import GenerateSettings
 from lvistk.data.generated.catalogue import kinds
 from lvistk.data.generated.outline import polygons, signed_area
 from lvistk.data.generated.plan import Popularity, Wanted, plan_photo
-from lvistk.data.generated.scene import SCALE, Scene, _outline, cover
+from lvistk.data.generated.scene import SCALE, Scene, Style, _outline, cover
 from lvistk.data.generated.shapes import FAMILIES
 
 SETTINGS = GenerateSettings(seed=3)
@@ -105,7 +105,7 @@ def test_area_ratios_span_thin_to_solid() -> None:
     rng = np.random.default_rng(0)
     ratios = {}
     for kind in kinds(72):
-        shapes = [cover(_outline(kind, 480, rng, small=False)) for _ in range(20)]
+        shapes = [cover(_outline(kind, 480, rng, style=Style(), small=False)) for _ in range(20)]
         ratios[kind.name] = [shape.mean() for shape in shapes]
     every = np.concatenate(list(ratios.values()))
     assert every.min() < 0.04

@@ -70,14 +70,15 @@ class Popularity:
         self.slope = np.empty(count)
         if split == "train":
             zipf = (np.arange(head) + 2.0) ** -0.7
-            rate = HEAD_CATEGORIES_A_PHOTO / zipf.sum() if head else 0.0
+            rate = settings.crowding * HEAD_CATEGORIES_A_PHOTO / zipf.sum() if head else 0.0
             self.slope[:head] = np.minimum(zipf * rate, 0.6)
             self.slope[head : head + common] = np.geomspace(30.0, 11.0, common)
             self.slope[head + common :] = np.geomspace(4.2, 1.2, rare)
         else:
             self.group = np.zeros(count, dtype=int)
             flat = np.linspace(1.6, 0.8, count)
-            self.slope[:] = np.minimum(flat * FLAT_CATEGORIES_A_PHOTO / flat.sum(), 0.6)
+            a_photo = settings.crowding * FLAT_CATEGORIES_A_PHOTO
+            self.slope[:] = np.minimum(flat * a_photo / flat.sum(), 0.6)
         # at the first photos, one annotated category a photo comes from the common and rare ones
         self.tau = max(self.slope[self.group > 0].sum(), 1.0)
 

@@ -19,18 +19,28 @@ from lvistk.data.generated.texture import background, camera, colour, surface
 
 SCALE = 3  # fine cells a pixel and side
 TRIES = 14  # places tried for an object
-MIN_EXTENT = 0.055  # half-length of the smallest object, of the short side
-MAX_EXTENT = 0.36  # and of the largest
 MIN_EXTENT_PIXELS = 6.5  # below, no shape can be told from another
-MIN_STROKE = 1.6  # pixels; bars of small objects are drawn no thinner
 MIN_VISIBLE = 0.5  # of an object must stay visible under those on top of it
 MIN_INSIDE = 0.65  # of an object must lie in the photo
 MIN_AREA = 12.0  # pixels squared; a smaller rest is left out of the truth
-TEXTURE_KEPT = 0.5  # share of a category's instances with its texture, and
-HUE_KEPT = 0.5  # with its hue: shape must decide in most photos
 OCCLUDERS = 0.35  # share of the photos with elbows of no category in front
 
 Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Style:
+    """How hard a photo is: sizes, strokes, and how alike the instances of a category are.
+
+    `min_extent` and `max_extent` are half-lengths of objects as shares of the photo's short side;
+    `min_stroke` is in pixels, and bars of small objects are drawn no thinner; `constancy` is the share of
+    a category's instances with its own texture, and with its own hue.
+    """
+
+    min_extent: float = 0.055
+    max_extent: float = 0.36
+    min_stroke: float = 1.6
+    constancy: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -44,8 +54,11 @@ class Drawn:
 class Scene:
     """A photo in the making: the painted image, and who is visible in each fine cell."""
 
-    def __init__(self, height: int, width: int, *, rng: np.random.Generator) -> None:
+    def __init__(
+        self, height: int, width: int, *, rng: np.random.Generator, style: Style | None = None
+    ) -> None:
         self.height, self.width, self._rng = height, width, rng
+        self._style = style or Style()
         self._image = background(height, width, rng=rng).astype(np.float32)  # (H, W, 3)
         self._labels = np.zeros((height * SCALE, width * SCALE), dtype=np.uint8)
         self._wanted: list[Wanted] = []
@@ -58,7 +71,8 @@ class Scene:
         if len(self._wanted) == 255:
             return
         rng = self._rng
-        shape = cover(_outline(kind, self._short_side(), rng, small=wanted.reason == "missed"))
+        small = wanted.reason == "missed"
+        shape = cover(_outline(kind, self._short_side(), rng, style=self._style, small=small))
         for _ in range(TRIES):
             x0 = int(rng.uniform(0.02, 0.98) * self._labels.shape[1] - shape.shape[1] / 2)
             y0 = int(rng.uniform(0.02, 0.98) * self._labels.shape[0] - shape.shape[0] / 2)
@@ -80,7 +94,7 @@ class Scene:
         arm = rng.uniform(0.2, 0.5) * self._short_side()
         corner = np.array([[-arm, 0.0], [0.0, 0.0], [0.1 * arm, rng.uniform(0.5, 1.0) * arm]])
         elbow = Part("stroke", corner, arm * rng.uniform(0.05, 0.12))
-        shape = cover([_turn(elbow, np.eye(2), rng.uniform(0, 2 * np.pi))])
+        shape = cover([_turn(elbow, np.eye(2), rng.uniform(0, 2 * np.pi), self._style.min_stroke)])
         x0, y0 = (int(rng.uniform(-0.2, 0.9) * side) for side in self._labels.shape[::-1])
         box, inside = self._crop(shape, x0, y0)
         if not inside.any() or self._hides_too_much(box, inside):
@@ -136,7 +150,7 @@ class Scene:
         share = cv2.resize(fine, size[::-1], interpolation=cv2.INTER_AREA)[..., None]
         region = self._image[top:bottom, left:right]
         behind = np.array(cv2.mean(region, (share[..., 0] > 0.5).astype(np.uint8))[:3])
-        paint = _surface_of(kind, size, behind, self._rng)
+        paint = _surface_of(kind, size, behind, self._rng, constancy=self._style.constancy)
         region += (paint - region) * share
 
 
@@ -158,37 +172,44 @@ def cover(parts: list[Part]) -> Array:
     return mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
-def _turn(part: Part, matrix: Array, angle: float) -> Part:
+def _turn(part: Part, matrix: Array, angle: float, min_stroke: float) -> Part:
     """A part in photo pixels as a rotated one in fine cells; `matrix` (2, 2) comes first."""
     cos, sin = np.cos(angle), np.sin(angle)
     points = part.points @ (SCALE * np.array([[cos, -sin], [sin, cos]]) @ matrix).T
     grown = float(np.sqrt(abs(np.linalg.det(matrix)))) * SCALE
-    width = max(part.width * grown, MIN_STROKE * SCALE) if part.kind == "stroke" else 0.0
+    width = max(part.width * grown, min_stroke * SCALE) if part.kind == "stroke" else 0.0
     return Part(part.kind, points, width, part.closed)
 
 
-def _outline(kind: Kind, side: int, rng: np.random.Generator, *, small: bool) -> list[Part]:
+def _outline(
+    kind: Kind, side: int, rng: np.random.Generator, *, style: Style, small: bool
+) -> list[Part]:
     """An instance's outline in fine cells: sized, stretched a little, and turned."""
     family = kind.family
-    low = max(MIN_EXTENT * side, MIN_EXTENT_PIXELS) * family.min_extent
-    high = max(MAX_EXTENT * side, 1.3 * low) * (0.5 if small else 1.0)
+    low = max(style.min_extent * side, MIN_EXTENT_PIXELS) * family.min_extent
+    high = max(style.max_extent * side, 1.3 * low) * (0.5 if small else 1.0)
     half = float(np.exp(rng.uniform(np.log(low), np.log(max(high, 1.1 * low)))))
     stretch = rng.uniform(0.9, 1.1)
     mirror = 1.0 if rng.random() < 0.5 else -1.0
     matrix = half * np.array([[stretch * mirror, rng.uniform(-0.08, 0.08)], [0.0, 1 / stretch]])
     angle = np.deg2rad(rng.uniform(*family.turn)) * (1 if rng.random() < 0.5 else -1)
-    return [_turn(part, matrix, angle) for part in family.draw(kind.value)]
+    return [_turn(part, matrix, angle, style.min_stroke) for part in family.draw(kind.value)]
 
 
 def _surface_of(
-    kind: Kind | None, size: tuple[int, int], behind: Array, rng: np.random.Generator
+    kind: Kind | None,
+    size: tuple[int, int],
+    behind: Array,
+    rng: np.random.Generator,
+    *,
+    constancy: float,
 ) -> Array:
     """A surface for an object (of no category: None), away from the colour behind it."""
     texture = str(rng.choice(TEXTURES))
     hue = float(rng.random())
-    if kind is not None and rng.random() < TEXTURE_KEPT:
+    if kind is not None and rng.random() < constancy:
         texture = kind.texture
-    if kind is not None and rng.random() < HUE_KEPT:
+    if kind is not None and rng.random() < constancy:
         hue = kind.hue + float(rng.normal(0, 0.04))
     saturation, value = rng.uniform(0.35, 1.0), rng.uniform(0.3, 1.0)
     base = colour(hue, saturation, value)
@@ -203,13 +224,14 @@ def draw(
     *,
     size: tuple[int, int],
     rng: np.random.Generator,
+    style: Style | None = None,
 ) -> tuple[Array, list[Drawn]]:
     """Draw the wanted objects, in random order from back to front, in a photo of (H, W) `size`.
 
     Returns the photo `(H, W, 3)` uint8 RGB and the visible objects; those that found no place, or
     of which hardly anything is left to be seen, are missing from the list.
     """
-    scene = Scene(*size, rng=rng)
+    scene = Scene(*size, rng=rng, style=style)
     for index in rng.permutation(len(wanted)):
         scene.add(wanted[index], kinds[wanted[index].rank])
     if rng.random() < OCCLUDERS:

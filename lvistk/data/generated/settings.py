@@ -29,6 +29,11 @@ class GenerateSettings:
     unannotated_share: float = 0.2  # of the train instances, at least
     negative_share: float = 0.25  # of the absent categories of a train photo: verified absent
     val_negative_share: float = 0.5  # the same in val: more, so that false positives are counted
+    crowding: float = 1.0  # instances a photo, as a multiple of the usual number
+    min_extent: float = 0.055  # half-length of the smallest object, of the photo's short side
+    max_extent: float = 0.36  # and of the largest
+    min_stroke: float = 1.6  # pixels; bars of small objects are drawn no thinner
+    constancy: float = 0.5  # share of a category's instances with its texture, and with its hue
     jpeg_quality: int = 92
     workers: int = 2  # processes; 1 draws in this process
 
@@ -55,6 +60,11 @@ class GenerateSettings:
             ("unannotated_share", 0.0, 0.6),
             ("negative_share", 0.0, 1.0),
             ("val_negative_share", 0.0, 1.0),
+            ("crowding", 0.1, 4.0),
+            ("min_extent", 0.02, 0.45),
+            ("max_extent", self.min_extent, 0.49),
+            ("min_stroke", 0.5, 20.0),
+            ("constancy", 0.0, 1.0),
         ]
         for name, low, high in whole + shares:
             value = getattr(self, name)

@@ -39,7 +39,7 @@ from lvistk.data.generated.records import (
     image_record,
     photo_records,
 )
-from lvistk.data.generated.scene import draw
+from lvistk.data.generated.scene import Style, draw
 from lvistk.data.generated.settings import MAX_OTHER_IMAGES, MAX_TRAIN_IMAGES, GenerateSettings
 
 FIRST_ID = {
@@ -151,7 +151,13 @@ def draw_photo(out: Path, settings: GenerateSettings, split: Split, index: int) 
     wanted = plan_photo(_popularity(settings, split), index, split=split, share=share, rng=rng)
     height, width = photo_size(settings, rng)
     drawn_kinds = kinds(settings.categories)
-    pixels, drawn = draw(wanted, drawn_kinds, size=(height, width), rng=rng)
+    style = Style(
+        min_extent=settings.min_extent,
+        max_extent=settings.max_extent,
+        min_stroke=settings.min_stroke,
+        constancy=settings.constancy,
+    )
+    pixels, drawn = draw(wanted, drawn_kinds, size=(height, width), rng=rng, style=style)
     image_id = FIRST_ID[split] + index
     name = f"{image_id:012d}"
     rotation = ""
