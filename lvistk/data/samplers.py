@@ -25,7 +25,8 @@ class RepeatFactors:
     """How often each photo comes, on average, in an epoch (LVIS paper, appendix B.2).
 
     ``photos (I,)`` and ``categories (C,)`` float64, 1 or more; ``threshold`` the share of photos below
-    which a category is repeated; ``touched`` how many categories of the data that is, of ``present``.
+    which a category is repeated, 0 when nothing is; ``touched`` how many categories of the data that
+    is, of ``present``.
     """
 
     photos: np.ndarray
@@ -36,6 +37,8 @@ class RepeatFactors:
 
     def report(self) -> str:
         """One line for the user."""
+        if not self.threshold:
+            return "repeat factors: off, every photo comes once an epoch"
         growth = self.photos.mean() if len(self.photos) else 1.0
         return (
             f"repeat factors: {self.touched} of {self.present} categories are in fewer than "
@@ -45,7 +48,7 @@ class RepeatFactors:
 
     def warning(self) -> str | None:
         """What the user should know when the threshold touches no category, or every one."""
-        if self.present and self.touched in (0, self.present):
+        if self.threshold and self.present and self.touched in (0, self.present):
             which = "no category" if not self.touched else "every category"
             return (
                 f"repeat factor sampling touches {which}: choose sampler.repeat_photos near the "
@@ -75,7 +78,9 @@ def repeat_factors(
     share = np.bincount(pair_label, minlength=categories) / max(photos, 1)
     factors = np.ones(categories)
     present = share > 0
-    if settings.repeat != "none":
+    if settings.repeat == "none":
+        threshold = 0.0
+    else:
         factors[present] = np.maximum(1.0, np.sqrt(threshold / share[present]))
     by_photo = np.ones(photos)
     np.maximum.at(by_photo, pair_photo, factors[pair_label])

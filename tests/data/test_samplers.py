@@ -52,6 +52,8 @@ def test_by_hand() -> None:
     assert (few.touched, few.warning()) == (2, None)
     assert "no category" in (factors_of(photos, repeat_photos=1.0).warning() or "")
     assert factors_of([[], []]).warning() is None
+    off = factors_of(photos, repeat="none")
+    assert off.warning() is None and "off" in off.report()
     assert len(factors_of([]).photos) == 0 and factors_of([]).report()
 
 
