@@ -4,7 +4,6 @@ import json
 from importlib import resources
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from lvistk import console
@@ -13,6 +12,7 @@ from lvistk.data.annotation_index import AnnotationIndex
 from lvistk.data.detection_store import DetectionStore
 from lvistk.data.generated import GenerateSettings, generate
 from lvistk.data.index_cache import cache_beside
+from lvistk.data.photo import read_photo
 from lvistk.stages.pipeline import run_pipeline
 from lvistk.stages.report import run as write_report
 from lvistk.structures import draw, rle
@@ -82,8 +82,9 @@ def draw_pictures(pipeline: Pipeline, folder: Path) -> None:
     store = DetectionStore.open(last.out / "detections")
     index = AnnotationIndex.open([last.inputs.val], cache=cache_beside(last.out))
     for place in _busiest(index, PICTURES):
-        photo = cv2.imread(str(index.photo_path(place, last.inputs.val_images)))
-        picture = _beside_truth(photo[:, :, ::-1], index, store, place)
+        path = index.photo_path(place, last.inputs.val_images)
+        photo = read_photo(path, size=index.size(place))[:, :, ::-1]  # RGB
+        picture = _beside_truth(photo, index, store, place)
         draw.write_picture(folder / f"{index.image_ids[place]:012d}.png", picture)
 
 
