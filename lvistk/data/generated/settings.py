@@ -1,9 +1,8 @@
 """What to draw: the settings of `lvistk generate`."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
+from lvistk.data.generated.catalogue import Mix
 from lvistk.errors import UserError
 
 MAX_TRAIN_IMAGES = 1_000_000
@@ -29,6 +28,7 @@ class GenerateSettings:
     unannotated_share: float = 0.2  # of the train instances, at least
     negative_share: float = 0.25  # of the absent categories of a train photo: verified absent
     val_negative_share: float = 0.5  # the same in val: more, so that false positives are counted
+    mix: Mix = "mixed"  # most categories thin or open, or most of them solid
     crowding: float = 1.0  # instances a photo, as a multiple of the usual number
     min_extent: float = 0.055  # half-length of the smallest object, of the photo's short side
     max_extent: float = 0.36  # and of the largest

@@ -96,7 +96,7 @@ def generate(out: Path, *, settings: GenerateSettings, force: bool = False) -> S
         for split, count in zip(SPLITS, counts, strict=True)
     }
     train = [row for photo in photos["train"] for row in photo.records.annotations]
-    categories = category_records(kinds(settings.categories), train)
+    categories = category_records(kinds(settings.categories, settings.mix), train)
     outputs = {
         "annotations/train.json": (photos["train"], False),
         "annotations/val.json": (photos["val"], False),
@@ -150,7 +150,7 @@ def draw_photo(out: Path, settings: GenerateSettings, split: Split, index: int) 
     share = settings.unannotated_share
     wanted = plan_photo(_popularity(settings, split), index, split=split, share=share, rng=rng)
     height, width = photo_size(settings, rng)
-    drawn_kinds = kinds(settings.categories)
+    drawn_kinds = kinds(settings.categories, settings.mix)
     style = Style(
         min_extent=settings.min_extent,
         max_extent=settings.max_extent,
