@@ -19,20 +19,21 @@ from lvistk.structures import draw, rle
 
 COLUMNS = ("stage", "AP", "APr", "APc", "APf", "box AP", "box - mask")
 DATA = GenerateSettings(
-    images=1200,
+    images=1000,
     val_images=200,
     pool_images=200,
     categories=20,
     long_side=144,
+    mix="solid",
     rare_share=0.25,
     common_share=0.15,
     crowding=0.6,
-    min_extent=0.17,
+    min_extent=0.18,
     max_extent=0.42,
     min_stroke=3.5,
     constancy=0.95,
 )
-"""Long-tailed, cluttered and thin as by default, but of a size and clarity to be learnt in minutes."""
+"""Long-tailed, federated and cluttered as by default; large and distinct enough to be learnt in minutes."""
 PICTURES = 8
 PICTURE_SCORE = 0.3
 """Detections below are not drawn."""
