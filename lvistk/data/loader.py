@@ -1,6 +1,8 @@
 """Batches of training samples, made by worker processes ahead of the model."""
 
+import atexit
 import signal
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -70,6 +72,17 @@ class TrainLoader:
             pin_memory=on_device and torch.cuda.is_available(),
             worker_init_fn=_start_worker,
         )
+        atexit.register(_close_if_alive, weakref.ref(self))
+
+    def close(self) -> None:
+        """End the workers; a later ``epoch`` starts new ones.
+
+        They ignore SIGTERM, so Python would wait for them for ever when it ends.
+        """
+        workers = getattr(self._loader, "_iterator", None)  # torch has no public way to end them
+        if workers is not None:
+            workers._shutdown_workers()
+            self._loader._iterator = None
 
     def report(self) -> None:
         """Tell the user how many categories the repeat factors touch."""
@@ -153,6 +166,12 @@ def _draw_frames(sample: Sample) -> None:
     masks = sample.targets.masks
     if isinstance(masks, PhotoMasks):
         sample.targets.masks = masks.frames()
+
+
+def _close_if_alive(loader: "weakref.ref[TrainLoader]") -> None:
+    found = loader()
+    if found is not None:
+        found.close()
 
 
 def _start_worker(_: int) -> None:

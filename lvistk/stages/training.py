@@ -164,7 +164,10 @@ def fit(
         frozen=frozen,
         evaluate=validator(settings, inputs, stage, device=device),
     )
-    train(job)
+    try:
+        train(job)
+    finally:
+        loader.close()
     if not console.is_main_process():
         return {}
     rows = console.read_metrics(stage.file(METRICS))

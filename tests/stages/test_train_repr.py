@@ -216,6 +216,11 @@ def test_a_signal_to_the_whole_job_stops_after_a_checkpoint(tmp_path: Path) -> N
     assert [line for line in error.splitlines() if "run again to resume" in line]
     assert "Traceback" not in error
     assert list((out / "first" / "checkpoints").iterdir())
+    with lvistk("run", tmp_path / "tiny.toml", "--only", "first", "--out", out, *settings) as again:
+        _, error = again.communicate(
+            timeout=300
+        )  # workers that ignore signals must not keep it alive
+    assert again.returncode == 0, error
 
 
 def lvistk(*arguments: object) -> "subprocess.Popen[str]":
