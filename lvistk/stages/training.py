@@ -172,6 +172,11 @@ def fit(
         return {}
     rows = console.read_metrics(stage.file(METRICS))
     summary = _summary(rows)
+    if loader.skipped:
+        summary["skipped_samples"] = sum(loader.skipped.values())
+        console.warn(
+            f"{summary['skipped_samples']} samples left out for {len(loader.skipped)} broken photo(s)"
+        )
     save_model(stage.file(MODEL), model, extra={"training": {"command": stage.command, **summary}})
     draw_curves(stage.file(METRICS), stage.file("curves.png"))
     return summary
