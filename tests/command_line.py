@@ -129,7 +129,7 @@ def filter_missing(root: Path, out: Path) -> list[object]:
 
 
 def evaluate(root: Path, out: Path) -> list[object]:
-    plain = assign("boundary=false", "fixed=false", "engine=reference")
+    plain = assign("boundary=false", "fixed=false")
     return ["evaluate", root / "train.json", root / "seen", "--out", out, *plain]
 
 
