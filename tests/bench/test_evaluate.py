@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,6 +36,19 @@ print("AP", official(sys.argv[1], sys.argv[2], sys.argv[3]).results["AP"])
 """
 
 
+SMALL_PARENT = """
+import json, os, subprocess, sys, time
+started = time.perf_counter()
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE, text=True)
+printed = process.stdout.read()
+_, status, usage = os.wait4(process.pid, 0)
+cost = dict(wall=time.perf_counter() - started, cpu=usage.ru_utime + usage.ru_stime,
+            peak=usage.ru_maxrss / 1024, status=status, printed=printed)
+print(json.dumps(cost))
+"""
+"""A process starts with the peak memory of the one that forked it, so a small one must fork it."""
+
+
 class Cost(NamedTuple):
     """Wall and CPU seconds of a process with its threads, peak resident MB, and the AP it found."""
 
@@ -50,21 +62,21 @@ def measure(command: list[str], score: Path | None = None) -> Cost:
     """Run a whole process; the score is in ``metrics.json``, or printed after ``AP``."""
     paths = [str(ROOT), os.environ.get("LVISTK_BENCH_PEERS", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True)
-    assert process.stdout is not None
-    printed = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    wall = time.perf_counter() - started
-    process.returncode = status
-    process.stdout.close()
-    assert status == 0, printed
+    done = subprocess.run(
+        [sys.executable, "-c", SMALL_PARENT, *command],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=True,
+    )
+    cost = json.loads(done.stdout)
+    assert cost["status"] == 0, done.stderr + cost["printed"]
     if score is not None:
         metrics = json.loads(score.read_text())
         found = metrics.get("segm", metrics["bbox"])["AP"]
     else:
-        found = float(printed.rsplit("AP", 1)[1])
-    return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, found)
+        found = float(cost["printed"].rsplit("AP", 1)[1])
+    return Cost(cost["wall"], cost["cpu"], cost["peak"], found)
 
 
 def ours(truth: Path, results: Path, out: Path, *settings: str) -> Cost:
