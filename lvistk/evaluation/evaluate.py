@@ -2,6 +2,7 @@
 
 import os
 import time
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -60,12 +61,20 @@ def evaluate(truth: Path, results: Results, settings: EvaluateSettings) -> Evalu
     Equal to lvis-api 0.5.3 bit for bit. A score that nothing defines is None. An empty result gives 0.
     Raises ``UserError`` for anything wrong with the files, naming file and record.
     """
+    with ThreadPoolExecutor(1) as later:
+        return _evaluate(truth, results, settings, later)
+
+
+def _evaluate(
+    truth: Path, results: Results, settings: EvaluateSettings, later: Executor
+) -> Evaluation:
+    """``evaluate``; ``later`` takes what nobody waits for."""
     clock = _Clock()
     threads = settings.threads or os.cpu_count() or 1
     ranges = Ranges(tuple(settings.area_ratio_edges))
     sources = find_sources(results)
     any_masks = any(source.shape.masks for source in sources)
-    known = read_truth(truth, masks=any_masks, threads=threads)
+    known = read_truth(truth, masks=any_masks, threads=threads, later=later)
     clock.tick("truth")
     wants_boundary = settings.boundary and any(source.masks for source in sources)
     borders = boundary_truth(known, threads=threads) if wants_boundary else no_boundary()

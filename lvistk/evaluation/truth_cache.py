@@ -4,6 +4,7 @@ import contextlib
 import os
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,11 @@ VERSION = 1
 """Raised with every change of the arrays or of how they are made."""
 
 
-def read_truth(path: Path, *, masks: bool, threads: int) -> Truth:
+def read_truth(path: Path, *, masks: bool, threads: int, later: Executor) -> Truth:
     """The truth in ``path``, from the cache where its content is the same.
 
-    A cache that cannot be read or written is no error. Raises ``UserError`` for a bad file.
+    A cache that cannot be read or written is no error; it is written on ``later``, beside the work that
+    follows. Raises ``UserError`` for a bad file.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file")
@@ -33,11 +35,15 @@ def read_truth(path: Path, *, masks: bool, threads: int) -> Truth:
             if found is not None:
                 return found
     truth = read_truth_json(path, masks=True, threads=threads)
+    later.submit(_save_somewhere, path, key, truth)
+    return truth
+
+
+def _save_somewhere(path: Path, key: str, truth: Truth) -> None:
     for place in _places(path):
         with contextlib.suppress(OSError, UserError):
             _save(place, key, truth)
-            break
-    return truth
+            return
 
 
 def _places(path: Path) -> Iterator[Path]:
