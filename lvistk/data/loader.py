@@ -5,6 +5,7 @@ import signal
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 
 import cv2
 import torch
@@ -72,13 +73,9 @@ class TrainLoader:
             pin_memory=on_device and torch.cuda.is_available(),
             worker_init_fn=_start_worker,
         )
-        atexit.register(_close_if_alive, weakref.ref(self))
 
     def close(self) -> None:
-        """End the workers; a later ``epoch`` starts new ones.
-
-        They ignore SIGTERM, so Python would wait for them for ever when it ends.
-        """
+        """End the workers; a later ``epoch`` starts new ones."""
         workers = getattr(self._loader, "_iterator", None)  # torch has no public way to end them
         if workers is not None:
             workers._shutdown_workers()
@@ -102,8 +99,11 @@ class TrainLoader:
         if start_sample % self._whole:
             raise UserError(f"sample {start_sample} does not begin a batch of {self._whole}")
         self._keys.plan, self._keys.start = self._planned(epoch), start_sample // self._whole
-        for loaded in self._loader:
+        batches = iter(self._loader)
+        _WORKERS.update(getattr(batches, "_workers", ()))
+        for loaded in batches:
             if loaded.error is not None:
+                self.close()
                 raise UserError(loaded.error)
             self._note(loaded.skipped)
             yield loaded.batch, loaded.targets
@@ -168,10 +168,18 @@ def _draw_frames(sample: Sample) -> None:
         sample.targets.masks = masks.frames()
 
 
-def _close_if_alive(loader: "weakref.ref[TrainLoader]") -> None:
-    found = loader()
-    if found is not None:
-        found.close()
+_WORKERS: "weakref.WeakSet[BaseProcess]" = weakref.WeakSet()
+"""Workers that were started and may still run, whether or not their loader was closed."""
+
+
+@atexit.register
+def _kill_workers() -> None:
+    """multiprocessing's own exit sends SIGTERM, which workers ignore, and then waits for ever."""
+    alive = [worker for worker in _WORKERS if worker.is_alive()]
+    if alive:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would report a failure
+    for worker in alive:
+        worker.kill()
 
 
 def _start_worker(_: int) -> None:

@@ -1,6 +1,8 @@
 """Loading: the same samples for any workers, ranks and starts; broken photos; what a batch holds."""
 
 import pickle
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -211,6 +213,30 @@ def test_a_broken_photo_fails_in_one_line(
     with pytest.raises(UserError, match=r"00000000000[25]\.jpg") as caught:
         photos(loader(data, workers=workers).epoch(0))
     assert "\n" not in str(caught.value)
+
+
+def test_a_process_ends_though_a_loader_was_never_closed(data: TrainingData) -> None:
+    """Workers ignore SIGTERM; a loader that the garbage collector took does not tell them to leave."""
+    script = """
+import gc, pickle, sys
+from lvistk.config.train import LoaderSettings
+from lvistk.data.loader import TrainLoader
+
+def abandon(data):
+    loader = TrainLoader(data, batch_size_per_rank=2, settings=LoaderSettings(workers=1))
+    kept = [next(loader.epoch(0)), loader, loader._loader._iterator]
+    kept.append(kept)
+
+abandon(pickle.load(sys.stdin.buffer))
+gc.collect()
+print("abandoned")
+"""
+    command = [sys.executable, "-c", script]
+    said = subprocess.run(
+        command, input=pickle.dumps(data), capture_output=True, timeout=120, check=True
+    )
+    assert said.stdout == b"abandoned\n"
+    assert b"Traceback" not in said.stderr
 
 
 def test_a_broken_photo_is_skipped_and_counted(
