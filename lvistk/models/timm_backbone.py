@@ -1,9 +1,12 @@
 """Any timm network with feature maps of stride 4 to 32 (an extra: ``lvistk[timm]``)."""
 
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from lvistk.config.model import BackboneSettings
 from lvistk.errors import UserError
@@ -59,11 +62,8 @@ def build(settings: BackboneSettings) -> TimmBody:
         raise UserError(
             "backbone.library = 'timm' needs timm: pip install 'lvistk[timm]'"
         ) from None
-    if settings.width != 1 or settings.activation_checkpointing or settings.stride_in_1x1:
-        raise UserError(
-            "backbone.width, activation_checkpointing and stride_in_1x1 are for library "
-            "'torchvision' only"
-        )
+    if settings.width != 1 or settings.stride_in_1x1:
+        raise UserError("backbone.width and stride_in_1x1 are for library 'torchvision' only")
     try:
         probe = timm.create_model(settings.name, features_only=True)
     except (RuntimeError, ValueError, AttributeError, TypeError) as error:
@@ -88,8 +88,11 @@ def build(settings: BackboneSettings) -> TimmBody:
         raise UserError(
             f"backbone.weights = 'imagenet': cannot download {settings.name}: {error}"
         ) from None
+    net = _with_norm(net, settings)
+    if settings.activation_checkpointing and not _checkpoint_blocks(net):
+        raise UserError(f"backbone.activation_checkpointing: {settings.name} has no row of blocks")
     return TimmBody(
-        _with_norm(net, settings),
+        net,
         channels=tuple(item["num_chs"] for item in info),
         names=[item["module"] for item in info],
     )
@@ -109,6 +112,38 @@ def _with_norm(net: nn.Module, settings: BackboneSettings) -> nn.Module:
             return convert_sync_batchnorm(net)
         case "gn":
             raise UserError("backbone.norm = 'gn' is for library 'torchvision' only")
+
+
+class CheckpointedBlocks(nn.Sequential):
+    """Blocks in a row, whose insides are computed again in the backward pass.
+
+    timm's own way keeps whole stages together, and ResNeSt-269's third has 48 blocks.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self:
+            if torch.is_grad_enabled() and x.requires_grad:
+                x = checkpoint(block, x, use_reentrant=False)
+            else:
+                x = block(x)
+        return x
+
+
+def _checkpoint_blocks(net: nn.Module) -> int:
+    """Replace the innermost rows of blocks; returns how many there were."""
+    replaced = 0
+    for parent in reversed(list(net.modules())):
+        for name, child in list(parent.named_children()):
+            if type(child) is nn.Sequential and len(child) and all(map(_is_block, child)):
+                setattr(parent, name, CheckpointedBlocks(OrderedDict(child.named_children())))
+                replaced += 1
+    return replaced
+
+
+def _is_block(module: nn.Module) -> bool:
+    """Whether weights are in modules of its own, as a layer's are not, and in no row of blocks."""
+    rows = any(isinstance(inner, CheckpointedBlocks) for inner in module.modules())
+    return not rows and any(True for child in module.children() for _ in child.parameters())
 
 
 def _units(net: nn.Module, names: Sequence[str]) -> Iterator[tuple[str, nn.Module]]:

@@ -26,19 +26,23 @@ def measure(kind: str) -> dict[str, float]:
 
 
 def test_step_beside_torchvision() -> None:
-    """At most .55 of its time and .6 of its memory; processor time, which other processes on the
-    machine disturb least."""
-    kinds = ("torchvision", "torchvision-frozen", "ours", "ours-channels-last", "ours-bf16")
-    rows = {kind: measure(kind) for kind in kinds}
-    for kind, row in rows.items():
+    """At most .55 of its time and .6 of its memory, on a machine that does nothing else.
+
+    Processor time, which others disturb less, is printed beside: torchvision leaves a third of the
+    second core idle, so that its ratio is higher.
+    """
+    rows: dict[str, dict[str, float]] = {}
+    for kind in ("torchvision", "ours", "ours-channels-last", "ours-bf16", "torchvision-frozen"):
+        row = rows[kind] = measure(kind)
         ratio = {name: value / rows["torchvision"][name] for name, value in row.items()}
         print(
             f"{kind:20} {row['seconds']:6.2f} s ({ratio['seconds']:.2f})  "
             f"processor {row['processor_seconds']:6.2f} s ({ratio['processor_seconds']:.2f})  "
-            f"{row['peak_gb']:5.2f} GB ({ratio['peak_gb']:.2f})"
+            f"{row['peak_gb']:5.2f} GB ({ratio['peak_gb']:.2f})",
+            flush=True,
         )
     ours, theirs = rows["ours"], rows["torchvision"]
-    assert ours["processor_seconds"] <= 0.55 * theirs["processor_seconds"]
+    assert ours["seconds"] <= 0.55 * theirs["seconds"]
     assert ours["peak_gb"] <= 0.6 * theirs["peak_gb"]
 
 
