@@ -1,0 +1,158 @@
+"""Commands about data: generate, inspect, convert, export."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from lvistk import console
+from lvistk.cli.app import app
+from lvistk.cli.options import Assign, Force
+
+
+@app.command("generate")
+def generate(
+    out: Annotated[Path, typer.Argument(help="Folder of the data set.")],
+    images: Annotated[int | None, typer.Option("--images", help="Training photos.")] = None,
+    categories: Annotated[int | None, typer.Option("--categories", help="Categories.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Same seed, same bytes.")] = None,
+    val_images: Annotated[
+        int | None, typer.Option("--val-images", help="Validation photos.")
+    ] = None,
+    pool_images: Annotated[
+        int | None,
+        typer.Option("--pool-images", help="Unlabelled photos, laid out as Open Images."),
+    ] = None,
+    long_side: Annotated[
+        int | None, typer.Option("--long-side", help="Longer side of a photo, in pixels.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option("--workers", help="Processes that draw.")] = None,
+    assign: Assign = None,
+    force: Force = False,
+) -> None:
+    """Draw an LVIS-format data set: long-tailed, federated, with an unlabelled pool."""
+    from lvistk.config.load import parse_assignments, update
+    from lvistk.data.generated import GenerateSettings
+    from lvistk.data.generated import generate as draw
+
+    given = {
+        "images": images,
+        "categories": categories,
+        "seed": seed,
+        "val_images": val_images,
+        "pool_images": pool_images,
+        "long_side": long_side,
+        "workers": workers,
+    }
+    changes = {key: value for key, value in given.items() if value is not None}
+    changes |= parse_assignments(assign or ())
+    settings = update(GenerateSettings(), changes, where="generate")
+    stage = draw(out, settings=settings, force=force)
+    console.say(f"generate: done ({out}): {stage.manifest['summary']}")
+
+
+@app.command("inspect")
+def inspect(
+    annotations: Annotated[
+        list[Path], typer.Argument(help="LVIS annotation files, or detection stores.")
+    ],
+    images: Annotated[
+        Path | None,
+        typer.Option("--images", help="Folder of the photos: find missing and cut ones."),
+    ] = None,
+    decode: Annotated[
+        bool, typer.Option("--decode", help="Also decode and measure every photo (5 ms each).")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for inspect.json and pictures.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Count categories, groups and area ratios, and name every defect by id."""
+    from lvistk.stages.inspect import run
+
+    run(annotations, images, out=out, json=json, decode=decode)
+
+
+@app.command("convert")
+def convert(
+    sources: Annotated[
+        list[Path], typer.Argument(help="Annotation files, or folders of YOLO photos or LabelMe.")
+    ],
+    kind: Annotated[
+        Literal["coco", "yolo", "labelme", "lvis"],
+        typer.Option("--from", help="What the sources are; lvis merges or splits LVIS files."),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="JSON to write; with --val-share a folder.")
+    ],
+    names: Annotated[
+        Path | None, typer.Option("--names", help="YOLO's class names: data.yaml or a text file.")
+    ] = None,
+    exhaustive: Annotated[
+        bool,
+        typer.Option(
+            "--exhaustive/--not-exhaustive",
+            help="Whether every instance of every category is annotated.",
+        ),
+    ] = True,
+    frequency: Annotated[
+        Literal["count", "keep"],
+        typer.Option("--frequency", help="Frequency groups: counted anew, or as the files say."),
+    ] = "count",
+    val_share: Annotated[
+        float, typer.Option("--val-share", help="Share of the photos for val.json; 0: no split.")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option("--seed", help="Chooses the photos of val.json.")] = 0,
+) -> None:
+    """Turn COCO, YOLO or LabelMe data into LVIS files; merge and split LVIS files."""
+    from lvistk.stages.convert import run
+
+    run(
+        sources,
+        out,
+        kind=kind,
+        names=names,
+        exhaustive=exhaustive,
+        frequency=frequency,
+        val_share=val_share,
+        seed=seed,
+    )
+
+
+@app.command("export")
+def export(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="Detection store or stage folder; for store a JSON; for backbone a model."
+        ),
+    ],
+    out: Annotated[Path, typer.Argument(help="File to write; a store may be a folder.")],
+    kind: Annotated[
+        Literal["segm", "bbox", "annotations", "store", "backbone"],
+        typer.Option(
+            "--as",
+            help="Results JSON (segm, bbox), annotation JSON, store, or a model's backbone weights.",
+        ),
+    ],
+    annotations: Annotated[
+        Path | None,
+        typer.Option("--annotations", help="Annotation file that lists photos and categories."),
+    ] = None,
+    min_score: Annotated[
+        float, typer.Option("--min-score", help="Leave out what scores less.")
+    ] = 0.0,
+    half: Annotated[
+        bool, typer.Option("--half", help="Backbone weights in half precision, half the size.")
+    ] = False,
+) -> None:
+    """Turn a detection store into LVIS JSON, JSON into a store, a model into backbone weights."""
+    if kind == "backbone":
+        from lvistk.stages.export_backbone import run as export_backbone
+
+        export_backbone(source, out, half=half)
+        return
+    from lvistk.stages.export import run
+
+    run(source, out, kind=kind, annotations=annotations, min_score=min_score)

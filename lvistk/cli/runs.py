@@ -1,0 +1,110 @@
+"""Commands about whole runs: run, status, demo, report, compare."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lvistk.cli.app import app
+from lvistk.cli.options import Assign, Device, Force, Out
+from lvistk.config.pipeline import load_pipeline
+
+
+@app.command("report")
+def report(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(help="Pipeline folders, stage folders, or metrics.json of any detector."),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="HTML file; without it report.html in the first run."),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option("--images", help="Folder of the photos, where no stage names it."),
+    ] = None,
+    photos: Annotated[
+        int, typer.Option("--photos", min=0, help="Photos shown beside their truth; 0: none.")
+    ] = 12,
+    threads: Annotated[int, typer.Option("--threads", min=0, help="0: one a core.")] = 0,
+) -> None:
+    """Write one HTML page about runs: scores, curves, errors, photos, settings."""
+    from lvistk.stages.report import run
+
+    run(runs, out, images=images, photos=photos, threads=threads)
+
+
+@app.command("compare")
+def compare(
+    a: Annotated[Path, typer.Argument(help="Folder of an evaluate stage; with --truth, results.")],
+    b: Annotated[Path, typer.Argument(help="The same of what A is compared with.")],
+    truth: Annotated[
+        Path | None,
+        typer.Option("--truth", help="LVIS annotation file, where A and B are results."),
+    ] = None,
+    samples: Annotated[int, typer.Option("--samples", help="Resamples of the photos.")] = 1000,
+    seed: Annotated[int, typer.Option("--seed", help="Chooses the resamples.")] = 0,
+    level: Annotated[
+        float, typer.Option("--level", help="Confidence of the intervals, between 0 and 1.")
+    ] = 0.95,
+    threads: Annotated[int, typer.Option("--threads", min=0, help="0: one a core.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="JSON file of all differences.")
+    ] = None,
+) -> None:
+    """Differences of B to A with confidence intervals: AP, groups, boxes, categories."""
+    from lvistk.stages.compare import run
+
+    run(a, b, truth=truth, samples=samples, seed=seed, level=level, threads=threads, out=out)
+
+
+@app.command("run")
+def run(
+    pipeline: Annotated[Path, typer.Argument(help="Pipeline file (TOML).")],
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="Run this stage alone; may be repeated.")
+    ] = None,
+    out: Out = None,
+    assign: Assign = None,
+    force: Force = False,
+    device: Device = "auto",
+) -> None:
+    """Run the stages of a pipeline file that are not done yet, in order."""
+    from lvistk.stages.pipeline import run_pipeline
+
+    loaded = load_pipeline(pipeline, assignments=assign or (), out=out)
+    run_pipeline(loaded, only=tuple(only or ()), force=force, device=device)
+
+
+@app.command("status")
+def status(
+    target: Annotated[
+        Path, typer.Argument(help="Pipeline file, or a folder that holds stage folders.")
+    ] = Path("runs"),
+    out: Out = None,
+    assign: Assign = None,
+) -> None:
+    """Show each stage: state, inputs, age, time, score."""
+    from lvistk.stages import pipeline as stages
+
+    if target.suffix == ".toml":
+        rows = stages.pipeline_rows(load_pipeline(target, assignments=assign or (), out=out))
+    else:
+        rows = stages.status_rows(target)
+    stages.print_status(rows, title=str(target))
+
+
+@app.command("demo")
+def demo(
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder of data, stages and pictures.")
+    ] = (Path("runs/demo")),
+    seed: Annotated[int, typer.Option("--seed", help="Seed of training.")] = 0,
+    force: Force = False,
+    device: Device = "auto",
+) -> None:
+    """Generate data, run the whole pipeline on it, and show scores and pictures (minutes)."""
+    from lvistk.stages.demo import demo as run_demo
+
+    run_demo(out, seed=seed, force=force, device=device)
