@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench.lvis_sized import write_lvis_sized
-from tests.shared_data import needs_realdata
+from tests.shared_data import REALDATA, needs_realdata
 
 pytestmark = [pytest.mark.bench, needs_realdata]
 SIZE = int(os.environ.get("LVISTK_BENCH_ANNOTATIONS", "1270141"))
@@ -29,40 +29,32 @@ OPEN = """from lvistk.data.annotation_index import AnnotationIndex
 index = AnnotationIndex.open([path], cache=cache)
 assert len(index.annotations(0)) and len(index) > 0"""
 WORKERS = """
-import json, multiprocessing, sys
+import json, sys
 from pathlib import Path
-import numpy as np
+from lvistk.config.train import AugmentSettings, LoaderSettings, SamplerSettings
 from lvistk.data.annotation_index import AnnotationIndex
+from lvistk.data.dataset import DataSettings, TrainingData
+from lvistk.data.loader import TrainLoader
 
-def private():
-    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()[1:]
+WORKERS, SAMPLES, FIRST = 8, 1000, 50
+
+def private(pid):
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
     found = {line.split(":")[0]: int(line.split()[1]) / 1024 for line in lines}
     return found["Private_Dirty"] + found["Private_Clean"]
 
-def work(index, seed, together, results):
-    together.wait()
-    before = private()
-    together.wait()
-    draw = np.random.default_rng(seed)
-    total = 0.0
-    for i in draw.integers(0, len(index), 1000):
-        found = index.annotations(int(i))
-        total += float(found.boxes.sum()) + float(found.polygons.points.sum())
-        index.negative_labels(int(i)), index.file_name(int(i))
-    together.wait()  # all hold their pages while they are measured
-    results.put(private() - before)
-    together.wait()
-
-if __name__ == "__main__":
-    index = AnnotationIndex.open([Path(sys.argv[1])], cache=Path(sys.argv[2]))
-    spawn = multiprocessing.get_context("spawn")
-    together, results = spawn.Barrier(8), spawn.SimpleQueue()
-    started = [spawn.Process(target=work, args=(index, n, together, results)) for n in range(8)]
-    for process in started:
-        process.start()
-    print(json.dumps([results.get() for _ in started]))
-    for process in started:
-        process.join()
+index = AnnotationIndex.open([Path(sys.argv[1])], cache=Path(sys.argv[2]), defects="skip")
+settings = DataSettings(AugmentSettings(short_edges=(128,)), SamplerSettings(), defects="skip")
+data = TrainingData(index, Path(sys.argv[3]), settings=settings)
+loader = TrainLoader(data, batch_size_per_rank=4, settings=LoaderSettings(workers=WORKERS))
+batches = loader.epoch(0)
+for _ in range(WORKERS * FIRST // 4):  # their buffers have grown to a photo's size
+    next(batches)
+pids = [worker.pid for worker in loader._loader._iterator._workers]
+before = [private(pid) for pid in pids]
+for _ in range(WORKERS * (SAMPLES - FIRST) // 4):
+    next(batches)
+print(json.dumps([private(pid) - first for pid, first in zip(pids, before)]))
 """
 
 
@@ -87,14 +79,16 @@ def test_index_beside_its_peers(tmp_path: Path) -> None:
     script = tmp_path / "workers.py"
     script.write_text(WORKERS)
     done = subprocess.run(
-        [sys.executable, str(script), str(path), str(cache)],
+        [sys.executable, str(script), str(path), str(cache), str(REALDATA / "images")],
         capture_output=True,
         text=True,
         check=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )
     grown = json.loads(done.stdout)
-    print(f"eight workers, 1,000 photos each: {max(grown):.1f} MB more private memory at most")
+    print(
+        f"eight loader workers, 1,000 samples each: {max(grown):.1f} MB more private memory at most"
+    )
     assert rows["index: open"]["seconds"] < 0.3
     assert rows["index: open"]["resident"] < 150
     assert rows["index: build and open"]["seconds"] <= rows["json.load"]["seconds"]
