@@ -128,7 +128,7 @@ def test_every_command_of_the_page_is_accepted(
 @needs_realdata
 def test_twenty_photos_are_learned(tmp_path: Path, lvistk: Commands) -> None:
     """Trained on 20 photos and evaluated on the same 20, box AP50 is at least .5: it can learn real
-    things. 300 steps of 4 photos at a short edge of 256, the backbone from its ImageNet weights."""
+    things. 300 steps of 4 photos at a short edge of 224, the backbone from its ImageNet weights."""
     pytest.importorskip("timm")
     listed = tmp_path / "twenty.json"
     first_photos(ANNOTATIONS / "coco_as_lvis_v1_train.json", listed, photos=20)
@@ -137,7 +137,7 @@ def test_twenty_photos_are_learned(tmp_path: Path, lvistk: Commands) -> None:
     settings = assign(
         f"model.backbone.weights={weights}",
         "model.classifier.kind=softmax",
-        "augment.short_edges=[256]",
+        "augment.short_edges=[224]",
         "augment.flip=0.0",
         "sampler.repeat=none",
         "loop.batch_size=4",
