@@ -221,6 +221,8 @@ class FilterMissingInputs:
 @dataclass(frozen=True)
 class EvaluateSettings:
     seed: int = 0
+    kinds: tuple[Literal["segm", "bbox"], ...] = ("segm", "bbox")
+    """What is evaluated where the results have it; results without masks have boxes only."""
     max_detections: int = 300
     area: Literal["official", "mask", "box"] = "official"
     """Which area of a detection APs, APm and APl of masks go by. Official (lvis-api): the box's where

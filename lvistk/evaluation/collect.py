@@ -13,12 +13,12 @@ from lvistk.evaluation.pairs import PAIR
 class Detections(NamedTuple):
     """N detections in the order of the input, and their pairs.
 
-    Fields: ``table (N,)`` of DETECTION; ``mask_scores (N,)`` float32, what masks are ranked by, or None
-    where that is the score; ``mask_pairs``, ``box_pairs`` of PAIR; ``foreign_sizes`` masks whose size is
-    not their image's.
+    Fields: ``table``, the columns (N,) of DETECTION by name; ``mask_scores (N,)`` float32, what masks are
+    ranked by, or None where that is the score; ``mask_pairs``, ``box_pairs`` of PAIR; ``foreign_sizes``
+    masks whose size is not their image's.
     """
 
-    table: np.ndarray
+    table: dict[str, np.ndarray]
     mask_scores: np.ndarray | None
     mask_pairs: np.ndarray
     box_pairs: np.ndarray
@@ -53,32 +53,37 @@ class Collector:
     """Puts measured sections together; ``expect`` detections make room at once."""
 
     expect: int = 0
-    table: _Column = field(init=False)
+    used: int = 0
+    table: dict[str, _Column] = field(init=False)
     mask_pairs: _Column = field(default_factory=lambda: _Column(np.empty(1 << 12, PAIR)))
     box_pairs: _Column = field(default_factory=lambda: _Column(np.empty(1 << 12, PAIR)))
     mask_scores: _Column = field(default_factory=lambda: _Column(np.empty(0, np.float32)))
     foreign_sizes: int = 0
 
     def __post_init__(self) -> None:
-        self.table = _Column(np.empty(max(self.expect, 1 << 12), DETECTION))
+        room = max(self.expect, 1 << 12)
+        self.table = {
+            name: _Column(np.empty(room, DETECTION[name])) for name in DETECTION.names or ()
+        }
 
     def add_all(self, parts: Iterator[Measured]) -> Detections:
         """All ``parts`` in order."""
         for part in parts:
-            before = self.table.used
             for pairs, column in (
                 (part.mask_pairs, self.mask_pairs),
                 (part.box_pairs, self.box_pairs),
             ):
-                pairs["detection"] += before
+                pairs["detection"] += self.used
                 column.add(pairs)
-            self.table.add(part.detections)
+            for name, column in self.table.items():
+                column.add(part.detections[name])
+            self.used += len(part.detections)
             if part.mask_scores is not None:
                 self.mask_scores.add(part.mask_scores)
             self.foreign_sizes += part.foreign_sizes
         ranked = self.mask_scores.data[: self.mask_scores.used]
         return Detections(
-            self.table.data[: self.table.used],
+            {name: column.data[: self.used] for name, column in self.table.items()},
             ranked if len(ranked) else None,
             self.mask_pairs.data[: self.mask_pairs.used],
             self.box_pairs.data[: self.box_pairs.used],

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,8 +73,8 @@ def _evaluate(
     clock = _Clock()
     threads = settings.threads or os.cpu_count() or 1
     ranges = Ranges(tuple(settings.area_ratio_edges))
-    sources = find_sources(results)
-    any_masks = any(source.shape.masks for source in sources)
+    sources = find_sources(results, settings.kinds)
+    any_masks = any(source.masks for source in sources)
     known = read_truth(truth, masks=any_masks, threads=threads, later=later)
     clock.tick("truth")
     wants_boundary = settings.boundary and any(source.masks for source in sources)
@@ -114,27 +115,32 @@ def _evaluate(
     )
 
 
-def find_sources(results: Results) -> list[Source]:
-    """The inputs and what is to be evaluated of each."""
-    main = _source(results.main)
+def find_sources(results: Results, kinds: Sequence[str]) -> list[Source]:
+    """The inputs and what is to be evaluated of each, at most ``kinds`` (``segm``, ``bbox``)."""
+    if not kinds or set(kinds) - {"segm", "bbox"}:
+        raise UserError(f"evaluate.kinds {list(kinds)}: give segm, bbox or both")
+    main = _source(results.main, kinds)
     if results.boxes is None:
+        if not main.masks and not main.boxes:
+            raise UserError(f"{main.path}: has no masks, and evaluate.kinds asks for nothing else")
         return [main]
-    boxes = _source(results.boxes)
+    boxes = _source(results.boxes, kinds)
     if not main.shape.masks:
         raise UserError(f"{main.path}: has no masks; with --boxes it should")
-    return [main._replace(boxes=False), boxes._replace(masks=False, boxes=True)]
+    sources = [main._replace(boxes=False), boxes._replace(masks=False)]
+    return [source for source in sources if source.masks or source.boxes]
 
 
-def _source(path: Path) -> Source:
+def _source(path: Path, kinds: Sequence[str]) -> Source:
     if not path.exists():
         raise UserError(f"{path}: no such file")
     if is_detection_store(path):
         shape = store_shape(DetectionStore.open(path))
-        return Source(path, True, shape, shape.masks, True)
+        return Source(path, True, shape, shape.masks and "segm" in kinds, "bbox" in kinds)
     if path.is_dir():
         raise UserError(f"{path}: a folder without detections; give results JSON or a store")
     shape = shape_of(path) or NOTHING
-    return Source(path, False, shape, shape.masks, True)
+    return Source(path, False, shape, shape.masks and "segm" in kinds, "bbox" in kinds)
 
 
 def _measure(source: Source, against: Against, settings: EvaluateSettings) -> Detections:
@@ -182,14 +188,13 @@ def _scores(
     threads: int,
 ) -> tuple[dict[str, Score], dict[str, Detections]]:
     truth_out = truth_ranges(truth, ranges)
-    scores: dict[str, Score] = {}
-    detections: dict[str, Detections] = {}
-    for name, kind, fixed in _tables(sources, settings):
-        masks = kind != "bbox"
-        place = next(i for i, s in enumerate(sources) if (s.masks if masks else s.boxes))
-        detections[name] = measured[place]
+    tables = _tables(sources, settings)
+
+    def one(table: tuple[str, Kind, bool]) -> tuple[Detections, Score]:
+        _, kind, fixed = table
+        place = next(i for i, s in enumerate(sources) if (s.boxes if kind == "bbox" else s.masks))
         plain = fixed or kind == "boundary" or not sources[place].masks
-        scores[name] = score(
+        return measured[place], score(
             measured[place],
             kind=kind,
             truth=truth,
@@ -199,22 +204,28 @@ def _scores(
             per_category=settings.fixed_detections if fixed else 0,
             threads=threads,
         )
+
+    with ThreadPoolExecutor(threads) as pool:
+        found = list(pool.map(one, tables))
+    names = [name for name, _, _ in tables]
+    detections, scores = (
+        dict(zip(names, column, strict=True)) for column in zip(*found, strict=True)
+    )
     return scores, detections
 
 
 def _tables(sources: list[Source], settings: EvaluateSettings) -> list[tuple[str, Kind, bool]]:
     """Name, kind, and whether it is AP-fixed, of every table of scores."""
-    masks = any(source.masks for source in sources)
-    tables: list[tuple[str, Kind, bool]] = []
-    if masks:
-        tables.append(("segm", "segm", False))
-    tables.append(("bbox", "bbox", False))
-    if masks and settings.boundary:
+    wanted: dict[Kind, bool] = {
+        "segm": any(source.masks for source in sources),
+        "bbox": any(source.boxes for source in sources),
+    }
+    kinds = [kind for kind, there in wanted.items() if there]
+    tables: list[tuple[str, Kind, bool]] = [(kind, kind, False) for kind in kinds]
+    if wanted["segm"] and settings.boundary:
         tables.append(("boundary", "boundary", False))
     if settings.fixed:
-        if masks:
-            tables.append(("segm_fixed", "segm", True))
-        tables.append(("bbox_fixed", "bbox", True))
+        tables += [(f"{kind}_fixed", kind, True) for kind in kinds]
     return tables
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from lvistk.errors import UserError
 from lvistk.evaluation import json_scan as scan
+from lvistk.evaluation.json_values import PADDING
 
 WHOLE_NUMBERS = scan.HAS_IMAGE | scan.HAS_CATEGORY | scan.HAS_ID
 
@@ -49,7 +50,7 @@ def parse_records(text: bytes, *, path: Path) -> tuple[np.ndarray, np.ndarray, n
             place = _fill_rle(record.segmentation, row, counts=counts, numbers=numbers, place=place)
         elif record.segmentation is not None:
             _fill_polygons(record.segmentation, row, numbers)
-    flat = np.frombuffer(bytearray(b"".join(counts) + bytes(scan.PADDING)), np.uint8)  # writable,
+    flat = np.frombuffer(bytearray(b"".join(counts) + bytes(PADDING)), np.uint8)  # writable,
     # as the scanner's: kernels are compiled anew for read-only arrays
     return flat, records, np.array(numbers, np.float64)
 

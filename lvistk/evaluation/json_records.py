@@ -10,7 +10,8 @@ import numpy as np
 
 from lvistk.errors import UserError
 from lvistk.evaluation.json_general import parse_records
-from lvistk.evaluation.json_scan import PADDING, RECORD, scan_records
+from lvistk.evaluation.json_scan import RECORD, scan_records
+from lvistk.evaluation.json_values import PADDING
 from lvistk.evaluation.numbers import PARSED
 from lvistk.evaluation.sections import JsonArray
 

@@ -8,10 +8,26 @@ UNUSUAL, and a general parser takes that piece over: ``json_general``.
 import numpy as np
 
 from lvistk.evaluation.jit import kernel
+from lvistk.evaluation.json_values import (
+    AREA,
+    BBOX,
+    CATEGORY_ID,
+    COUNTS,
+    ID,
+    IGNORE,
+    IMAGE_ID,
+    SCORE,
+    SEGMENTATION,
+    SIZE,
+    read_integer,
+    read_key,
+    read_numbers,
+    skip_space,
+    skip_value,
+    string_end,
+)
 from lvistk.evaluation.numbers import PARSED, UNUSUAL, parse_number
-
-PADDING = 64
-"""Bytes that must follow the text in its buffer, none of them part of a record."""
+from lvistk.evaluation.wide import byte_at
 
 NO_MASK, RLE_TEXT, RLE_RUNS, POLYGONS = 0, 1, 2, 3
 """``mask_kind``. The mask lies in the text (``RLE_TEXT``) or among the numbers, from ``mask_start`` to
@@ -42,147 +58,6 @@ RECORD = np.dtype(
 )
 """One record: box as x, y, width, height in pixels; ``has`` tells which fields were there."""
 
-_NAMES = (
-    b"image_id",
-    b"category_id",
-    b"score",
-    b"bbox",
-    b"segmentation",
-    b"id",
-    b"area",
-    b"ignore",
-    b"counts",
-    b"size",
-)
-IMAGE_ID, CATEGORY_ID, SCORE, BBOX, SEGMENTATION, ID, AREA, IGNORE, COUNTS, SIZE, OTHER = range(11)
-_KEYS = np.zeros((len(_NAMES), 16), np.uint8)
-for _row, _name in enumerate(_NAMES):
-    _KEYS[_row, : len(_name)] = list(_name)
-_LENGTHS = np.array([len(name) for name in _NAMES])
-
-
-@kernel
-def skip_space(text, p):
-    while text[p] == 32 or text[p] == 10 or text[p] == 13 or text[p] == 9:
-        p += 1
-    return p
-
-
-@kernel
-def string_end(text, p, stop):
-    """Place of the quote that closes the string whose text begins at p; -1 where none does."""
-    first = p
-    while True:
-        while p + 32 <= stop:
-            found = False
-            for k in range(32):
-                found |= text[p + k] == 34
-            if found:
-                break
-            p += 32
-        while p < stop and text[p] != 34:
-            p += 1
-        if p >= stop:
-            return -1
-        back = p - 1
-        while back >= first and text[back] == 92:
-            back -= 1
-        if (p - 1 - back) % 2 == 0:
-            return p
-        p += 1
-
-
-@kernel
-def read_key(text, p, stop):
-    """The key at p and its colon: (key's number, place of the value, code)."""
-    if text[p] != 34:
-        return OTHER, p, UNUSUAL
-    first = p + 1
-    p = first
-    while p < stop and text[p] != 34:
-        if text[p] == 92:
-            return OTHER, p, UNUSUAL
-        p += 1
-    length = p - first
-    found = OTHER
-    for k in range(len(_LENGTHS)):
-        if length == _LENGTHS[k] and text[first] == _KEYS[k, 0]:
-            same = True
-            for j in range(length):
-                same &= text[first + j] == _KEYS[k, j]
-            if same:
-                found = k
-                break
-    p = skip_space(text, p + 1)
-    if text[p] != 58:
-        return OTHER, p, UNUSUAL
-    return found, skip_space(text, p + 1), PARSED
-
-
-@kernel
-def skip_value(text, p, stop):
-    """The place after the value at p, whatever it is: (place, code)."""
-    depth = 0
-    while p < stop:
-        c = text[p]
-        if c == 34:
-            p = string_end(text, p + 1, stop)
-            if p < 0:
-                return stop, UNUSUAL
-        elif c == 123 or c == 91:
-            depth += 1
-        elif c == 125 or c == 93:
-            if depth == 0:
-                return p, PARSED
-            depth -= 1
-        elif c == 44 and depth == 0:
-            return p, PARSED
-        p += 1
-    return stop, UNUSUAL
-
-
-@kernel
-def read_integer(text, p):
-    """An integer (a float without fraction counts): (value, place, code)."""
-    q = p
-    negative = text[q] == 45
-    if negative:
-        q += 1
-    value = 0
-    first = q
-    while 48 <= text[q] <= 57:
-        value = value * 10 + np.int64(text[q]) - 48
-        q += 1
-    c = text[q]
-    if q == first or q - first > 18 or (text[first] == 48 and q > first + 1):
-        return 0, p, UNUSUAL
-    if c == 46 or c == 101 or c == 69:
-        number, q, code = parse_number(text, p)
-        if code != PARSED or number != np.floor(number) or abs(number) > 2.0**53:
-            return 0, p, UNUSUAL
-        return np.int64(number), q, PARSED
-    return -value if negative else value, q, PARSED
-
-
-@kernel
-def read_numbers(text, p, stop, numbers, n):
-    """A flat list of numbers at p, put at ``numbers[n:]``: (n after it, place, code)."""
-    if text[p] != 91:
-        return n, p, UNUSUAL
-    p = skip_space(text, p + 1)
-    if text[p] == 93:
-        return n, p + 1, PARSED
-    while p < stop:
-        numbers[n], p, code = parse_number(text, p)
-        n += 1
-        p = skip_space(text, p)
-        if code != PARSED or (text[p] != 44 and text[p] != 93):
-            return n, p, UNUSUAL
-        if text[p] == 93:
-            return n, p + 1, PARSED
-        p = skip_space(text, p + 1)
-    return n, p, UNUSUAL
-
 
 @kernel
 def read_polygons(text, p, stop, numbers, n):
@@ -191,7 +66,7 @@ def read_polygons(text, p, stop, numbers, n):
     numbers[head] = 0
     n += 1
     p = skip_space(text, p + 1)
-    if text[p] == 93:
+    if byte_at(text, p) == 93:
         return n, p + 1, PARSED
     while p < stop:
         place = n
@@ -199,9 +74,9 @@ def read_polygons(text, p, stop, numbers, n):
         numbers[place] = n - place - 1
         numbers[head] += 1
         p = skip_space(text, p)
-        if code != PARSED or (text[p] != 44 and text[p] != 93):
+        if code != PARSED or (byte_at(text, p) != 44 and byte_at(text, p) != 93):
             return n, p, UNUSUAL
-        if text[p] == 93:
+        if byte_at(text, p) == 93:
             return n, p + 1, PARSED
         p = skip_space(text, p + 1)
     return n, p, UNUSUAL
@@ -217,7 +92,7 @@ def read_rle(text, p, stop, record, numbers, n):
         if code != PARSED:
             return n, p, UNUSUAL
         place = n
-        if key == COUNTS and text[p] == 34:
+        if key == COUNTS and byte_at(text, p) == 34:
             end = string_end(text, p + 1, stop)
             if end < 0:
                 return n, p, UNUSUAL
@@ -238,9 +113,9 @@ def read_rle(text, p, stop, record, numbers, n):
         else:
             p, code = skip_value(text, p, stop)
         p = skip_space(text, p)
-        if code != PARSED or (text[p] != 44 and text[p] != 125):
+        if code != PARSED or (byte_at(text, p) != 44 and byte_at(text, p) != 125):
             return n, p, UNUSUAL
-        if text[p] == 125:
+        if byte_at(text, p) == 125:
             done = sized and record["mask_kind"] != NO_MASK
             return n, p + 1, PARSED if done else UNUSUAL
         p = skip_space(text, p + 1)
@@ -264,9 +139,9 @@ def read_box(text, p, stop, record, numbers, n):
 @kernel
 def read_mask(text, p, stop, record, numbers, n):
     """A segmentation at p, RLE or polygons, into ``record``: (n after it, place, code)."""
-    if text[p] == 123:
+    if byte_at(text, p) == 123:
         return read_rle(text, p, stop, record, numbers, n)
-    if text[p] != 91:
+    if byte_at(text, p) != 91:
         return n, p, UNUSUAL
     record["mask_kind"] = POLYGONS
     record["mask_start"] = n
@@ -295,8 +170,8 @@ def read_plain_field(text, p, stop, key, record):
         record["has"] |= HAS_AREA
     else:
         if key == IGNORE:  # 0, 1, true, false, null; anything else is for the general parser
-            record["ignore"] = text[p] == 49 or text[p] == 116
-            if text[p] == 34 or text[p] == 45 or text[p + 1] == 46:
+            record["ignore"] = byte_at(text, p) == 49 or byte_at(text, p) == 116
+            if byte_at(text, p) == 34 or byte_at(text, p) == 45 or byte_at(text, p + 1) == 46:
                 return p, UNUSUAL
         p, code = skip_value(text, p, stop)
     return p, code
@@ -316,7 +191,7 @@ def scan_records(text, p, stop, records):
     count = 0
     p = skip_space(text, p)
     while p < stop:
-        if text[p] != 123 or count >= len(records):
+        if byte_at(text, p) != 123 or count >= len(records):
             return count, numbers, p, UNUSUAL
         record = records[count]
         record["has"] = 0
@@ -325,7 +200,7 @@ def scan_records(text, p, stop, records):
         record["escaped"] = 1
         start = p
         p = skip_space(text, p + 1)
-        while text[p] != 125:
+        while byte_at(text, p) != 125:
             key, p, code = read_key(text, p, stop)
             if code == PARSED:
                 if key == SEGMENTATION:
@@ -335,15 +210,15 @@ def scan_records(text, p, stop, records):
                 else:
                     p, code = read_plain_field(text, p, stop, key, record)
             p = skip_space(text, p)
-            more = text[p] == 44
-            if code != PARSED or p >= stop or not (more or text[p] == 125):
+            more = byte_at(text, p) == 44
+            if code != PARSED or p >= stop or not (more or byte_at(text, p) == 125):
                 return count, numbers, start, UNUSUAL
             if more:
                 p = skip_space(text, p + 1)
-                if text[p] != 34:
+                if byte_at(text, p) != 34:
                     return count, numbers, start, UNUSUAL
         count += 1
         p = skip_space(text, p + 1)
-        if p < stop and text[p] == 44:
+        if p < stop and byte_at(text, p) == 44:
             p = skip_space(text, p + 1)
     return count, numbers, p, PARSED

@@ -97,7 +97,8 @@ def _match(
     hits = np.zeros((count, range_count), np.uint16)
     misses = np.zeros((count, range_count), np.uint16)
     partners = np.full(count, -1, np.int32)
-    taken = np.zeros((range_count, len(truth_ids)), np.uint16)
+    taken = np.zeros((len(truth_ids), range_count), np.uint16)
+    levels = _levels(ious)
     for s in range(len(slot_open)):
         if first[s] < first[s + 1]:
             mine = numbers[first[s] : first[s + 1]]
@@ -107,10 +108,11 @@ def _match(
                 tail = head
                 while tail < len(mine) and detections[mine[tail]] == d:
                     tail += 1
+                _sort_by_iou(mine[head:tail], ious)
                 partners[rows[d]] = _match_one(
                     mine[head:tail],
                     truths,
-                    ious,
+                    levels,
                     0xFFFF if slot_open[s] else np.int64(out[d]),
                     truth_ids,
                     truth_out,
@@ -118,7 +120,7 @@ def _match(
                     hits[rows[d]],
                     misses[rows[d]],
                 )
-    return rows, hits, misses, partners, taken[0].copy()
+    return rows, hits, misses, partners, taken[:, 0].copy()
 
 
 @kernel
@@ -139,35 +141,49 @@ def _heads_by_score(mine, detections, scores):
 
 
 @kernel
-def _match_one(mine, truths, ious, out, truth_ids, truth_out, taken, hits, misses):
-    """Match one detection with pairs ``mine``; its truth at the first threshold of range all, or -1."""
+def _levels(ious):
+    """(P,) uint16: thresholds (bits) that each IoU reaches."""
+    levels = np.zeros(len(ious), np.uint16)
+    for p in range(len(ious)):
+        for t in range(len(THRESHOLDS)):
+            levels[p] |= np.uint16(ious[p] >= THRESHOLDS[t]) << np.uint16(t)
+    return levels
+
+
+@kernel
+def _sort_by_iou(mine, ious):
+    """Sort pairs by falling IoU, of equal ones the last first: at each threshold the best comes first."""
+    for k in range(1, len(mine)):
+        p = mine[k]
+        j = k
+        while j > 0 and ious[mine[j - 1]] <= ious[p]:
+            mine[j] = mine[j - 1]
+            j -= 1
+        mine[j] = p
+
+
+@kernel
+def _match_one(mine, truths, levels, out, truth_ids, truth_out, taken, hits, misses):
+    """Match one detection with its pairs, the best first; its truth at IoU 0.5 in range all, or -1."""
     partner = -1
     for r in range(len(hits)):
-        for t in range(len(THRESHOLDS)):
-            bit = np.uint16(1 << t)
-            best = -1
-            least = THRESHOLDS[t]
-            # truths that count come first, ignored ones only where none of those matches
-            for ignored in (False, True):
-                if best >= 0:
-                    break
-                for p in mine:
-                    g = truths[p]
-                    if (truth_out[g] >> r & 1 != 0) != ignored or taken[r, g] & bit != 0:
-                        continue
-                    if ious[p] >= least:
-                        least = ious[p]
-                        best = g
-            matched = best >= 0 and truth_ids[best] != 0  # id 0 reads as unmatched in lvis-api
-            if best >= 0:
-                taken[r, best] |= bit
-            ignore = (best >= 0 and truth_out[best] >> r & 1 != 0) or (
-                not matched and out >> r & 1 != 0
-            )
-            if not ignore and matched:
-                hits[r] |= bit
-            elif not ignore:
-                misses[r] |= bit
-            if r == 0 and t == 0:
-                partner = best
+        left = (1 << len(THRESHOLDS)) - 1  # thresholds without a match yet
+        alone = 0 if out >> r & 1 != 0 else left  # those where it would be wrong without one
+        # truths that count come first, ignored ones only where none of those matches
+        for ignored in (False, True):
+            for p in mine:
+                g = truths[p]
+                if (truth_out[g] >> r & 1 != 0) != ignored:
+                    continue
+                got = np.int64(levels[p]) & left & ~np.int64(taken[g, r])
+                left &= ~got
+                taken[g, r] |= np.uint16(got)
+                if r == 0 and got & 1 != 0:
+                    partner = g
+                if ignored:
+                    alone &= ~got
+                elif truth_ids[g] != 0:  # id 0 reads as unmatched in lvis-api
+                    hits[r] |= np.uint16(got)
+                    alone &= ~got
+        misses[r] = alone
     return partner

@@ -16,7 +16,6 @@ from lvistk.evaluation.json_scan import (
     HAS_IMAGE,
     HAS_SCORE,
     NO_MASK,
-    POLYGONS,
     RLE_RUNS,
     RLE_TEXT,
 )
@@ -26,21 +25,13 @@ from lvistk.evaluation.pairs import (
     add_mask_pairs,
     add_pair,
     box_iou,
+    may_reach_half,
     out_of_area,
     out_of_ratio,
 )
-from lvistk.evaluation.polygons import spans_of_polygons
 from lvistk.evaluation.ranges import Ranges
-from lvistk.evaluation.rasterise import longest_rle, runs_of_record
-from lvistk.evaluation.runs import (
-    BAD_COUNTS,
-    BAD_POLYGON,
-    OK,
-    box_of_runs,
-    box_of_spans,
-    spans_of_runs,
-    spans_of_text,
-)
+from lvistk.evaluation.record_mask import mask_of, scratch_for
+from lvistk.evaluation.runs import BAD_COUNTS, BAD_POLYGON, OK
 from lvistk.evaluation.truth import TruthArrays
 
 NO_FIELDS, BAD_SCORE, NO_BOX, NO_SEGMENTATION = 3, 4, 5, 6
@@ -149,14 +140,6 @@ def _check(record, options):
 
 
 @kernel
-def _box_as_polygon(record):
-    """The polygon that lvis-api makes of a box, in the layout of POLYGONS."""
-    x1, y1 = record["x"], record["y"]
-    x2, y2 = x1 + record["width"], y1 + record["height"]
-    return np.array([1.0, 8.0, x1, y1, x1, y2, x2, y2, x2, y1])
-
-
-@kernel
 def enter_image(slots, truth, left, entered):
     """Make ``slots (C,)`` those of image ``entered`` instead of ``left`` (rows, or NOWHERE)."""
     if left >= 0:
@@ -168,58 +151,14 @@ def enter_image(slots, truth, left, entered):
 
 
 @kernel
-def mask_of(text, record, numbers, height, width, options, runs, starts, stops, tight, box):
-    """The mask of a record: (starts, stops, number, area, code); its tight box into ``tight (4,)``.
-
-    Where the record has no box of its own, ``box`` becomes the mask's, as lvis-api takes it.
-    """
-    kind = record["mask_kind"]
-    boxless = not options.boxed and record["has"] & HAS_BOX == 0
-    if kind in (NO_MASK, POLYGONS):
-        outline = _box_as_polygon(record) if kind == NO_MASK else numbers
-        place = 0 if kind == NO_MASK else record["mask_start"]
-        starts, stops, m, area, code = spans_of_polygons(outline, place, height, width)
-        box_of_spans(starts, stops, m, height, tight)
-        if boxless:
-            for j in range(4):
-                box[j] = tight[j]
-        return starts, stops, m, area, code
-    height, width = record["mask_height"], record["mask_width"]
-    zeros = True
-    if kind == RLE_TEXT:
-        first, last = record["mask_start"], record["mask_stop"]
-        escaped = record["escaped"] != 0
-        m, area, zeros, code = spans_of_text(
-            text, first, last, escaped, height * width, starts, stops
-        )
-    else:
-        count, code = runs_of_record(text, record, numbers, runs)
-        m, area = 0, 0
-        if code == OK:
-            m, area, code = spans_of_runs(runs, count, height * width, starts, stops)
-    if code == OK:
-        box_of_spans(starts, stops, m, height, tight)
-    if code == OK and boxless:
-        for j in range(4):
-            box[j] = tight[j]
-        if zeros:  # runs without length move the official box
-            count, code = runs_of_record(text, record, numbers, runs)
-            box_of_runs(runs, count, height, width, box)
-    return starts, stops, m, area, code
-
-
-@kernel
 def _measure(text, records, numbers, truth, boundary, ratio_ends, options):
     detections = np.empty(len(records), DETECTION)
     mask_pairs = np.empty(256, PAIR)
     box_pairs = np.empty(256, PAIR)
     mask_count, box_count, foreign_sizes = 0, 0, 0
     slots = np.full(len(truth.category_ids), NOWHERE, np.int32)
-    runs = np.empty(longest_rle(records), np.int64)
-    rle_starts = np.empty(len(runs) // 2 + 1, np.uint32)
-    rle_stops = np.empty(len(runs) // 2 + 1, np.uint32)
-    tight = np.zeros(4, np.int64)
-    box = np.zeros(4, np.float64)
+    scratch = scratch_for(records)
+    tight, box = scratch.tight, scratch.box
     image = NOWHERE
     image_id = 0
     for k in range(len(records)):
@@ -247,20 +186,10 @@ def _measure(text, records, numbers, truth, boundary, ratio_ends, options):
         height, width = np.int64(truth.heights[image]), np.int64(truth.widths[image])
         box[0], box[1] = record["x"], record["y"]
         box[2], box[3] = record["width"], record["height"]
-        starts, stops, m, mask_area, ratio_out = rle_starts, rle_stops, 0, 0, 0
+        starts, stops, m, mask_area, ratio_out = scratch.starts, scratch.stops, 0, 0, 0
         if options.masks or not options.boxed:
             starts, stops, m, mask_area, code = mask_of(
-                text,
-                record,
-                numbers,
-                height,
-                width,
-                options,
-                runs,
-                rle_starts,
-                rle_stops,
-                tight,
-                box,
+                text, record, numbers, height, width, options.boxed, scratch
             )
             if code != OK:
                 return detections, mask_pairs, box_pairs, 0, code, k
@@ -274,7 +203,11 @@ def _measure(text, records, numbers, truth, boundary, ratio_ends, options):
                 m = 0
             if 0 < area < np.inf:
                 detection["mask_out"] = out_of_area(area) | ratio_out
-                if m > 0:
+                near = False
+                for g in range(first, last):
+                    other = truth.mask_areas[g]
+                    near |= may_reach_half(mask_area, tight, other, truth.mask_boxes, g)
+                if m > 0 and near:
                     mask_pairs, mask_count = add_mask_pairs(
                         mask_pairs, mask_count, k, starts, stops, m, mask_area, tight, first, last,
                         truth, boundary, image, options.boundary,
@@ -283,7 +216,7 @@ def _measure(text, records, numbers, truth, boundary, ratio_ends, options):
         if options.boxes and 0 < area < np.inf:
             detection["box_out"] = out_of_area(area) | ratio_out
             for g in range(first, last):
-                iou = box_iou(box[0], box[1], box[2], box[3], truth.boxes[g])
+                iou = box_iou(box[0], box[1], box[2], box[3], truth.boxes, g)
                 if iou >= 0.5:
                     box_pairs, box_count = add_pair(box_pairs, box_count, k, g, iou, iou)
     return detections, mask_pairs[:mask_count], box_pairs[:box_count], foreign_sizes, OK, 0

@@ -21,10 +21,9 @@ from lvistk.evaluation.measure import (
     category_row,
     enter_image,
     find_row,
-    mask_of,
 )
 from lvistk.evaluation.pairs import box_iou
-from lvistk.evaluation.rasterise import longest_rle
+from lvistk.evaluation.record_mask import mask_of, scratch_for
 from lvistk.evaluation.results_store import ShardReader
 from lvistk.evaluation.runs import OK, overlap
 from lvistk.evaluation.sections import results_array
@@ -86,11 +85,8 @@ def _nearest_of(found: Records, *, truth: TruthArrays, options: Options) -> np.n
 def _nearest(text, records, numbers, truth, options):
     nearest = np.empty(len(records), NEAREST)
     slots = np.full(len(truth.category_ids), NOWHERE, np.int32)
-    runs = np.empty(longest_rle(records), np.int64)
-    rle_starts = np.empty(len(runs) // 2 + 1, np.uint32)
-    rle_stops = np.empty(len(runs) // 2 + 1, np.uint32)
-    tight = np.zeros(4, np.int64)
-    box = np.zeros(4, np.float64)
+    scratch = scratch_for(records)
+    tight, box = scratch.tight, scratch.box
     image = NOWHERE
     image_id = 0
     for k in range(len(records)):
@@ -110,20 +106,10 @@ def _nearest(text, records, numbers, truth, options):
         height, width = np.int64(truth.heights[image]), np.int64(truth.widths[image])
         box[0], box[1] = record["x"], record["y"]
         box[2], box[3] = record["width"], record["height"]
-        starts, stops, m, area = rle_starts, rle_stops, 0, 0
+        starts, stops, m, area = scratch.starts, scratch.stops, 0, 0
         if options.masks or not options.boxed:
             starts, stops, m, area, code = mask_of(
-                text,
-                record,
-                numbers,
-                height,
-                width,
-                options,
-                runs,
-                rle_starts,
-                rle_stops,
-                tight,
-                box,
+                text, record, numbers, height, width, options.boxed, scratch
             )
             rle = record["mask_kind"] == RLE_TEXT or record["mask_kind"] == RLE_RUNS
             foreign = rle and (record["mask_height"] != height or record["mask_width"] != width)
@@ -136,7 +122,7 @@ def _nearest(text, records, numbers, truth, options):
                 if options.masks:
                     iou = _mask_iou(starts, stops, m, area, tight, truth, g)
                 else:
-                    iou = box_iou(box[0], box[1], box[2], box[3], truth.boxes[g])
+                    iou = box_iou(box[0], box[1], box[2], box[3], truth.boxes, g)
                 if s == slot and iou > one["same_iou"]:
                     one["same"], one["same_iou"] = g, iou
                 elif s != slot and iou > one["other_iou"]:

@@ -9,6 +9,7 @@ is reported as UNUSUAL, and the caller falls back to a general parser.
 import numpy as np
 
 from lvistk.evaluation.jit import kernel
+from lvistk.evaluation.wide import byte_at, high_product, leading_zeros, lowest_bit, word_at
 
 PARSED = 0
 UNUSUAL = 1
@@ -38,29 +39,9 @@ _POWERS_OF_FIVE = _power_table()
 _POWERS_OF_TEN = np.array([10.0**k for k in range(23)])
 _POWERS_OF_TWO = np.array([2.0**k for k in range(-400, 401)])
 _U = np.uint64
-_LOW_32 = np.uint64(0xFFFFFFFF)
-
-
-@kernel
-def _product(a, b):
-    """High and low 64 bits of a * b, all uint64."""
-    a0, a1 = a & _LOW_32, a >> _U(32)
-    b0, b1 = b & _LOW_32, b >> _U(32)
-    low = a0 * b0
-    middle = a1 * b0 + (low >> _U(32))
-    other = a0 * b1 + (middle & _LOW_32)
-    high = a1 * b1 + (middle >> _U(32)) + (other >> _U(32))
-    return high, (other << _U(32)) | (low & _LOW_32)
-
-
-@kernel
-def _leading_zeros(w):
-    n = 0
-    for shift in (32, 16, 8, 4, 2, 1):
-        if w >> _U(64 - shift) == _U(0):
-            n += shift
-            w = w << _U(shift)
-    return n
+_NAN, _INFINITY = np.frombuffer(b"NaN" + bytes(5) + b"Infinity", "<u8").astype(np.uint64)
+_WORD_OF_ZEROS = np.uint64(0x3030303030303030)
+_POWERS_OF_TEN_U = np.array([10**k for k in range(9)], np.uint64)
 
 
 @kernel
@@ -74,11 +55,12 @@ def nearest_double(w, q):
         return float(w) * _POWERS_OF_TEN[q], PARSED
     if q < LEAST or q > MOST:
         return 0.0, UNUSUAL
-    zeros = _leading_zeros(w)
+    zeros = leading_zeros(w)
     w = w << _U(zeros)
-    high, low = _product(w, _POWERS_OF_FIVE[q - LEAST, 0])
+    scale = _POWERS_OF_FIVE[q - LEAST, 0]
+    high, low = high_product(w, scale), w * scale
     if high & _U(0x1FF) == _U(0x1FF):
-        carry, _ = _product(w, _POWERS_OF_FIVE[q - LEAST, 1])
+        carry = high_product(w, _POWERS_OF_FIVE[q - LEAST, 1])
         low = low + carry
         if low < carry:
             high = high + _U(1)
@@ -97,60 +79,83 @@ def nearest_double(w, q):
 
 
 @kernel
-def parse_number(text, p):
-    """The number at ``text[p:]``: (value, place after it, code).
+def read_digits(text, p, w):
+    """w with the digits at p appended: (w, place after them); 20 digits or more overflow."""
+    while True:
+        word = word_at(text, p) ^ _WORD_OF_ZEROS  # a digit is a byte below 10
+        odd = (word | (word + _U(0x0606060606060606))) & _U(0xF0F0F0F0F0F0F0F0)
+        n = lowest_bit(odd) >> 3
+        if n == 0:
+            return w, p
+        word = word << _U(64 - 8 * n)  # zeros in front
+        word = (word * _U(10)) + (word >> _U(8))
+        pairs = (word & _U(0x000000FF000000FF)) * _U(0x000F424000000064)
+        pairs += ((word >> _U(16)) & _U(0x000000FF000000FF)) * _U(0x0000271000000001)
+        w = w * _POWERS_OF_TEN_U[n] + (pairs >> _U(32))
+        p += n
+        if n < 8:
+            return w, p
 
-    ``NaN``, ``Infinity`` and ``-Infinity`` are read as Python's json reads them. The text must go on for
-    16 bytes after the number; anything that is no number is UNUSUAL.
-    """
-    negative = text[p] == 45
-    if negative:
-        p += 1
+
+@kernel
+def _significant(text, p):
+    """Digits at p without the zeros before them: (w, power of ten, place, whether any was lost)."""
     w = _U(0)
     digits = 0
     q = 0
     lost = False
-    first = p
-    while 48 <= text[p] <= 57:
-        if digits < DIGITS:
-            w = w * _U(10) + _U(text[p] - 48)
-            digits += w != _U(0)
+    point = False
+    while True:
+        c = byte_at(text, p)
+        if c == 46 and not point:
+            point = True
+        elif 48 <= c <= 57:
+            if digits < DIGITS:
+                w = w * _U(10) + _U(c - 48)
+                digits += w != _U(0)
+                q -= point
+            else:
+                q += not point
+                lost = True
         else:
-            q += 1
-            lost = True
+            return w, q, p, lost
         p += 1
+
+
+@kernel
+def parse_number(text, p):
+    """The number at ``text[p:]``: (value, place after it, code).
+
+    ``NaN``, ``Infinity`` and ``-Infinity`` are read as Python's json reads them. The text must go on for
+    64 bytes after the number; anything that is no number is UNUSUAL.
+    """
+    negative = byte_at(text, p) == 45
+    if negative:
+        p += 1
+    first = p
+    w, p = read_digits(text, p, _U(0))
     if p == first:
         return _parse_word(text, p, negative)
-    if text[first] == 48 and p > first + 1:  # no number of JSON begins with 0 and a digit
+    if byte_at(text, first) == 48 and p > first + 1:  # no number of JSON begins with 0 and a digit
         return 0.0, p, UNUSUAL
-    if text[p] == 46:
-        p += 1
-        point = p
-        while 48 <= text[p] <= 57:
-            if digits < DIGITS:
-                w = w * _U(10) + _U(text[p] - 48)
-                digits += w != _U(0)
-                q -= 1
-            else:
-                lost = True
-            p += 1
+    q = 0
+    digits = p - first
+    if byte_at(text, p) == 46:
+        point = p + 1
+        w, p = read_digits(text, point, w)
         if p == point:
             return 0.0, p, UNUSUAL
-    if text[p] == 101 or text[p] == 69:
-        p += 1
-        down = text[p] == 45
-        if down or text[p] == 43:
-            p += 1
-        e = 0
-        point = p
-        while 48 <= text[p] <= 57:
-            e = min(e * 10 + np.int64(text[p]) - 48, 99999)
-            p += 1
-        if p == point:
+        q = point - p
+        digits -= q
+    if digits > DIGITS:
+        w, q, p, lost = _significant(text, first)
+        if lost:
             return 0.0, p, UNUSUAL
-        q += -e if down else e
-    if lost:
-        return 0.0, p, UNUSUAL
+    if byte_at(text, p) | 32 == 101:
+        e, p, code = _exponent(text, p + 1)
+        if code != PARSED:
+            return 0.0, p, UNUSUAL
+        q += e
     if w == _U(0):
         return (-0.0 if negative else 0.0), p, PARSED
     value, code = nearest_double(w, q)
@@ -158,9 +163,23 @@ def parse_number(text, p):
 
 
 @kernel
+def _exponent(text, p):
+    """The exponent at p, behind its letter: (value, place, code)."""
+    down = byte_at(text, p) == 45
+    if down or byte_at(text, p) == 43:
+        p += 1
+    e, last = read_digits(text, p, _U(0))
+    if last == p or last - p > 4:
+        return 0, p, UNUSUAL
+    return (-np.int64(e) if down else np.int64(e)), last, PARSED
+
+
+@kernel
 def _parse_word(text, p, negative):
-    if text[p] == 78 and text[p + 1] == 97 and text[p + 2] == 78 and not negative:
+    """``NaN`` or ``Infinity`` at p, behind its sign."""
+    word = word_at(text, p)
+    if word & _U(0xFFFFFF) == _NAN and not negative:
         return np.nan, p + 3, PARSED
-    if text[p] == 73 and text[p + 1] == 110 and text[p + 2] == 102 and text[p + 7] == 121:
+    if word == _INFINITY:
         return (-np.inf if negative else np.inf), p + 8, PARSED
     return 0.0, p, UNUSUAL

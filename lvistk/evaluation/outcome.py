@@ -68,13 +68,14 @@ def assemble(
             found.precision, found.recall, frequency=frequency, max_detections=limit
         )
     if "segm" in tables:
-        segm, bbox = metrics["segm"], metrics["bbox"]
-        metrics["box_mask_gap"] = {key: _difference(bbox[key], segm[key]) for key in GAPS}
-        mask_table, box_table = tables["segm"], tables["bbox"]
+        mask_table, box_table = tables["segm"], tables.get("bbox")
+        if box_table is not None:
+            segm, bbox = metrics["segm"], metrics["bbox"]
+            metrics["box_mask_gap"] = {key: _difference(bbox[key], segm[key]) for key in GAPS}
         buckets = by_ratio(
             mask_table.precision, truth_counts=mask_table.truth_counts, ranges=ranges
         )
-        if ratios_of_boxes:
+        if box_table is not None and ratios_of_boxes:
             for bucket, label in enumerate(ranges.ratio_labels):
                 range_ = ranges.ratio_range(bucket)
                 buckets[label]["box_AP"] = average_precision(box_table.precision, range_=range_)

@@ -49,23 +49,23 @@ def out_of_ratio(mask_area, box, ends):
 
 
 @kernel
-def box_iou(x, y, width, height, other):
-    """IoU of two boxes x, y, width, height, in the order of operations of ``bbIou``."""
-    w = min(width + x, other[2] + other[0]) - max(x, other[0])
+def box_iou(x, y, width, height, boxes, g):
+    """IoU of two boxes x, y, width, height, the second ``boxes[g]``, by the operations of ``bbIou``."""
+    w = min(width + x, boxes[g, 2] + boxes[g, 0]) - max(x, boxes[g, 0])
     if w <= 0:
         return 0.0
-    h = min(height + y, other[3] + other[1]) - max(y, other[1])
+    h = min(height + y, boxes[g, 3] + boxes[g, 1]) - max(y, boxes[g, 1])
     if h <= 0:
         return 0.0
     shared = w * h
-    return shared / (width * height + other[2] * other[3] - shared)
+    return shared / (width * height + boxes[g, 2] * boxes[g, 3] - shared)
 
 
 @kernel
-def _may_reach_half(area, box, other_area, other):
-    """Whether two masks with these areas and tight boxes can have an IoU of 0.5."""
-    w = min(box[0] + box[2], other[0] + other[2]) - max(box[0], other[0])
-    h = min(box[1] + box[3], other[1] + other[3]) - max(box[1], other[1])
+def may_reach_half(area, box, other_area, boxes, g):
+    """Whether masks of these areas in tight ``box`` and ``boxes[g]`` can have an IoU of 0.5."""
+    w = min(box[0] + box[2], boxes[g, 0] + boxes[g, 2]) - max(box[0], boxes[g, 0])
+    h = min(box[1] + box[3], boxes[g, 1] + boxes[g, 3]) - max(box[1], boxes[g, 1])
     if w <= 0 or h <= 0:
         return False
     most = min(np.int64(w) * np.int64(h), min(area, np.int64(other_area)))
@@ -90,7 +90,7 @@ def add_mask_pairs(
     """Append the pairs of a mask with truths first:last: (pairs, n)."""
     edge_starts, edge_stops, edges, edge_area = starts, stops, -1, 0
     for g in range(first, last):
-        if not _may_reach_half(area, tight, truth.mask_areas[g], truth.mask_boxes[g]):
+        if not may_reach_half(area, tight, truth.mask_areas[g], truth.mask_boxes, g):
             continue
         a, b = truth.span_rows[g], truth.span_rows[g + 1]
         shared = overlap(starts, stops, 0, m, truth.span_starts, truth.span_stops, a, b)

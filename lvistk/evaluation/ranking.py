@@ -26,8 +26,7 @@ def keep_best(groups: np.ndarray, scores: np.ndarray, *, limit: int, count: int)
     Equal scores stay in the order of the input.
     """
     kept = groups >= 0
-    sizes = np.bincount(groups[kept], minlength=count)
-    large = np.flatnonzero(sizes > limit)
+    large = np.flatnonzero(_sizes(groups, count) > limit)
     if not len(large):
         return kept
     rows, first = _grouped(groups, count)
@@ -58,6 +57,16 @@ def rank(
         ]:
             done.result()
     return Ranking(order, first)
+
+
+@kernel
+def _sizes(groups, count):
+    """(count,) int64 members of each group."""
+    sizes = np.zeros(count, np.int64)
+    for k in range(len(groups)):
+        if groups[k] >= 0:
+            sizes[groups[k]] += 1
+    return sizes
 
 
 @kernel

@@ -106,9 +106,9 @@ def _wanted(
     by_kind: dict[str, list[Thing]], settings: EvaluateSettings
 ) -> Iterator[tuple[str, str, bool]]:
     """Name, kind of IoU, and whether AP-fixed, of every table."""
-    kinds = ["segm", "bbox"] if "segm" in by_kind else ["bbox"]
+    kinds = [kind for kind in ("segm", "bbox") if kind in by_kind and kind in settings.kinds]
     yield from ((kind, kind, False) for kind in kinds)
-    if settings.boundary and "segm" in by_kind:
+    if settings.boundary and "segm" in kinds:
         yield "boundary", "boundary", False
     if settings.fixed:
         yield from ((f"{kind}_fixed", kind, True) for kind in kinds)

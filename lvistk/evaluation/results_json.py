@@ -111,7 +111,7 @@ def _collect(array: JsonArray, parts: Iterator[_Part], against: Against) -> Dete
     def sound() -> Iterator[Measured]:
         for part in parts:
             if part.suspect is not None:
-                _judge(part, array.path, collector.table.used, against)
+                _judge(part, array.path, collector.used, against)
             yield part.measured
 
     return collector.add_all(sound())

@@ -4,6 +4,7 @@ The columns are read with plain reads at their place in the file; mapped pages w
 """
 
 import os
+import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,11 +18,13 @@ from lvistk.errors import UserError
 from lvistk.evaluation import json_scan as scan
 from lvistk.evaluation.collect import Collector, Detections
 from lvistk.evaluation.json_records import Records
+from lvistk.evaluation.json_values import PADDING
 from lvistk.evaluation.measure import COMPLAINTS, NOWHERE, Measured, Options, measure
 from lvistk.evaluation.results_json import Against, Shape
 
 BLOCK = 16384
 """Detections measured at once; whole images."""
+_buffer = threading.local()
 
 
 def store_shape(store: DetectionStore) -> Shape:
@@ -91,10 +94,15 @@ class ShardReader:
         return measured._replace(mask_scores=self._mask_scores(a, b, scores))
 
     def records(self, first: int, last: int, *, masks: bool) -> Records:
-        """The detections of images first:last as records of a results file."""
+        """The detections of images first:last as records of a results file.
+
+        They lie in buffers of this thread, which its next block overwrites.
+        """
         a, b = int(self.rows[first]), int(self.rows[last])
         images = np.repeat(np.arange(first, last), np.diff(self.rows[first : last + 1]))
-        records = np.zeros(b - a, scan.RECORD)
+        records = _room("records", b - a, scan.RECORD)
+        records["mask_kind"] = scan.NO_MASK
+        records["escaped"] = False
         labels = self._read("label", a, b)
         strange = (labels < 0) | (labels >= len(self.category_ids))
         if strange.any():
@@ -114,7 +122,9 @@ class ShardReader:
         text = np.zeros(0, np.uint8)
         if masks and "rle" in self.shard.layout:
             offsets = self._read("rle_offset", a, b + 1)
-            text = self._read("rle", int(offsets[0]), int(offsets[-1]))
+            size = int(offsets[-1] - offsets[0])
+            text = _room("text", size + PADDING, np.uint8)
+            self._read_into(text[:size], "rle", int(offsets[0]))
             records["mask_start"] = offsets[:-1] - offsets[0]
             records["mask_stop"] = offsets[1:] - offsets[0]
             records["mask_height"], records["mask_width"] = (
@@ -150,13 +160,27 @@ class ShardReader:
 
     def _read(self, name: str, first: int, last: int) -> np.ndarray:
         """Rows first:last of a column."""
-        offset, shape, kind = self.shard.layout[name]
+        _, shape, kind = self.shard.layout[name]
         out = np.empty((last - first, *shape[1:]), kind)
+        self._read_into(out, name, first)
+        return out
+
+    def _read_into(self, out: np.ndarray, name: str, first: int) -> None:
+        """Fill ``out`` with the rows of a column from ``first`` on."""
+        offset = self.shard.layout[name][0]
         if offset < 0 or not out.nbytes:
-            return np.zeros(out.shape, kind)
-        row_bytes = out.nbytes // (last - first)
+            out[:] = 0
+            return
+        row_bytes = out.nbytes // len(out)
         with self.shard.path.open("rb") as handle:
             got = os.preadv(handle.fileno(), [out.data.cast("B")], offset + first * row_bytes)
         if got != out.nbytes:
             raise UserError(f"{self.shard.path}: {name} ends in the middle; write it again")
-        return out
+
+
+def _room(name: str, size: int, kind: np.dtype | type) -> np.ndarray:
+    """``size`` items of this thread's buffer ``name``: new memory for each block would cost more than
+    reading it."""
+    if len(getattr(_buffer, name, ())) < size:
+        setattr(_buffer, name, np.empty(size * 5 // 4, kind))
+    return getattr(_buffer, name)[:size]

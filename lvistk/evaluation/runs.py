@@ -66,64 +66,6 @@ def decode_counts(text, first, last, escaped, counts):
 
 
 @kernel
-def spans_of_text(text, first, last, escaped, total, starts, stops):
-    """Spans of the compressed RLE ``text[first:last]`` in one go: (number, area, zeros, code).
-
-    As ``decode_counts`` and ``spans_of_runs`` after each other. ``zeros`` tells whether a run after the
-    first has no length.
-    """
-    m, area, position = 0, 0, 0
-    before, odd = 0, 0  # the runs one and two places back
-    k = 0
-    zeros = False
-    p = first
-    while p < last:
-        c = np.int64(text[p]) - 48
-        p += 1
-        p += escaped and c == 44
-        value = (c & 31) - ((c & 16) << 1)
-        if c & 32 != 0:
-            value = c & 31
-            shift = 5
-            while c & 32 != 0:
-                if p >= last or shift > 30:
-                    return 0, 0, zeros, BAD_COUNTS
-                c = np.int64(text[p]) - 48
-                p += 1
-                p += escaped and c == 44
-                value |= (c & 31) << shift
-                shift += 5
-            if c & 16 != 0:
-                value |= -1 << shift
-        if c < 0 or c > 63:
-            return 0, 0, zeros, BAD_COUNTS
-        if k > 2:
-            value += odd
-        odd = before
-        before = value
-        if value <= 0:
-            if value < 0:
-                return 0, 0, zeros, BAD_COUNTS
-            zeros |= k > 0
-        stop = position + value
-        if k & 1 != 0 and value > 0:
-            if m > 0 and np.int64(stops[m - 1]) == position:
-                stops[m - 1] = stop
-            else:
-                starts[m] = position
-                stops[m] = stop
-                m += 1
-            area += value
-        position = stop
-        if position > total:
-            return 0, 0, zeros, BAD_COUNTS
-        k += 1
-    if position != total:
-        return 0, 0, zeros, BAD_COUNTS
-    return m, area, zeros, OK
-
-
-@kernel
 def spans_of_runs(counts, n, total, starts, stops):
     """Spans of n runs that begin with background: (number, area, code).
 
@@ -190,11 +132,11 @@ def box_of_spans(starts, stops, n, height, box):
     x0 = np.int64(starts[0]) // height
     x1 = np.int64(stops[n - 1] - 1) // height
     y0, y1 = height, 0
-    foot = x0 * height  # of the column where span k begins
+    columns = 1.0 / height  # a pixel; half a pixel more and no rounding can reach the next column
     for k in range(n):
-        while np.int64(starts[k]) - foot >= height:
-            foot += height
-        y0 = min(y0, np.int64(starts[k]) - foot)
+        start = np.int64(starts[k])
+        foot = np.int64((start + 0.5) * columns) * height  # of the column where the span begins
+        y0 = min(y0, start - foot)
         y1 = max(y1, np.int64(stops[k]) - 1 - foot)
     if y1 >= height:  # a span runs on into the next column
         y0, y1 = 0, height - 1

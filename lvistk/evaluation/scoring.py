@@ -76,13 +76,11 @@ def score(
     arrays = truth.arrays
     table = detections.table
     masks = kind != "bbox"
-    scores = np.ascontiguousarray(table["score"])
+    scores = table["score"]
     if masks and detections.mask_scores is not None:
         scores = detections.mask_scores.astype(np.float64)
-    out = np.ascontiguousarray(table["mask_out" if masks else "box_out"])
-    slots = np.ascontiguousarray(table["slot"])
-    images = np.ascontiguousarray(table["image"])
-    categories = np.ascontiguousarray(table["category"])
+    out = table["mask_out" if masks else "box_out"]
+    slots, images, categories = table["slot"], table["image"], table["category"]
     kept = (slots >= 0) & (out != DROPPED)
     if per_image:
         kept &= keep_best(images, scores, limit=per_image, count=len(arrays.image_ids))

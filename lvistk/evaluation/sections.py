@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from lvistk.errors import UserError
-from lvistk.evaluation.json_scan import PADDING
+from lvistk.evaluation.json_values import PADDING
 
 SECTION_BYTES = 3 << 20
 _FIRST_KEY = re.compile(rb"\s*\{\s*(\"[A-Za-z_0-9]*\")")
@@ -61,7 +61,7 @@ class JsonArray:
             size *= 8
 
     def read(self, descriptor: int, first: int, last: int) -> np.ndarray:
-        """Bytes ``first:last`` and PADDING spaces, (bytes,) uint8, in this thread's buffer.
+        """Bytes ``first:last`` and PADDING zeros, (bytes,) uint8, in this thread's buffer.
 
         The next read of the same thread overwrites it: new memory for each section would cost more
         than its scan.
@@ -76,7 +76,7 @@ class JsonArray:
             if got == 0:
                 raise UserError(f"{self.path}: the file became shorter while it was read")
             done += got
-        text[last - first :] = 32
+        text[last - first :] = 0
         return text
 
 

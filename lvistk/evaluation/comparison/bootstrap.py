@@ -35,8 +35,8 @@ class Outcomes(NamedTuple):
     truth_categories: np.ndarray
 
 
-def outcomes(score: Score, table: np.ndarray, truth: Truth) -> Outcomes:
-    """Outcomes behind ``score`` in the range of all areas; ``table`` (N,) are its detections."""
+def outcomes(score: Score, table: dict[str, np.ndarray], truth: Truth) -> Outcomes:
+    """Outcomes behind ``score`` in the range of all areas; ``table`` are its detections."""
     rows = score.ranking.order
     place = score.matches.rows[rows]
     paired = place >= 0

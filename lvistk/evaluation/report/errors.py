@@ -62,9 +62,14 @@ class _Judged(NamedTuple):
 
 
 def analyse(
-    score: Score, table: np.ndarray, *, ranked_by: np.ndarray, nearest: np.ndarray, truth: Truth
+    score: Score,
+    table: dict[str, np.ndarray],
+    *,
+    ranked_by: np.ndarray,
+    nearest: np.ndarray,
+    truth: Truth,
 ) -> Errors:
-    """The errors behind ``score``; ``table``, ``ranked_by`` (scores) and ``nearest`` are (N,).
+    """The errors behind ``score``; ``ranked_by`` (scores), ``nearest`` and the columns of ``table`` are (N,).
 
     Each kind is mended alone, as an oracle would: a duplicate, a background and a both goes away; a
     classification or localisation error becomes right if its truth is still free, best score first, and
@@ -118,7 +123,9 @@ def mean_ap50(category: np.ndarray, right: np.ndarray, counts: np.ndarray) -> fl
     return average(ap50(category, right, counts))
 
 
-def _judged(score: Score, table: np.ndarray, ranked_by: np.ndarray, truth: Truth) -> _Judged:
+def _judged(
+    score: Score, table: dict[str, np.ndarray], ranked_by: np.ndarray, truth: Truth
+) -> _Judged:
     """The detections that are right or wrong at the lowest threshold, without the excused ones."""
     rows = score.ranking.order
     place = score.matches.rows[rows]

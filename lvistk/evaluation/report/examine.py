@@ -63,7 +63,7 @@ def evaluate_settings(manifest: dict) -> EvaluateSettings:
 
 def find_errors(found: Evaluation, results: Results, *, kind: str, threads: int) -> Errors:
     """Error kinds of masks (``segm``) or boxes (``bbox``) of an evaluation of ``results``."""
-    sources = find_sources(results)
+    sources = find_sources(results, [kind])
     source = next(s for s in sources if (s.masks if kind == "segm" else s.boxes))
     nearest = nearest_truths(
         source.path,
