@@ -220,12 +220,12 @@ def _tables(sources: list[Source], settings: EvaluateSettings) -> list[tuple[str
         "segm": any(source.masks for source in sources),
         "bbox": any(source.boxes for source in sources),
     }
-    kinds = [kind for kind, there in wanted.items() if there]
+    kinds: list[Kind] = [kind for kind, there in wanted.items() if there]
     tables: list[tuple[str, Kind, bool]] = [(kind, kind, False) for kind in kinds]
     if wanted["segm"] and settings.boundary:
         tables.append(("boundary", "boundary", False))
     if settings.fixed:
-        tables += [(f"{kind}_fixed", kind, True) for kind in kinds]
+        tables.extend((f"{kind}_fixed", kind, True) for kind in kinds)
     return tables
 
 

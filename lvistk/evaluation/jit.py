@@ -15,8 +15,8 @@ import numba
 from numba.core import config
 
 HERE = Path(__file__).parent
-CONSTANTS = ("ranges.py", "truth.py")
-"""Files without kernels whose values are compiled into kernels."""
+CONSTANTS = ("ranges.py", "truth.py", "wide.py")
+"""Files without kernels whose values or instructions are compiled into kernels."""
 numba_config: Any = config
 """Filled from the environment when it is imported, so no checker knows its names."""
 

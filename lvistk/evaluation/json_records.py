@@ -44,14 +44,15 @@ def map_sections(
     work: Callable[[Records], Result],
     *,
     threads: int,
+    masks: bool = True,
     limit: int | None = None,
     whole: bool = False,
 ) -> Iterator[Result]:
     """``work`` on the records of every section, results in the order of the file.
 
-    ``work`` runs on ``threads`` threads and must release the GIL to gain by it. ``limit`` stops after so
-    many sections; ``whole`` takes the file as one. Raises ``UserError`` where the JSON is broken,
-    ``Unsplittable`` where only the cuts were.
+    ``work`` runs on ``threads`` threads and must release the GIL to gain by it. ``masks`` False may leave
+    the records' masks out; ``limit`` stops after so many sections; ``whole`` takes the file as one. Raises
+    ``UserError`` where the JSON is broken, ``Unsplittable`` where only the cuts were.
     """
     if whole:
         yield work(_parse_whole(array))
@@ -61,7 +62,7 @@ def map_sections(
         descriptor = handle.fileno()
         try:
             for first, last in array.cuts()[:limit]:
-                waiting.append(pool.submit(_section, array, descriptor, first, last, work))
+                waiting.append(pool.submit(_section, array, descriptor, first, last, masks, work))
                 if len(waiting) > 2 * threads:
                     yield waiting.popleft().result()
             while waiting:
@@ -77,12 +78,19 @@ def map_sections(
 
 
 def _section(
-    array: JsonArray, descriptor: int, first: int, last: int, work: Callable[[Records], Result]
+    array: JsonArray,
+    descriptor: int,
+    first: int,
+    last: int,
+    masks: bool,
+    work: Callable[[Records], Result],
 ) -> Result:
-    return work(scan_section(array, descriptor, first, last))
+    return work(scan_section(array, descriptor, first, last, masks=masks))
 
 
-def scan_section(array: JsonArray, descriptor: int, first: int, last: int) -> Records:
+def scan_section(
+    array: JsonArray, descriptor: int, first: int, last: int, *, masks: bool
+) -> Records:
     """Records in bytes ``first:last``, by the scanner, or else by the general parser.
 
     They lie in buffers of this thread, which its next section overwrites.
@@ -92,7 +100,7 @@ def scan_section(array: JsonArray, descriptor: int, first: int, last: int) -> Re
     if len(getattr(_buffer, "records", ())) <= length // LEAST_RECORD_BYTES:
         _buffer.records = np.empty(length // LEAST_RECORD_BYTES + 1, RECORD)
     records = _buffer.records
-    count, numbers, _, code = scan_records(text, 0, length, records)
+    count, numbers, _, code = scan_records(text, 0, length, records, masks)
     body = bytes(text[max(length - PADDING, 0) : length]).rstrip()
     if code == PARSED and not (last == array.last and body.endswith(b",")):
         return Records(text, records[:count], numbers)

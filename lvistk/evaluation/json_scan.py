@@ -178,11 +178,12 @@ def read_plain_field(text, p, stop, key, record):
 
 
 @kernel
-def scan_records(text, p, stop, records):
+def scan_records(text, p, stop, records, masks):
     """Records of ``text[p:stop]``, separated by commas: (count, numbers, place, code).
 
-    ``records (R,)`` of RECORD takes them; ``numbers`` holds the runs and polygons. Spaces and one comma
-    may stand after the last record. The place is where an UNUSUAL piece stands.
+    ``records (R,)`` of RECORD takes them, without masks where ``masks`` is False; ``numbers`` holds the
+    runs and polygons. Spaces and one comma may stand after the last record. The place is where an UNUSUAL
+    piece stands.
     """
     numbers = np.empty(
         stop - p + 8, np.float64
@@ -203,7 +204,7 @@ def scan_records(text, p, stop, records):
         while byte_at(text, p) != 125:
             key, p, code = read_key(text, p, stop)
             if code == PARSED:
-                if key == SEGMENTATION:
+                if key == SEGMENTATION and masks:
                     n, p, code = read_mask(text, p, stop, record, numbers, n)
                 elif key == BBOX:
                     p, code = read_box(text, p, stop, record, numbers, n)

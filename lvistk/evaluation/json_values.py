@@ -7,7 +7,7 @@ import numpy as np
 
 from lvistk.evaluation.jit import kernel
 from lvistk.evaluation.numbers import PARSED, UNUSUAL, parse_number, read_digits
-from lvistk.evaluation.wide import BLOCK, byte_at, lowest_bit, places_of, word_at
+from lvistk.evaluation.wide import BLOCK, byte_at, lowest_bit, places_between, places_of, word_at
 
 PADDING = 2 * BLOCK
 """Zeros that must follow the text in its buffer: a block may be read behind a place behind its end."""
@@ -96,6 +96,12 @@ def skip_value(text, p, stop):
     """The place after the value at p, whatever it is: (place, code)."""
     depth = 0
     while p < stop:
+        if depth > 0:  # only quotes and brackets matter: [ \\ ] and { | }
+            signs = places_between(text, p, 91, 3) | places_between(text, p, 123, 3)
+            signs |= places_of(text, p, 34)
+            p += lowest_bit(signs)
+            if signs == np.uint64(0) or p >= stop:
+                continue
         c = byte_at(text, p)
         if c == 34:
             p = string_end(text, p + 1, stop)

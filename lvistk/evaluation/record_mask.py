@@ -16,6 +16,7 @@ class Scratch(NamedTuple):
     """Arrays that every mask of a section is made in."""
 
     runs: np.ndarray
+    numbers: np.ndarray
     plain: np.ndarray
     starts: np.ndarray
     stops: np.ndarray
@@ -31,6 +32,7 @@ def scratch_for(records):
     longest = longest_rle(records)
     return Scratch(
         np.empty(longest, np.int64),
+        np.empty(longest + SLACK, np.int32),
         np.empty(longest + SLACK, np.uint8),
         np.empty(longest // 2 + 1, np.uint32),
         np.empty(longest // 2 + 1, np.uint32),
@@ -75,7 +77,7 @@ def mask_of(text, record, numbers, height, width, boxed, scratch):
             record["escaped"] != 0,
             height * width,
             scratch.plain,
-            scratch.runs,
+            scratch.numbers,
             starts,
             stops,
         )

@@ -72,7 +72,8 @@ def read_results(path: Path, *, against: Against, options: Options) -> Detection
     array = results_array(path)
     work = partial(_measure_records, against=against, options=options)
     try:
-        parts = map_sections(array, work, threads=against.threads)
+        masks = options.masks or not options.boxed
+        parts = map_sections(array, work, threads=against.threads, masks=masks)
         return _collect(array, parts, against)
     except Unsplittable:
         parts = map_sections(array, work, threads=1, whole=True)

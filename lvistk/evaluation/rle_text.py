@@ -10,11 +10,13 @@ import numpy as np
 from lvistk.evaluation.jit import kernel
 from lvistk.evaluation.wide import (
     BLOCK,
+    SPREAD,
     byte_at,
     copy_block,
     lowest_bit,
     places_between,
     places_of,
+    spread_numbers,
     word_at,
 )
 
@@ -23,7 +25,6 @@ SLACK = 2 * BLOCK
 LONGEST = 6
 """Bytes of the longest number taken here, 30 bits."""
 _U = np.uint64
-_ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
 @kernel
@@ -59,49 +60,65 @@ def _number(word, length):
 
 
 @kernel
+def _is_text(text, first, last):
+    """Whether all bytes of ``text[first:last]`` are digits of an RLE."""
+    wrong = _U(0)
+    for p in range(first, last, BLOCK):
+        block = ~places_between(text, p, 48, 64)
+        if last - p < BLOCK:
+            block &= (_U(1) << _U(last - p)) - _U(1)
+        wrong |= block
+    return wrong == _U(0)
+
+
+@kernel
 def _numbers(text, first, last, numbers):
-    """The numbers in ``text[first:last]``, no backslash doubled: how many; -1 for an odd text."""
+    """The numbers in ``text[first:last]``, no backslash doubled: how many; -1 for an odd text.
+
+    Most numbers have one byte. So in turn: all of one byte up to the next longer one, and that one.
+    ``numbers`` has room for SLACK more.
+    """
     n = 0
-    start = first
-    block = first
-    longest = 0
-    while block < last:
-        known = places_between(text, block, 48, 64)
-        ends = ~places_between(text, block, 80, 32)
-        if last - block < BLOCK:
-            inside = (_U(1) << _U(last - block)) - _U(1)
-            known |= ~inside
-            ends &= inside
-        if known != _ALL:
+    p = first
+    while p < last:
+        ends = ~places_between(text, p, 80, 32)  # of numbers
+        short = lowest_bit(~ends)
+        spread_numbers(numbers, n, text, p)
+        for k in range(SPREAD, short, SPREAD):
+            spread_numbers(numbers, n + k, text, p + k)
+        n += short
+        p += short
+        if p >= last:  # what was read behind the end
+            return n - (p - last)
+        if short == BLOCK:
+            continue
+        length = lowest_bit(ends >> _U(short)) + 1
+        if length > LONGEST and short < BLOCK - LONGEST:
             return -1
-        while ends != _U(0):
-            stop = block + lowest_bit(ends) + 1
-            ends &= ends - _U(1)
-            numbers[n] = _number(word_at(text, start), stop - start)
-            longest = max(longest, stop - start)
+        if length <= LONGEST:
+            numbers[n] = _number(word_at(text, p), length)
             n += 1
-            start = stop
-        block += BLOCK
-    return n if start == last and longest <= LONGEST else -1
+            p += length
+    return n if p == last else -1
 
 
 @kernel
 def spans_of_text(text, first, last, escaped, total, plain, numbers, starts, stops):
     """Spans of the RLE ``text[first:last]`` of ``total`` pixels: (number, area, whether it was regular).
 
-    ``plain`` (uint8, last - first + SLACK), ``numbers`` (int64, last - first) are scratch. Where the mask
+    ``plain`` (uint8) and ``numbers`` (int32) are scratch with room for last - first + SLACK. Where the mask
     is not regular, nothing else that is returned holds.
     """
     if escaped:
         last = unescape(text, first, last, plain)
         text, first = plain, 0
-    n = _numbers(text, first, last, numbers)
+    n = _numbers(text, first, last, numbers) if _is_text(text, first, last) else -1
     position, area = 0, 0
     empty, filled = 0, 0
     least = 0  # below 0 where a run is empty or negative, but for the first
     for k in range(n >> 1):
-        empty = numbers[2 * k] + (empty if k > 1 else 0)
-        filled = numbers[2 * k + 1] + (filled if k > 0 else 0)
+        empty = np.int64(numbers[2 * k]) + (empty if k > 1 else 0)
+        filled = np.int64(numbers[2 * k + 1]) + (filled if k > 0 else 0)
         least |= (empty - (k > 0)) | (filled - 1)
         position += empty
         starts[k] = position
@@ -109,7 +126,7 @@ def spans_of_text(text, first, last, escaped, total, plain, numbers, starts, sto
         stops[k] = position
         area += filled
     if n & 1 != 0:
-        empty = numbers[n - 1] + (empty if n > 3 else 0)
+        empty = np.int64(numbers[n - 1]) + (empty if n > 3 else 0)
         least |= empty - (n > 1)
         position += empty
     return n >> 1, area, n >= 0 and least >= 0 and position == total

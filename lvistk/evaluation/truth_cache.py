@@ -14,6 +14,8 @@ from lvistk.errors import UserError
 from lvistk.evaluation.truth import Truth, TruthArrays
 from lvistk.evaluation.truth_json import read_truth_json
 
+SPANS = ("span_starts", "span_stops")
+"""What makes the cache large, and nobody needs without masks."""
 VERSION = 1
 """Raised with every change of the arrays or of how they are made."""
 
@@ -26,16 +28,15 @@ def read_truth(path: Path, *, masks: bool, threads: int, later: Executor) -> Tru
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file")
-    if not masks:
-        return read_truth_json(path, masks=False, threads=threads)
     key = f"{VERSION} {fingerprint(path)}"
     for place in _places(path):
         with contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile):
-            found = _load(place, key)
+            found = _load(place, key, masks=masks)
             if found is not None:
                 return found
-    truth = read_truth_json(path, masks=True, threads=threads)
-    later.submit(_save_somewhere, path, key, truth)
+    truth = read_truth_json(path, masks=masks, threads=threads)
+    if masks:
+        later.submit(_save_somewhere, path, key, truth)
     return truth
 
 
@@ -53,16 +54,21 @@ def _places(path: Path) -> Iterator[Path]:
     yield folder / f"{fingerprint(path).replace(':', '-')}.npz"
 
 
-def _load(place: Path, key: str) -> Truth | None:
+def _load(place: Path, key: str, *, masks: bool) -> Truth | None:
     with np.load(place, allow_pickle=False) as stored:
         if str(stored["key"]) != key:
             return None
         return Truth(
-            arrays=TruthArrays(*(stored[name] for name in TruthArrays._fields)),
+            arrays=TruthArrays(
+                *(
+                    stored[name] if masks or name not in SPANS else np.zeros(0, np.uint32)
+                    for name in TruthArrays._fields
+                )
+            ),
             names=tuple(stored["names"].tolist()),
             frequency=stored["frequency"],
             image_counts=stored["image_counts"],
-            has_masks=True,
+            has_masks=masks,
             warnings=tuple(stored["warnings"].tolist()),
         )
 

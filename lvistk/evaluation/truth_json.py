@@ -178,7 +178,7 @@ class _AnnotationReader:
     def read(self, array: JsonArray, *, threads: int) -> Annotations:
         """All annotations of the file in its order."""
         try:
-            parts = list(map_sections(array, self._convert, threads=threads))
+            parts = list(map_sections(array, self._convert, threads=threads, masks=self.masks))
         except Unsplittable:
             parts = list(map_sections(array, self._convert, threads=1, whole=True))
         parts = parts or [self._convert(Records(*(np.zeros(0, t) for t in _EMPTY_TYPES)))]

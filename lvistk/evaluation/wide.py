@@ -10,10 +10,14 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
+from numba.extending import intrinsic as numba_intrinsic
 
+intrinsic: Any = numba_intrinsic
+"""A checker takes what is declared with it for the function that makes the instructions."""
 BLOCK = 64
 """Bytes of a block, and bits of what is known about one."""
+SPREAD = 16
+"""Numbers of one byte that are read at once."""
 _BYTE, _WORD = ir.IntType(8), ir.IntType(64)
 _BLOCK = ir.VectorType(_BYTE, BLOCK)
 
@@ -85,21 +89,6 @@ def places_between(typing: Any, text: Any, p: Any, low: Any, count: Any) -> Any:
 
 
 @intrinsic
-def places_without(typing: Any, text: Any, p: Any, bits: Any) -> Any:
-    """uint64 whose bit k tells whether ``text[p + k]`` has none of ``bits``, a literal."""
-    if not isinstance(bits, types.IntegerLiteral):
-        return None
-    mask = bits.literal_value
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        block = _load(context, builder, signature.args, values, _BLOCK)
-        zero = builder.icmp_unsigned("==", builder.and_(block, _all(mask)), _all(0))
-        return builder.bitcast(zero, _WORD)
-
-    return types.uint64(text, types.int64, bits), generate
-
-
-@intrinsic
 def copy_block(typing: Any, target: Any, q: Any, text: Any, p: Any) -> Any:
     """Copy ``text[p:p + 64]`` to ``target[q:]``."""
 
@@ -107,6 +96,25 @@ def copy_block(typing: Any, target: Any, q: Any, text: Any, p: Any) -> Any:
         block = _load(context, builder, signature.args[2:], values[2:], _BLOCK)
         place = _place(context, builder, signature.args[:2], values[:2], _BLOCK)
         builder.store(block, place).align = 1
+        return context.get_dummy_value()
+
+    return types.none(target, types.int64, text, types.int64), generate
+
+
+@intrinsic
+def spread_numbers(typing: Any, target: Any, n: Any, text: Any, p: Any) -> Any:
+    """Put the numbers that the bytes ``text[p:p + 16]`` are alone in an RLE at ``target[n:]`` (int32):
+    the five low bits of byte - 48, signed."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        several, wide = ir.VectorType(_BYTE, SPREAD), ir.VectorType(ir.IntType(32), SPREAD)
+        zero, unused = (ir.Constant(several, [value] * SPREAD) for value in (48, 3))
+        loaded = _load(context, builder, signature.args[2:], values[2:], several)
+        number = builder.shl(builder.sub(loaded, zero), unused)
+        number = builder.sext(builder.ashr(number, unused), wide)
+        array = context.make_array(signature.args[0])(context, builder, values[0])
+        place = builder.bitcast(builder.gep(array.data, [values[1]]), wide.as_pointer())
+        builder.store(number, place).align = 4
         return context.get_dummy_value()
 
     return types.none(target, types.int64, text, types.int64), generate
