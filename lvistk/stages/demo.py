@@ -34,7 +34,7 @@ DATA = GenerateSettings(
     constancy=0.95,
 )
 """Long-tailed, federated and cluttered as by default; large and distinct enough to be learnt in minutes."""
-PICTURES = 8
+PICTURES = 16
 PICTURE_SCORE = 0.3
 """Detections below are not drawn."""
 
@@ -94,17 +94,21 @@ def draw_pictures(pipeline: Pipeline, folder: Path) -> None:
     last = next(plan for plan in reversed(pipeline.stages) if plan.command == "tta-infer")
     store = DetectionStore.open(last.out / "detections")
     index = AnnotationIndex.open([last.inputs.val], cache=cache_beside(last.out))
-    for place in _busiest(index, PICTURES):
+    for place in _some_photos(index, PICTURES):
         path = index.photo_path(place, last.inputs.val_images)
         photo = read_photo(path, size=index.size(place))[:, :, ::-1]  # RGB
         picture = _beside_truth(photo, index, store, place)
         draw.write_picture(folder / f"{index.image_ids[place]:012d}.png", picture)
 
 
-def _busiest(index: AnnotationIndex, count: int) -> list[int]:
-    """Photos with many annotations, so that a picture shows much."""
-    annotations = np.diff(index.row)
-    return np.argsort(-annotations, kind="stable")[:count].tolist()
+def _some_photos(index: AnnotationIndex, count: int) -> list[int]:
+    """Photos with at least three annotations, evenly spaced, so that they are typical."""
+    worth = np.flatnonzero(np.diff(index.row) >= 3)
+    if not len(worth):
+        return []
+    return worth[
+        np.linspace(0, len(worth) - 1, min(count, len(worth))).round().astype(int)
+    ].tolist()
 
 
 def _beside_truth(
