@@ -144,11 +144,12 @@ def test_twenty_photos_are_learned(tmp_path: Path, lvistk: Commands) -> None:
         "loop.epochs=60",
         "loop.checkpoint_steps=1000",
     )
-    given = ["--train", listed, "--train-images", IMAGES, "--out", tmp_path / "model"]
-    done = lvistk("train-repr", *common, "--stage", "round1", *given, *settings)
+    val = ["--val", listed, "--val-images", IMAGES]
+    given = ["--train", listed, "--train-images", IMAGES, "--pool", IMAGES / "openimages", *val]
+    folder = ["--out", tmp_path / "model"]
+    done = lvistk("train-repr", *common, "--stage", "round1", *given, *folder, *settings)
     assert done.code == 0, done
-    given = ["--model", tmp_path / "model", "--val", listed, "--val-images", IMAGES]
-    given += ["--out", tmp_path / "found"]
+    given = ["--model", tmp_path / "model", *val, "--out", tmp_path / "found"]
     done = lvistk("tta-infer", *common, "--stage", "detect_round1", *given)
     assert done.code == 0, done
     done = lvistk("evaluate", listed, tmp_path / "found", "--out", tmp_path / "score", *PLAIN)
