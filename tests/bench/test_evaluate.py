@@ -74,7 +74,7 @@ def measure(command: list[str], score: Path | None = None) -> Cost:
     assert cost["status"] == 0, done.stderr + cost["printed"]
     if score is not None:
         metrics = json.loads(score.read_text())
-        found = metrics.get("segm", metrics["bbox"])["AP"]
+        found = metrics["segm" if "segm" in metrics else "bbox"]["AP"]
     else:
         found = float(cost["printed"].rsplit("AP", 1)[1])
     return Cost(cost["wall"], cost["cpu"], cost["peak"], found)
