@@ -19,8 +19,8 @@ from lvistk.structures import draw, rle
 
 COLUMNS = ("stage", "AP", "APr", "APc", "APf", "box AP", "box - mask")
 DATA = GenerateSettings(
-    images=850,
-    val_images=200,
+    images=700,
+    val_images=160,
     pool_images=200,
     categories=20,
     long_side=144,
