@@ -19,7 +19,7 @@ from lvistk.structures import draw, rle
 
 COLUMNS = ("stage", "AP", "APr", "APc", "APf", "box AP", "box - mask")
 DATA = GenerateSettings(
-    images=700,
+    images=850,
     val_images=160,
     pool_images=200,
     categories=20,
