@@ -2,8 +2,7 @@
 
     python pipelines/finetune_ablation.py --seeds 3 --out runs/finetune_ablation
 
-Stage 1 starts from the model of pipelines/demo_backbone.toml, which must have run before. Data
-(generated once, the same for all seeds), stage folders of every seed and ``table.md``,
+Data (generated once, the same for all seeds), stage folders of every seed and ``table.md``,
 ``table.json`` go below ``--out``. A run that was stopped goes on where it was.
 """
 
@@ -25,16 +24,19 @@ from lvistk.stages.pipeline import run_pipeline
 
 PIPELINE = Path(__file__).with_suffix(".toml")
 DATA = GenerateSettings(
-    images=700,
-    val_images=200,
+    images=1000,
+    val_images=250,
     pool_images=0,
-    categories=24,
-    long_side=160,
-    crowding=0.75,
-    min_extent=0.15,
+    categories=20,
+    long_side=144,
+    mix="solid",
+    rare_share=0.25,
+    common_share=0.25,
+    crowding=0.6,
+    min_extent=0.18,
     max_extent=0.42,
-    min_stroke=3.0,
-    constancy=0.85,
+    min_stroke=3.5,
+    constancy=0.95,
     seed=0,
 )
 CONTROL = "longer"
