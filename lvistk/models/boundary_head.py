@@ -5,10 +5,10 @@ it both ways.
 """
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from lvistk.models.conv_init import identity_conv, relu_conv
 from lvistk.models.gathered_conv import GatheredConv2d
+from lvistk.models.upsampled_prediction import upsampled_logits
 
 
 class BoundaryBranch(nn.Module):
@@ -39,22 +39,28 @@ class BoundaryBranch(nn.Module):
         for parameter in self.boundary_to_mask.parameters():
             nn.init.zeros_(parameter)
 
-    def forward(self, mask_features: Tensor, fine_features: Tensor) -> tuple[Tensor, Tensor]:
-        """Fuse both ways.
+    def entered(self, mask_features: Tensor, fine_features: Tensor) -> Tensor:
+        """What the boundary convolutions start from, (K, channels, M, M).
 
         mask_features: (K, channels, M, M) of the mask head's last convolution, not negative.
         fine_features: (K, channels, 2M, 2M), the same RoIs pooled from the finest map.
+        """
+        return self.downsample(fine_features).relu_() + self.mask_to_boundary(mask_features).relu_()
+
+    def forward(self, mask_features: Tensor, entered: Tensor) -> tuple[Tensor, Tensor]:
+        """Fuse both ways; ``entered`` as above.
 
         Returns mask features for the mask head's deconvolution and boundary features for
         `predict`, both (K, channels, M, M). K = 0 keeps the graph.
         """
-        boundary = F.relu(self.downsample(fine_features))  # (K, channels, M, M)
-        boundary = boundary + F.relu(self.mask_to_boundary(mask_features))
+        boundary = entered
         for conv in self.convs:
-            boundary = F.relu(conv(boundary))
-        fused = F.relu(self.fusion(mask_features + self.boundary_to_mask(boundary)))
+            boundary = conv(boundary).relu_()
+        fused = self.fusion(mask_features + self.boundary_to_mask(boundary)).relu_()
         return fused, boundary
 
     def predict(self, boundary_features: Tensor, labels: Tensor) -> Tensor:
         """Boundary logits (K, 2M, 2M) of each RoI's own category, labels (K,); for training only."""
-        return self.predictor(F.relu(self.deconv(boundary_features)), labels)
+        return upsampled_logits(
+            boundary_features, labels, deconv=self.deconv, predictor=self.predictor
+        )

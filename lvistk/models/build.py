@@ -10,10 +10,11 @@ from lvistk.models.boundary_head import BoundaryBranch
 from lvistk.models.box_head import BoxHead
 from lvistk.models.deform_roi_pool import DeformRoIPool
 from lvistk.models.fpn import FeaturePyramid
-from lvistk.models.mask_branch import MaskBranch, MaskStage
+from lvistk.models.mask_branch import MaskBranch
 from lvistk.models.mask_head import MaskHead
 from lvistk.models.mask_iou_head import MaskIouHead
 from lvistk.models.mask_rcnn import MaskRCNN
+from lvistk.models.mask_stage import MaskStage
 from lvistk.models.roi_heads import RoiHeads
 from lvistk.models.roi_pooler import STRIDES, RoiPooler
 from lvistk.models.rpn import RegionProposalNetwork

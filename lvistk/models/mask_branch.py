@@ -1,6 +1,7 @@
 """All mask heads: where masks are pooled from, how heads follow each other, losses and prediction."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -11,32 +12,11 @@ from lvistk.distributed import mean_over_ranks
 from lvistk.losses.boundary import boundary_loss, boundary_targets
 from lvistk.losses.mask import balanced_mask_loss, mask_bce_loss
 from lvistk.losses.mask_iou import areas_in_mask_pixels, mask_iou_loss, mask_iou_targets
-from lvistk.models.boundary_head import BoundaryBranch
 from lvistk.models.mask_assignment import mask_levels, scale_levels
-from lvistk.models.mask_head import MaskHead
 from lvistk.models.mask_iou_head import MaskIouHead
-from lvistk.models.roi_pooler import RoiPooler
+from lvistk.models.mask_stage import MaskStage, recomputed
 from lvistk.models.samples import RoiSamples
 from lvistk.structures.targets import Targets
-
-
-class MaskStage(nn.Module):
-    """What one stage has of its own: a pooler, a mask head and, with boundary supervision, the
-    boundary branch and its pooling from the finest map at twice the resolution."""
-
-    def __init__(
-        self,
-        *,
-        pooler: nn.Module,
-        head: MaskHead,
-        boundary: BoundaryBranch | None,
-        fine_pooler: RoiPooler,
-    ) -> None:
-        super().__init__()
-        self.pooler = pooler
-        self.head = head
-        self.boundary = boundary
-        self.fine_pooler = fine_pooler
 
 
 class MaskRois(NamedTuple):
@@ -119,7 +99,7 @@ class MaskBranch(nn.Module):
         part = self._stage(stage)
         if part.boundary is not None and masks.boundary is not None:
             losses["boundary"] = self.settings.boundary_weight * boundary_loss(
-                part.boundary.predict(masks.boundary, rois.channels),
+                recomputed(part.boundary.predict, masks.boundary, rois.channels),
                 boundary_targets(truth),
                 weights=positives.weights,
                 normalizer=count,
@@ -222,8 +202,9 @@ class MaskBranch(nn.Module):
         x = part.head.features(pooled, previous)
         fused, boundary = x, None
         if part.boundary is not None:
-            finest = torch.zeros_like(rois.levels)
-            fused, boundary = part.boundary(x, part.fine_pooler(features, rois.rois, finest))
+            fused, boundary = part.boundary(
+                x, recomputed(partial(part.entered, features), rois.rois, x)
+            )
         return StageMasks(part.head.logits(fused, rois.channels), pooled, x, boundary)
 
     def _stage(self, index: int) -> MaskStage:

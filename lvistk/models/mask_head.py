@@ -1,12 +1,11 @@
 """The mask head of one cascade stage (Mask R-CNN; HTC, arXiv 1901.07518)."""
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from lvistk.config.model import MaskHeadSettings
 from lvistk.models.conv_init import identity_conv, relu_conv
 from lvistk.models.gathered_conv import GatheredConv2d
+from lvistk.models.upsampled_prediction import upsampled_logits
 
 
 class MaskHead(nn.Module):
@@ -43,18 +42,5 @@ class MaskHead(nn.Module):
         return x
 
     def logits(self, features: Tensor, labels: Tensor) -> Tensor:
-        """Mask logits (K, 2P, 2P) of each RoI's category, ``labels (K,)``.
-
-        The upsampling has neither overlap nor gaps: a 1x1 convolution to the four places of each cell.
-        They are put in place after the predictor, as one channel instead of many. Channels-last all the
-        way, so that nothing is copied.
-        """
-        weight = self.deconv.weight.permute(2, 3, 1, 0).flatten(0, 2)[:, :, None, None]
-        bias = self.deconv.get_parameter("bias").repeat(4)
-        features = features.contiguous(memory_format=torch.channels_last)
-        places = F.conv2d(features, weight, bias).relu_()  # (K, 4F, P, P): row, column, channel
-        width, side = self.deconv.out_channels, features.shape[-1]
-        places = places.permute(0, 2, 3, 1).unflatten(3, (4, width)).flatten(2, 3)  # (K, P, 4P, F)
-        logits = self.predictor(places.permute(0, 3, 1, 2), labels)  # (K, P, 4P)
-        logits = logits.unflatten(2, (side, 2, 2)).transpose(2, 3)  # (K, P, 2, P, 2)
-        return logits.reshape(len(logits), 2 * side, 2 * side)
+        """Mask logits (K, 2P, 2P) of each RoI's category, ``labels (K,)``."""
+        return upsampled_logits(features, labels, deconv=self.deconv, predictor=self.predictor)

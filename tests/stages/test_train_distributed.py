@@ -45,6 +45,9 @@ def test_two_processes_have_the_loss_curves_of_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings(
+    "ignore:The .grad attribute of a Tensor"
+)  # torch's own, while it traces
 def test_compiled_parts_train_as_eager_ones(tmp_path: Path) -> None:
     curves = []
     for compiled in ("false", "true"):

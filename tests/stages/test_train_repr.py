@@ -237,9 +237,9 @@ def lvistk(*arguments: object) -> "subprocess.Popen[str]":
     )
 
 
-def kill_after(pipeline: Path, out: Path, log: Path, *, rows: int) -> None:
+def kill_after(pipeline: Path, out: Path, log: Path, *options: str, rows: int) -> None:
     """Start the pipeline and kill it when ``log`` has so many rows."""
-    with lvistk("run", pipeline, "--out", out, "--device", "cpu") as process:
+    with lvistk("run", pipeline, "--out", out, "--device", "cpu", *options) as process:
         while process.poll() is None and not (log.is_file() and len(read_metrics(log)) >= rows):
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
