@@ -119,8 +119,7 @@ class DeformRoIPool(nn.Module):
         )
         offsets = predicted[:, :2].to(rois.dtype)
         if torch.is_grad_enabled():
-            # A hundredth of a step's time in the backward pass for a tenth of its memory: the features
-            # as a table, and four weights a sample.
+            # Cheap to compute again, and large to keep: the features as a table, four weights a sample.
             pooled = checkpoint(
                 shifted, features, rois, offsets, use_reentrant=False, preserve_rng_state=False
             )

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from lvistk.models.gathered_conv import GatheredConv2d
 
 ROIS_AT_ONCE = 64
+"""RoIs whose upsampled features have a gradient at once."""
 
 
 def upsampled_logits(

@@ -17,8 +17,7 @@ from lvistk.evaluation.evaluate import Evaluation, Results, evaluate
 SHOWN = 10
 """Categories listed that moved most in either direction; the JSON has all."""
 RULES = ("max_detections", "area", "unknown_images")
-"""Settings that both evaluations must share. Boundaries, AP-fixed and ratios are not compared: AP-fixed's
-limit a category holds over all photos, so each resample would have to rank and match anew."""
+"""Settings that both evaluations must share; boundaries, AP-fixed and ratios are not compared."""
 
 
 @dataclasses.dataclass(frozen=True)

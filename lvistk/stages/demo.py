@@ -104,11 +104,8 @@ def draw_pictures(pipeline: Pipeline, folder: Path) -> None:
 def _some_photos(index: AnnotationIndex, count: int) -> list[int]:
     """Photos with at least three annotations, evenly spaced, so that they are typical."""
     worth = np.flatnonzero(np.diff(index.row) >= 3)
-    if not len(worth):
-        return []
-    return worth[
-        np.linspace(0, len(worth) - 1, min(count, len(worth))).round().astype(int)
-    ].tolist()
+    places = np.linspace(0, len(worth) - 1, min(count, len(worth))).round().astype(int)
+    return worth[places].tolist()
 
 
 def _beside_truth(
