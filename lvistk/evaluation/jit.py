@@ -15,7 +15,7 @@ import numba
 from numba.core import config
 
 HERE = Path(__file__).parent
-CONSTANTS = ("ranges.py", "truth.py", "wide.py")
+CONSTANTS = ("ranges.py", "records.py", "truth.py", "wide.py")
 """Files without kernels whose values or instructions are compiled into kernels."""
 numba_config: Any = config
 """Filled from the environment when it is imported, so no checker knows its names."""

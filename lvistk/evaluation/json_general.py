@@ -7,8 +7,8 @@ import msgspec
 import numpy as np
 
 from lvistk.errors import UserError
-from lvistk.evaluation import json_scan as scan
-from lvistk.evaluation.json_values import PADDING
+from lvistk.evaluation import records as scan
+from lvistk.evaluation.records import PADDING
 
 WHOLE_NUMBERS = scan.HAS_IMAGE | scan.HAS_CATEGORY | scan.HAS_ID
 

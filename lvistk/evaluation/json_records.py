@@ -10,9 +10,9 @@ import numpy as np
 
 from lvistk.errors import UserError
 from lvistk.evaluation.json_general import parse_records
-from lvistk.evaluation.json_scan import RECORD, scan_records
-from lvistk.evaluation.json_values import PADDING
+from lvistk.evaluation.json_scan import scan_records
 from lvistk.evaluation.numbers import PARSED
+from lvistk.evaluation.records import PADDING, RECORD
 from lvistk.evaluation.sections import JsonArray
 
 Result = TypeVar("Result")

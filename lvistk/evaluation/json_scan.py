@@ -27,36 +27,19 @@ from lvistk.evaluation.json_values import (
     string_end,
 )
 from lvistk.evaluation.numbers import PARSED, UNUSUAL, parse_number
-from lvistk.evaluation.wide import byte_at
-
-NO_MASK, RLE_TEXT, RLE_RUNS, POLYGONS = 0, 1, 2, 3
-"""``mask_kind``. The mask lies in the text (``RLE_TEXT``) or among the numbers, from ``mask_start`` to
-``mask_stop``; runs as they are, polygons as their number, then for each its length and coordinates."""
-
-HAS_IMAGE, HAS_CATEGORY, HAS_SCORE, HAS_BOX, HAS_ID, HAS_AREA = 1, 2, 4, 8, 16, 32
-
-RECORD = np.dtype(
-    [
-        ("image_id", np.int64),
-        ("category_id", np.int64),
-        ("id", np.int64),
-        ("score", np.float64),
-        ("area", np.float64),
-        ("x", np.float64),
-        ("y", np.float64),
-        ("width", np.float64),
-        ("height", np.float64),
-        ("mask_start", np.int64),
-        ("mask_stop", np.int64),
-        ("mask_height", np.int64),
-        ("mask_width", np.int64),
-        ("has", np.uint8),
-        ("mask_kind", np.uint8),
-        ("ignore", np.uint8),
-        ("escaped", np.uint8),
-    ]
+from lvistk.evaluation.records import (
+    HAS_AREA,
+    HAS_BOX,
+    HAS_CATEGORY,
+    HAS_ID,
+    HAS_IMAGE,
+    HAS_SCORE,
+    NO_MASK,
+    POLYGONS,
+    RLE_RUNS,
+    RLE_TEXT,
 )
-"""One record: box as x, y, width, height in pixels; ``has`` tells which fields were there."""
+from lvistk.evaluation.wide import byte_at
 
 
 @kernel

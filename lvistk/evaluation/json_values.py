@@ -9,9 +9,6 @@ from lvistk.evaluation.jit import kernel
 from lvistk.evaluation.numbers import PARSED, UNUSUAL, parse_number, read_digits
 from lvistk.evaluation.wide import BLOCK, byte_at, lowest_bit, places_between, places_of, word_at
 
-PADDING = 2 * BLOCK
-"""Zeros that must follow the text in its buffer: a block may be read behind a place behind its end."""
-
 _NAMES = (
     b"image_id",
     b"category_id",

@@ -10,15 +10,6 @@ from typing import NamedTuple
 import numpy as np
 
 from lvistk.evaluation.jit import kernel
-from lvistk.evaluation.json_scan import (
-    HAS_BOX,
-    HAS_CATEGORY,
-    HAS_IMAGE,
-    HAS_SCORE,
-    NO_MASK,
-    RLE_RUNS,
-    RLE_TEXT,
-)
 from lvistk.evaluation.pairs import (
     PAIR,
     BoundaryTruth,
@@ -31,19 +22,22 @@ from lvistk.evaluation.pairs import (
 )
 from lvistk.evaluation.ranges import Ranges
 from lvistk.evaluation.record_mask import mask_of, scratch_for
-from lvistk.evaluation.runs import BAD_COUNTS, BAD_POLYGON, OK
+from lvistk.evaluation.records import (
+    BAD_SCORE,
+    HAS_BOX,
+    HAS_CATEGORY,
+    HAS_IMAGE,
+    HAS_SCORE,
+    NO_BOX,
+    NO_FIELDS,
+    NO_MASK,
+    NO_SEGMENTATION,
+    OK,
+    RLE_RUNS,
+    RLE_TEXT,
+)
 from lvistk.evaluation.truth import TruthArrays
 
-NO_FIELDS, BAD_SCORE, NO_BOX, NO_SEGMENTATION = 3, 4, 5, 6
-COMPLAINTS = {
-    BAD_COUNTS: "its RLE does not fill its size",
-    BAD_POLYGON: "a polygon with fewer than three points, an odd number of coordinates, or "
-    "coordinates far outside",
-    NO_FIELDS: "image_id, category_id or score is missing",
-    BAD_SCORE: "its score is not a finite number",
-    NO_BOX: "it has no bbox, but the first detection has one",
-    NO_SEGMENTATION: "it has no segmentation, but the first detection has one and no bbox",
-}
 NOWHERE = -1
 
 DETECTION = np.dtype(

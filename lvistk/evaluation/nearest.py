@@ -14,18 +14,12 @@ import numpy as np
 from lvistk.data.detection_store import DetectionStore
 from lvistk.evaluation.jit import kernel
 from lvistk.evaluation.json_records import Records, Unsplittable, map_sections
-from lvistk.evaluation.json_scan import RLE_RUNS, RLE_TEXT
-from lvistk.evaluation.measure import (
-    NOWHERE,
-    Options,
-    category_row,
-    enter_image,
-    find_row,
-)
+from lvistk.evaluation.measure import NOWHERE, Options, category_row, enter_image, find_row
 from lvistk.evaluation.pairs import box_iou
 from lvistk.evaluation.record_mask import mask_of, scratch_for
+from lvistk.evaluation.records import OK, RLE_RUNS, RLE_TEXT
 from lvistk.evaluation.results_store import ShardReader
-from lvistk.evaluation.runs import OK, overlap
+from lvistk.evaluation.runs import overlap
 from lvistk.evaluation.sections import results_array
 from lvistk.evaluation.truth import TruthArrays
 

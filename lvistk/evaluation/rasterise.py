@@ -5,17 +5,17 @@ from typing import NamedTuple
 import numpy as np
 
 from lvistk.evaluation.jit import kernel
-from lvistk.evaluation.json_scan import NO_MASK, POLYGONS, RLE_RUNS, RLE_TEXT
 from lvistk.evaluation.polygons import spans_of_polygons
-from lvistk.evaluation.runs import (
+from lvistk.evaluation.records import (
     BAD_COUNTS,
     BAD_POLYGON,
+    NO_MASK,
     OK,
-    box_of_spans,
-    decode_counts,
-    grown,
-    spans_of_runs,
+    POLYGONS,
+    RLE_RUNS,
+    RLE_TEXT,
 )
+from lvistk.evaluation.runs import box_of_spans, decode_counts, grown, spans_of_runs
 
 
 class Masks(NamedTuple):

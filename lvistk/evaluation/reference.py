@@ -4,7 +4,6 @@ The oracle beside lvis-api that tests hold the fast engine against, and the fall
 (``engine = "reference"``). It takes whole files into memory; the rules are those of ``docs/evaluate.md``.
 """
 
-import json
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -13,17 +12,32 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from pycocotools import mask
 
 from lvistk.config.stages import EvaluateSettings
 from lvistk.data.detection_store import DetectionStore, is_detection_store
 from lvistk.errors import UserError
 from lvistk.evaluation.outcome import CategoryTable, Outcome, Table, assemble
+from lvistk.evaluation.plain_records import (
+    box_of,
+    coco_mask,
+    mask_of_record,
+    parse_array,
+    results_of,
+)
 from lvistk.evaluation.ranges import AREA_RANGES, IOU_THRESHOLDS, RECALL_THRESHOLDS, Ranges
+from lvistk.evaluation.records import BAD_COUNTS, OK
+from lvistk.evaluation.truth_head import (
+    Category,
+    Image,
+    bad_mask,
+    frequency_of,
+    known_rows,
+    read_head,
+    require_unique,
+    truth_warnings,
+)
 
 DILATION_RATIO = 0.02
-coco_mask: Any = mask
-"""Its stubs know neither lists of boxes nor results that are lists."""
 
 
 class Thing(NamedTuple):
@@ -54,18 +68,19 @@ class Thing(NamedTuple):
 
 
 class World(NamedTuple):
-    """The truth file's content, by id."""
+    """The truth file's content, by id; categories and their ``frequency (C,)`` by ascending id."""
 
-    data: dict[str, Any]
-    images: dict[int, dict[str, Any]]
+    images: dict[int, Image]
     truths: dict[tuple[int, int], list[Thing]]
-    categories: list[dict[str, Any]]
+    categories: list[Category]
+    frequency: np.ndarray
+    warnings: tuple[str, ...]
 
 
 def evaluate_plainly(
     truth: Path, results: Path, boxes: Path | None, settings: EvaluateSettings
 ) -> Outcome:
-    """As ``evaluate``; raises ``UserError`` for files that cannot be read, and checks less."""
+    """As ``evaluate``, with the same errors; but every mask is checked, judged or not."""
     started = time.perf_counter()
     ranges = Ranges(tuple(settings.area_ratio_edges))
     world = _read_truth(truth)
@@ -82,24 +97,25 @@ def evaluate_plainly(
         plain = fixed or kind == "boundary" or (kind == "bbox" and not shaped)
         count = len(AREA_RANGES) if plain else len(ranges)
         tables[name] = _table(world, kept, kind=kind, ranges=ranges, range_count=count)
-    frequency = np.array([c.get("frequency") or "" for c in world.categories], "<U1")
     metrics = assemble(
         tables,
-        frequency=frequency,
+        frequency=world.frequency,
         ranges=ranges,
         max_detections=settings.max_detections,
         areas=areas,
         ratios_of_boxes=shaped,
     )
-    metrics["warnings"] = []
+    metrics["warnings"] = list(world.warnings)
     categories = CategoryTable(
-        ids=np.array([c["id"] for c in world.categories], np.int64),
-        names=tuple(c.get("name", "") for c in world.categories),
-        frequency=frequency,
-        train_images=np.array([c.get("image_count", -1) for c in world.categories], np.int64),
+        ids=np.array([c.id for c in world.categories], np.int64),
+        names=tuple(c.name for c in world.categories),
+        frequency=world.frequency,
+        train_images=np.array(
+            [-1 if c.image_count is None else c.image_count for c in world.categories], np.int64
+        ),
     )
     seconds = {"all": round(time.perf_counter() - started, 3)}
-    return Outcome(metrics, tables, categories, ranges, (), seconds)
+    return Outcome(metrics, tables, categories, ranges, world.warnings, seconds)
 
 
 def _wanted(
@@ -114,46 +130,37 @@ def _wanted(
         yield from ((f"{kind}_fixed", kind, True) for kind in kinds)
 
 
-def _load(path: Path) -> Any:
-    try:
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
-    except ValueError as error:
-        raise UserError(f"{path}: broken or cut off: {error}") from None
-
-
 def _read_truth(path: Path) -> World:
-    data = _load(path)
-    if not isinstance(data, dict) or not {"images", "annotations", "categories"} <= set(data):
-        raise UserError(f"{path}: no LVIS annotations")
-    images = {image["id"]: image for image in data["images"]}
+    head = read_head(path)
+    text, records, numbers = parse_array(head.array)
+    ids = [np.array([one.id for one in some], np.int64) for some in (head.images, head.categories)]
+    known_rows(records, path, *ids)
+    require_unique(np.sort(records["id"]), path=path, what="annotation")
+    images = {image.id: image for image in head.images}
     truths: dict[tuple[int, int], list[Thing]] = defaultdict(list)
-    for one in data["annotations"]:
-        if not 0 < one["area"] < np.inf:
+    for record in records:
+        number, category, id_ = (int(record[k]) for k in ("image_id", "category_id", "id"))
+        image = images[number]
+        found, code = mask_of_record(text, record, numbers)
+        foreign = isinstance(found, dict) and found["size"] != [image.height, image.width]
+        if code != OK or foreign:
+            raise bad_mask(record, code or BAD_COUNTS, path)
+        area = float(record["area"])
+        if not 0 < area < np.inf:
             continue
-        image = images[one["image_id"]]
-        truths[one["image_id"], one["category_id"]].append(
-            Thing(
-                one["image_id"],
-                one["category_id"],
-                one["bbox"],
-                _rle(one["segmentation"], image),
-                one["area"],
-                0.0,
-                bool(one.get("ignore")),
-                one["id"],
-            )
+        rle = None if found is None else _rle(found, image)
+        truths[number, category].append(
+            Thing(number, category, box_of(record), rle, area, 0.0, bool(record["ignore"]), id_)
         )
-    return World(data, images, truths, sorted(data["categories"], key=lambda c: c["id"]))
+    frequency = [frequency_of(category, path) for category in head.categories]
+    warnings = truth_warnings(head, ids=records["id"], areas=records["area"])
+    return World(images, truths, head.categories, np.array(frequency, "<U1"), warnings)
 
 
-def _rle(segmentation: Any, image: dict[str, Any]) -> dict[str, Any]:
-    height, width = image["height"], image["width"]
+def _rle(segmentation: dict[str, Any] | list[list[float]], image: Image) -> dict[str, Any]:
     if isinstance(segmentation, list):
-        return coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
-    if isinstance(segmentation["counts"], list):
-        return coco_mask.frPyObjects(segmentation, *segmentation["size"])
+        parts = coco_mask.frPyObjects(segmentation, image.height, image.width)
+        return coco_mask.merge(parts)
     return segmentation
 
 
@@ -164,19 +171,19 @@ def _read_all(
     if is_detection_store(results):
         masks, plain = _read_store(results)
     else:
-        masks = plain = _load(results)
+        masks = plain = results_of(results)
     if boxes is not None:
-        plain = _load(boxes)
+        plain = results_of(boxes)
     by_kind: dict[str, list[Thing]] = {}
     areas: dict[str, str] = {}
-    for kind, records in (("segm", masks), ("bbox", plain)):
+    for kind, path, records in (("segm", results, masks), ("bbox", boxes or results, plain)):
         if kind == "segm" and records and "segmentation" not in records[0]:
             continue
         area = "box" if records and "bbox" in records[0] else "mask"
         if settings.area != "official" and (kind == "segm" or settings.area == "box"):
             area = settings.area
         areas[kind] = area
-        by_kind[kind] = _things(world, records, area=area, settings=settings)
+        by_kind[kind] = _things(world, path, records, area=area, settings=settings)
     return by_kind, areas
 
 
@@ -205,7 +212,12 @@ def _read_store(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]
 
 
 def _things(
-    world: World, records: Sequence[dict[str, Any]], *, area: str, settings: EvaluateSettings
+    world: World,
+    path: Path,
+    records: Sequence[dict[str, Any]],
+    *,
+    area: str,
+    settings: EvaluateSettings,
 ) -> list[Thing]:
     things = []
     for place, one in enumerate(records):
@@ -213,7 +225,9 @@ def _things(
         if image is None:
             if settings.unknown_images == "refuse":
                 raise UserError(
-                    f"detection {place + 1}: no image_id {one['image_id']} in the truth"
+                    f"{path}: detection {place + 1} (image_id {one['image_id']}, category_id "
+                    f"{one['category_id']}): the truth has no such image; give the matching "
+                    "truth, or set evaluate.unknown_images=drop to leave such detections out"
                 )
             continue
         segmentation = one.get("segmentation")
@@ -297,7 +311,7 @@ def _table(
 ) -> Table:
     by_slot: dict[tuple[int, int], list[Thing]] = defaultdict(list)
     for thing in things:
-        lists = world.images[thing.image].get("neg_category_ids") or ()
+        lists = world.images[thing.image].neg_category_ids or ()
         slot = (thing.image, thing.category)
         if 0 < thing.area < np.inf and (slot in world.truths or thing.category in lists):
             by_slot[slot].append(thing)
@@ -308,9 +322,9 @@ def _table(
     judged = np.zeros(categories, np.int64)
     for c, category in enumerate(world.categories):
         parts = [
-            _slot(world, by_slot[i, category["id"]], (i, category["id"]), kind, ranges, range_count)
+            _slot(world, by_slot[i, category.id], (i, category.id), kind, ranges, range_count)
             for i in sorted(world.images)
-            if (i, category["id"]) in world.truths or (i, category["id"]) in by_slot
+            if (i, category.id) in world.truths or (i, category.id) in by_slot
         ]
         if not parts:
             continue
@@ -340,7 +354,7 @@ def _slot(
     found = sorted(found, key=lambda t: -t.score)
     ious = _ious(found, truths, kind)
     ids = np.array([truth.id for truth in truths], np.int64)
-    everywhere = slot[1] in (world.images[slot[0]].get("not_exhaustive_category_ids") or ())
+    everywhere = slot[1] in (world.images[slot[0]].not_exhaustive_category_ids or ())
     ignored = np.array([t.out(ranges) | t.ignore for t in truths], bool).reshape(-1, len(ranges))
     out = np.array([d.out(ranges) | everywhere for d in found], bool).reshape(-1, len(ranges))
     hits = np.zeros((len(IOU_THRESHOLDS), range_count, len(found)), bool)

@@ -10,16 +10,10 @@ import numpy as np
 from lvistk.errors import UserError
 from lvistk.evaluation.collect import Collector, Detections
 from lvistk.evaluation.json_records import Records, Unsplittable, map_sections
-from lvistk.evaluation.json_scan import HAS_BOX, NO_MASK
-from lvistk.evaluation.measure import (
-    COMPLAINTS,
-    NOWHERE,
-    Measured,
-    Options,
-    measure,
-)
+from lvistk.evaluation.measure import NOWHERE, Measured, Options, measure
 from lvistk.evaluation.pairs import BoundaryTruth
 from lvistk.evaluation.ranges import Ranges
+from lvistk.evaluation.records import COMPLAINTS, HAS_BOX, NO_MASK
 from lvistk.evaluation.sections import JsonArray, results_array
 from lvistk.evaluation.truth import TruthArrays
 

@@ -15,11 +15,11 @@ import numpy as np
 from lvistk.data.detection_shard import Shard
 from lvistk.data.detection_store import DetectionStore
 from lvistk.errors import UserError
-from lvistk.evaluation import json_scan as scan
+from lvistk.evaluation import records as scan
 from lvistk.evaluation.collect import Collector, Detections
 from lvistk.evaluation.json_records import Records
-from lvistk.evaluation.json_values import PADDING
-from lvistk.evaluation.measure import COMPLAINTS, NOWHERE, Measured, Options, measure
+from lvistk.evaluation.measure import NOWHERE, Measured, Options, measure
+from lvistk.evaluation.records import COMPLAINTS, PADDING
 from lvistk.evaluation.results_json import Against, Shape
 
 BLOCK = 16384

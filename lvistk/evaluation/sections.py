@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from lvistk.errors import UserError
-from lvistk.evaluation.json_values import PADDING
+from lvistk.evaluation.records import PADDING
 
 SECTION_BYTES = 3 << 20
 _FIRST_KEY = re.compile(rb"\s*\{\s*(\"[A-Za-z_0-9]*\")")

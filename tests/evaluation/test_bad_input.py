@@ -9,6 +9,7 @@ import pytest
 from lvistk.config.stages import EvaluateSettings
 from lvistk.errors import UserError
 from lvistk.evaluation.evaluate import Results, evaluate
+from lvistk.evaluation.reference import evaluate_plainly
 from tests.evaluation.worlds import FAST, annotation, both_result, box_result, image, mask_result
 from tests.evaluation.worlds import world as make_world
 
@@ -29,11 +30,18 @@ def truth_file(folder: Path, **changes: Any) -> Path:
 def complain(folder: Path, text: str, truth: Path | None = None) -> str:
     results = folder / "results.json"
     results.write_text(text)
-    with pytest.raises(UserError) as caught:
-        evaluate(truth or truth_file(folder), Results(results), FAST)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
+    truth = truth or truth_file(folder)
+    messages = []
+    for engine in (
+        lambda: evaluate(truth, Results(results), FAST),
+        lambda: evaluate_plainly(truth, results, None, FAST),
+    ):
+        with pytest.raises(UserError) as caught:
+            engine()
+        messages.append(str(caught.value))
+    assert "\n" not in messages[0]
+    assert messages[0].split(" (in the piece")[0] == messages[1]  # of the file that was read
+    return messages[0]
 
 
 def changed(**changes: Any) -> str:

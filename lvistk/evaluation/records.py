@@ -1,0 +1,55 @@
+"""One record of a results or annotations file, and what can be wrong with it. Both engines share it, so
+nothing here is compiled."""
+
+import numpy as np
+
+PADDING = 128
+"""Zeros that must follow the text of records in its buffer: a block of 64 bytes may be read behind a place
+behind its end."""
+
+NO_MASK, RLE_TEXT, RLE_RUNS, POLYGONS = 0, 1, 2, 3
+"""``mask_kind``. The mask lies in the text (``RLE_TEXT``) or among the numbers, from ``mask_start`` to
+``mask_stop``; runs as they are, polygons as their number, then for each its length and coordinates."""
+
+HAS_IMAGE, HAS_CATEGORY, HAS_SCORE, HAS_BOX, HAS_ID, HAS_AREA = 1, 2, 4, 8, 16, 32
+
+RECORD = np.dtype(
+    [
+        ("image_id", np.int64),
+        ("category_id", np.int64),
+        ("id", np.int64),
+        ("score", np.float64),
+        ("area", np.float64),
+        ("x", np.float64),
+        ("y", np.float64),
+        ("width", np.float64),
+        ("height", np.float64),
+        ("mask_start", np.int64),
+        ("mask_stop", np.int64),
+        ("mask_height", np.int64),
+        ("mask_width", np.int64),
+        ("has", np.uint8),
+        ("mask_kind", np.uint8),
+        ("ignore", np.uint8),
+        ("escaped", np.uint8),
+    ]
+)
+"""One record: box as x, y, width, height in pixels; ``has`` tells which fields were there."""
+
+OK = 0
+BAD_COUNTS = 1
+"""Counts that are no COCO RLE, or do not fill height x width."""
+BAD_POLYGON = 2
+"""Fewer than three points, an odd number of coordinates, or coordinates beyond any image."""
+COORDINATE_LIMIT = 1e6
+"""Polygon coordinates farther out than this are refused: rasterising walks along every edge."""
+NO_FIELDS, BAD_SCORE, NO_BOX, NO_SEGMENTATION = 3, 4, 5, 6
+COMPLAINTS = {
+    BAD_COUNTS: "its RLE does not fill its size",
+    BAD_POLYGON: "a polygon with fewer than three points, an odd number of coordinates, or "
+    "coordinates far outside",
+    NO_FIELDS: "image_id, category_id or score is missing",
+    BAD_SCORE: "its score is not a finite number",
+    NO_BOX: "it has no bbox, but the first detection has one",
+    NO_SEGMENTATION: "it has no segmentation, but the first detection has one and no bbox",
+}
