@@ -1,5 +1,6 @@
 """The general parser behind the scanner: slower, and right about everything JSON allows."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from lvistk.errors import UserError
 from lvistk.evaluation import records as scan
 from lvistk.evaluation.records import PADDING
 
+LARGEST = 2**63
 WHOLE_NUMBERS = scan.HAS_IMAGE | scan.HAS_CATEGORY | scan.HAS_ID
 
 
@@ -35,9 +37,7 @@ def parse_records(text: bytes, *, path: Path) -> tuple[np.ndarray, np.ndarray, n
     Raises ``UserError`` naming the file, the record and the field, or the byte where the JSON breaks.
     """
     try:
-        parsed = msgspec.json.decode(text, type=list[_Record])
-    except msgspec.ValidationError as error:
-        raise UserError(f"{path}: {error}") from None
+        parsed = _decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: {error}") from None
     records = np.zeros(len(parsed), scan.RECORD)
@@ -55,6 +55,23 @@ def parse_records(text: bytes, *, path: Path) -> tuple[np.ndarray, np.ndarray, n
     return flat, records, np.array(numbers, np.float64)
 
 
+def _decode(text: bytes) -> list[_Record]:
+    """msgspec's view of the array; Python's own where NaN or Infinity stand in it, which msgspec refuses
+    and Python's json writes."""
+    try:
+        return msgspec.json.decode(text, type=list[_Record])
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError as error:
+        if b"NaN" not in text and b"Infinity" not in text:
+            raise
+        try:
+            parsed = json.loads(text)
+        except ValueError:
+            raise error from None
+        return msgspec.convert(parsed, list[_Record])
+
+
 def _fill_fields(record: _Record, row: np.void, *, path: Path) -> None:
     fields = (
         (scan.HAS_IMAGE, "image_id"),
@@ -66,7 +83,7 @@ def _fill_fields(record: _Record, row: np.void, *, path: Path) -> None:
     for bit, name in fields:
         value = getattr(record, name)
         if value is not None:
-            if bit & WHOLE_NUMBERS and value != int(value):
+            if bit & WHOLE_NUMBERS and not (abs(value) < LARGEST and value == int(value)):
                 raise UserError(f"{path}: {name} {value} is no whole number")
             row[name] = value
             row["has"] |= bit
