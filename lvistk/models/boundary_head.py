@@ -47,17 +47,16 @@ class BoundaryBranch(nn.Module):
         """
         return self.downsample(fine_features).relu_() + self.mask_to_boundary(mask_features).relu_()
 
-    def forward(self, mask_features: Tensor, entered: Tensor) -> tuple[Tensor, Tensor]:
-        """Fuse both ways; ``entered`` as above.
-
-        Returns mask features for the mask head's deconvolution and boundary features for
-        `predict`, both (K, channels, M, M). K = 0 keeps the graph.
-        """
+    def forward(self, entered: Tensor) -> Tensor:
+        """Boundary features (K, channels, M, M) of ``entered``, as above. K = 0 keeps the graph."""
         boundary = entered
         for conv in self.convs:
             boundary = conv(boundary).relu_()
-        fused = self.fusion(mask_features + self.boundary_to_mask(boundary)).relu_()
-        return fused, boundary
+        return boundary
+
+    def fused(self, mask_features: Tensor, boundary_features: Tensor) -> Tensor:
+        """Mask features (K, channels, M, M) for the mask head's deconvolution, of those and `forward`'s."""
+        return self.fusion(mask_features + self.boundary_to_mask(boundary_features)).relu_()
 
     def predict(self, boundary_features: Tensor, labels: Tensor) -> Tensor:
         """Boundary logits (K, 2M, 2M) of each RoI's own category, labels (K,); for training only."""

@@ -1,7 +1,6 @@
 """All mask heads: where masks are pooled from, how heads follow each other, losses and prediction."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -31,13 +30,12 @@ class MaskRois(NamedTuple):
         return MaskRois(self.rois[indices], levels[indices], self.channels[indices])
 
 
-class StageMasks(NamedTuple):
-    """``logits (K, M, M)``, and what else a stage has on the way to them: ``pooled`` and ``features``
-    (K, C, P, P), ``boundary (K, C, P, P)`` if there is such a branch."""
+class StageFeatures(NamedTuple):
+    """What a stage has on the way to its masks, each (K, C, P, P): ``pooled``, ``fused`` for the
+    predictor, and ``boundary`` if there is such a branch."""
 
-    logits: Tensor
     pooled: Tensor
-    features: Tensor
+    fused: Tensor
     boundary: Tensor | None
 
 
@@ -92,20 +90,22 @@ class MaskBranch(nn.Module):
             self._levels(positives.boxes, positives.area_ratio),
             self._channels(positives.labels),
         )
-        masks = self._train_stage(stage, features, rois)
-        truth = crop_targets(positives, targets, size=masks.logits.shape[-1])
-        count = positives.count()
-        losses = {"mask": self._mask_loss(masks.logits, truth, positives.weights, count)}
-        part = self._stage(stage)
+        part, masks = self._stage(stage), self._train_features(stage, features, rois)
+        boundary = None
         if part.boundary is not None and masks.boundary is not None:
+            # Before the masks' logits, so that its gradient comes after theirs, which are the largest.
+            boundary = recomputed(part.boundary.predict, masks.boundary, rois.channels)
+        logits = part.head.logits(masks.fused, rois.channels)
+        truth = crop_targets(positives, targets, size=logits.shape[-1])
+        count = positives.count()
+        losses = {"mask": self._mask_loss(logits, truth, positives.weights, count)}
+        if boundary is not None:
             losses["boundary"] = self.settings.boundary_weight * boundary_loss(
-                recomputed(part.boundary.predict, masks.boundary, rois.channels),
-                boundary_targets(truth),
-                weights=positives.weights,
-                normalizer=count,
+                boundary, boundary_targets(truth), weights=positives.weights, normalizer=count
             )
         if self.iou_head is not None and stage == len(self.stages) - 1:
-            losses["mask_iou"] = self._iou_loss(masks, truth, positives, rois.channels)
+            iou = self.iou_head(masks.pooled, logits, rois.channels)
+            losses["mask_iou"] = self._iou_loss(iou, logits, truth, positives)
         return losses
 
     def _mask_loss(self, logits: Tensor, truth: Tensor, weights: Tensor, count: Tensor) -> Tensor:
@@ -124,18 +124,17 @@ class MaskBranch(nn.Module):
                 )
 
     def _iou_loss(
-        self, masks: StageMasks, truth: Tensor, positives: RoiSamples, channels: Tensor
+        self, iou: Tensor, logits: Tensor, truth: Tensor, positives: RoiSamples
     ) -> Tensor:
-        assert self.iou_head is not None
         sides = positives.gt_boxes[:, 2:] - positives.gt_boxes[:, :2]
         areas = areas_in_mask_pixels(
             positives.area_ratio * sides.prod(dim=1),
             positives.boxes,
             mask_size=truth.shape[-1],
         )
-        wanted = mask_iou_targets(masks.logits, truth, whole_areas=areas)
+        wanted = mask_iou_targets(logits, truth, whole_areas=areas)
         return self.settings.mask_iou_weight * mask_iou_loss(
-            self.iou_head(masks.pooled, masks.logits, channels),
+            iou,
             wanted,
             weights=positives.weights,
             normalizer=mean_over_ranks((wanted > 0).sum().float()),
@@ -170,42 +169,30 @@ class MaskBranch(nn.Module):
         """Mean probabilities (K, M, M) of all stages, and predicted IoU (K,) of the last."""
         total, previous, iou = None, None, None
         for index in range(len(self.stages)):
-            pooled = self._stage(index).pooler(features, rois.rois, rois.levels)
-            masks = self._run(index, features, rois, pooled=pooled, previous=previous)
-            previous = masks.features
-            probs = masks.logits.float().sigmoid()
+            stage = self._stage(index)
+            pooled = stage.pooler(features, rois.rois, rois.levels)
+            previous = stage.head.features(pooled, previous)
+            fused, _ = stage.fused(features, rois.rois, previous)
+            logits = stage.head.logits(fused, rois.channels)
+            probs = logits.float().sigmoid()
             total = probs if total is None else total + probs
             if self.iou_head is not None and index == len(self.stages) - 1:
-                iou = self.iou_head(pooled, masks.logits, rois.channels).float().clamp(0, 1)
+                iou = self.iou_head(pooled, logits, rois.channels).float().clamp(0, 1)
         assert total is not None
         return total / len(self.stages), iou
 
-    def _train_stage(self, stage: int, features: Sequence[Tensor], rois: MaskRois) -> StageMasks:
-        """One stage's masks; the stages before run for the features that flow into it."""
+    def _train_features(
+        self, stage: int, features: Sequence[Tensor], rois: MaskRois
+    ) -> StageFeatures:
+        """One stage's features; the stages before run for those that flow into it."""
         part, previous = self._stage(stage), None
         pooled = part.pooler(features, rois.rois, rois.levels)
         if part.head.flow is not None:
             for index in range(stage):
                 previous = self._stage(index).head.features(pooled, previous)
-        return self._run(stage, features, rois, pooled=pooled, previous=previous)
-
-    def _run(
-        self,
-        stage: int,
-        features: Sequence[Tensor],
-        rois: MaskRois,
-        *,
-        pooled: Tensor,
-        previous: Tensor | None,
-    ) -> StageMasks:
-        part = self._stage(stage)
-        x = part.head.features(pooled, previous)
-        fused, boundary = x, None
-        if part.boundary is not None:
-            fused, boundary = part.boundary(
-                x, recomputed(partial(part.entered, features), rois.rois, x)
-            )
-        return StageMasks(part.head.logits(fused, rois.channels), pooled, x, boundary)
+        own = part.head.features(pooled, previous)
+        fused, boundary = part.fused(features, rois.rois, own)
+        return StageFeatures(pooled, fused, boundary)
 
     def _stage(self, index: int) -> MaskStage:
         stage = self.stages[index]

@@ -1,6 +1,5 @@
 """The mask scoring head (CVPR 2019, arXiv 1903.00241): how good is a predicted mask?"""
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -52,8 +51,16 @@ class MaskIouHead(nn.Module):
         labels: (K,) in 0..C-1. K = 0 keeps the graph.
         """
         masks = F.max_pool2d(mask_logits.detach().sigmoid()[:, None], kernel_size=2)  # (K, 1, M, M)
-        x = torch.cat([roi_features, masks.to(roi_features.dtype)], dim=1)
-        for conv in self.convs:
-            x = F.relu(conv(x))
+        x = self._first(roi_features, masks.to(roi_features.dtype)).relu_()
+        for conv in self.convs[1:]:
+            x = conv(x).relu_()
         x = self.fcs(x)  # (K, fc_channels)
         return self.predictor(x[:, :, None, None], labels)[:, 0, 0]
+
+    def _first(self, roi_features: Tensor, masks: Tensor) -> Tensor:
+        """The first convolution of both as if concatenated, without the copy that would be kept."""
+        first = self.convs[0]
+        assert isinstance(first, nn.Conv2d)
+        of_features, of_masks = first.weight.split([roi_features.shape[1], 1], dim=1)
+        x = F.conv2d(roi_features, of_features, first.bias, padding=first.padding)
+        return x.add_(F.conv2d(masks, of_masks, padding=first.padding))

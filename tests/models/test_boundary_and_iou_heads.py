@@ -26,7 +26,8 @@ def boundary_inputs(number: int = 3) -> tuple[Tensor, Tensor]:
 def test_boundary_twin() -> None:
     branch = randomised(BoundaryBranch(4, 3))
     mask, fine = boundary_inputs()
-    fused, boundary = branch(mask, branch.entered(mask, fine))
+    boundary = branch(branch.entered(mask, fine))
+    fused = branch.fused(mask, boundary)
     expected = twin.branch(dict(branch.state_dict()), mask, fine, LABELS.tolist())
     torch.testing.assert_close((fused, branch.predict(boundary, LABELS)), expected)
 
@@ -34,7 +35,8 @@ def test_boundary_twin() -> None:
 def test_boundary_branch_starts_by_leaving_the_masks_as_they_are() -> None:
     branch = BoundaryBranch(4, 3).double()
     mask, fine = boundary_inputs()
-    fused, boundary = branch(mask, branch.entered(mask, fine))
+    boundary = branch(branch.entered(mask, fine))
+    fused = branch.fused(mask, boundary)
     assert fused.equal(mask)
     assert branch.predict(boundary, LABELS).shape == (3, 12, 12)
 
@@ -45,7 +47,8 @@ def test_the_mask_loss_reaches_the_boundary_branch_after_one_step() -> None:
     optimizer = torch.optim.SGD(branch.parameters(), lr=0.1)
     for step in range(2):
         optimizer.zero_grad()
-        branch(mask, branch.entered(mask, fine))[0].square().sum().backward()
+        fused = branch.fused(mask, branch(branch.entered(mask, fine)))
+        fused.square().sum().backward()
         grad = branch.downsample.weight.grad
         assert grad is not None and bool((grad != 0).any()) == (step == 1)
         optimizer.step()
@@ -55,7 +58,8 @@ def test_no_roi_keeps_the_graph() -> None:
     none = LABELS[:0]
     mask, fine = (x.requires_grad_() for x in boundary_inputs(0))
     branch = BoundaryBranch(4, 3).double()
-    fused, boundary = branch(mask, branch.entered(mask, fine))
+    boundary = branch(branch.entered(mask, fine))
+    fused = branch.fused(mask, boundary)
     logits = branch.predict(boundary, none)
     assert fused.shape == (0, 4, 6, 6) and logits.shape == (0, 12, 12)
     (fused.sum() + logits.sum()).backward()
