@@ -24,16 +24,14 @@ from lvistk.structures.categories import Categories
 from lvistk.structures.image_batch import ImageBatch
 from lvistk.structures.targets import Targets
 from tests.bench.train_step import (
-    HEIGHT,
+    CATEGORIES,
     INSTANCES,
-    PHOTOS,
-    WIDTH,
     RectangleMasks,
     some_proposals,
     some_truth,
 )
 
-CATEGORIES = 1203
+HEIGHT, WIDTH, PHOTOS = 480, 640, 2
 GROUPS = {"classifier": {"kind": "group_softmax"}}
 REPRESENTATION = ("backbone", "neck", "rpn")
 RUNS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
@@ -59,7 +57,7 @@ def long_tail() -> Categories:
 def targets_and_proposals() -> tuple[list[Targets], list[Proposals]]:
     targets, proposals = [], []
     for photo in range(PHOTOS):
-        boxes, labels = some_truth(photo, CATEGORIES)
+        boxes, labels = some_truth(photo)
         targets.append(
             Targets(
                 boxes=boxes,

@@ -1,19 +1,20 @@
-"""One training step of one model, timed, with its peak memory: a process of test_train_step.
+"""Training steps of one model, timed, with the process's peak memory: a process of test_train_step.
 
-Arguments: ours, ours-channels-last, ours-bf16, ours-80, torchvision or torchvision-frozen; then the
-number of steps.
+``python -m tests.bench.train_step --help`` says what can be varied.
 """
 
+import argparse
 import json
 import resource
-import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torchvision
 from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 
 from lvistk.config.load import update
@@ -24,7 +25,28 @@ from lvistk.structures.categories import Categories
 from lvistk.structures.image_batch import ImageBatch
 from lvistk.structures.targets import Targets
 
-HEIGHT, WIDTH, PHOTOS, INSTANCES, POSITIVES, ROIS = 480, 640, 2, 12, 128, 512
+CATEGORIES, INSTANCES = 1203, 12
+Photos = list[tuple[Tensor, Tensor, Tensor]]
+"""Boxes (12, 4), labels (12,) and proposals (1000, 4) of each."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is run: ``model`` is ``ours`` or ``torchvision``; sizes in pixels."""
+
+    model: str
+    photos: int = 2
+    height: int = 480
+    width: int = 640
+    device: str = "cpu"
+    precision: str = "fp32"
+    channels_last: bool = False
+    frozen: bool = False  # torchvision's stem, res2 and batch norm, as ours always are
+
+    def some_photos(self) -> Photos:
+        size = {"height": self.height, "width": self.width}
+        truth = [some_truth(seed, **size) for seed in range(self.photos)]
+        return [(*one, some_proposals(one[0], seed, **size)) for seed, one in enumerate(truth)]
 
 
 class RectangleMasks:
@@ -49,66 +71,45 @@ class RectangleMasks:
         return (in_x[:, None, :] & in_y[:, :, None]).float()
 
 
-def some_truth(seed: int, categories: int) -> tuple[Tensor, Tensor]:
+def some_truth(seed: int, *, height: int = 480, width: int = 640) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     size = 24 + 200 * torch.rand(INSTANCES, 2, generator=generator)
     corner = torch.rand(INSTANCES, 2, generator=generator) * (
-        torch.tensor([WIDTH, HEIGHT]) - size
+        torch.tensor([width, height]) - size
     ).clamp(min=1)
-    labels = torch.randint(0, categories, (INSTANCES,), generator=generator)
+    labels = torch.randint(0, CATEGORIES, (INSTANCES,), generator=generator)
     return torch.cat([corner, corner + size], dim=1), labels
 
 
-def some_proposals(boxes: Tensor, seed: int) -> Tensor:
+def some_proposals(boxes: Tensor, seed: int, *, height: int = 480, width: int = 640) -> Tensor:
     """1000 boxes of which over 128 overlap truths by half: near copies of them, and random ones."""
     generator = torch.Generator().manual_seed(seed)
     copies = boxes.repeat(17, 1)  # 204
     side = (copies[:, 2:] - copies[:, :2]).repeat(1, 2)
     near = copies + 0.08 * side * (torch.rand(copies.shape, generator=generator) - 0.5)
-    corner = torch.rand(796, 2, generator=generator) * torch.tensor([WIDTH - 40, HEIGHT - 40])
+    corner = torch.rand(796, 2, generator=generator) * torch.tensor([width - 40, height - 40])
     far = torch.cat([corner, corner + 8 + 30 * torch.rand(796, 2, generator=generator)], dim=1)
     return torch.cat([near, far])
 
 
-def ours(
-    categories: int, *, precision: str = "fp32", channels_last: bool = False
-) -> tuple[nn.Module, Callable[[], Tensor]]:
-    counts = np.full(categories, 200)
-    table = Categories(
-        ids=np.arange(1, categories + 1),
-        names=tuple(map(str, range(categories))),
-        frequency=np.array(["f"] * categories),
-        image_count=counts,
-        instance_count=counts,
-    )
+def ours(step: Step) -> tuple[nn.Module, Callable[[], Tensor]]:
+    device = torch.device(step.device)
     # torchvision's samples a bin; the rest is the default recipe.
     changes = {
         "classifier": {"kind": "softmax"},
         "box": {"sampling_ratio": 2},
         "mask": {"sampling_ratio": 2},
     }
-    model = build_model(update(ModelSettings(), changes, where="bench"), table).train()
-    photos = torch.randint(0, 256, (PHOTOS, 3, HEIGHT, WIDTH), dtype=torch.uint8)
-    batch = ImageBatch(photos, torch.tensor([[HEIGHT, WIDTH]] * PHOTOS))
-    if channels_last:
+    settings = update(ModelSettings(), changes, where="bench")
+    model = build_model(settings, _categories()).train().to(device)
+    images = torch.randint(0, 256, (step.photos, 3, step.height, step.width), dtype=torch.uint8)
+    batch = ImageBatch(images, torch.tensor([[step.height, step.width]] * step.photos))
+    batch = batch.to(device, channels_last=step.channels_last)
+    if step.channels_last:
         model = model.to(memory_format=torch.channels_last)
-        batch = batch.to(torch.device("cpu"), channels_last=True)
-    targets, proposals = [], []
-    for photo in range(PHOTOS):
-        boxes, labels = some_truth(photo, categories)
-        targets.append(
-            Targets(
-                boxes=boxes,
-                labels=labels,
-                masks=RectangleMasks(boxes),
-                area_ratio=torch.ones(INSTANCES),
-                ignore_boxes=torch.zeros(0, 4),
-                negative_labels=torch.zeros(0, dtype=torch.int64),
-                not_exhaustive_labels=torch.zeros(0, dtype=torch.int64),
-                seed=photo,
-            )
-        )
-        proposals.append(some_proposals(boxes, photo))
+    photos = step.some_photos()
+    targets = [_targets(boxes, labels).to(device) for boxes, labels, _ in photos]
+    proposals = [boxes.to(device) for _, _, boxes in photos]
     propose = model.rpn.propose
 
     def forced(*args, **keywords):  # the RPN does its work, then others take its place
@@ -119,33 +120,54 @@ def ours(
         ]
 
     model.rpn.propose = forced
-
-    def loss() -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-            return torch.stack(list(model.losses(batch, targets).values())).sum()
-
-    return model, loss
+    return model, lambda: torch.stack(list(model.losses(batch, targets).values())).sum()
 
 
-def theirs(categories: int, *, frozen: bool) -> tuple[nn.Module, Callable[[], Tensor]]:
+def _categories() -> Categories:
+    counts = np.full(CATEGORIES, 200)
+    return Categories(
+        ids=np.arange(1, CATEGORIES + 1),
+        names=tuple(map(str, range(CATEGORIES))),
+        frequency=np.array(["f"] * CATEGORIES),
+        image_count=counts,
+        instance_count=counts,
+    )
+
+
+def _targets(boxes: Tensor, labels: Tensor) -> Targets:
+    return Targets(
+        boxes=boxes,
+        labels=labels,
+        masks=RectangleMasks(boxes),
+        area_ratio=torch.ones(INSTANCES),
+        ignore_boxes=torch.zeros(0, 4),
+        negative_labels=torch.zeros(0, dtype=torch.int64),
+        not_exhaustive_labels=torch.zeros(0, dtype=torch.int64),
+    )
+
+
+def theirs(step: Step) -> tuple[nn.Module, Callable[[], Tensor]]:
     backbone = resnet_fpn_backbone(
         backbone_name="resnet50",
         weights=None,
-        norm_layer=torchvision.ops.FrozenBatchNorm2d if frozen else nn.BatchNorm2d,
-        trainable_layers=3 if frozen else 5,
+        norm_layer=torchvision.ops.FrozenBatchNorm2d if step.frozen else nn.BatchNorm2d,
+        trainable_layers=3 if step.frozen else 5,
     )
     model = torchvision.models.detection.MaskRCNN(
-        backbone, num_classes=categories + 1, min_size=HEIGHT, max_size=WIDTH
-    ).train()
-    photos = [torch.rand(3, HEIGHT, WIDTH) for _ in range(PHOTOS)]
+        backbone, num_classes=CATEGORIES + 1, min_size=step.height, max_size=step.width
+    )
+    model = model.train().to(step.device)
+    if step.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    images = [torch.rand(3, step.height, step.width).to(step.device) for _ in range(step.photos)]
     targets, proposals = [], []
-    for photo in range(PHOTOS):
-        boxes, labels = some_truth(photo, categories)
-        masks = torch.zeros(INSTANCES, HEIGHT, WIDTH, dtype=torch.uint8)
+    for boxes, labels, near in step.some_photos():
+        masks = torch.zeros(INSTANCES, step.height, step.width, dtype=torch.uint8)
         for mask, (x1, y1, x2, y2) in zip(masks, boxes.round().int().tolist(), strict=True):
             mask[y1:y2, x1:x2] = 1
-        targets.append({"boxes": boxes, "labels": labels + 1, "masks": masks})
-        proposals.append(some_proposals(boxes, photo))
+        truth = {"boxes": boxes, "labels": labels + 1, "masks": masks}
+        targets.append({name: value.to(step.device) for name, value in truth.items()})
+        proposals.append(near.to(step.device))
     propose = model.rpn.forward
 
     def forced(*args, **keywords):
@@ -153,53 +175,75 @@ def theirs(categories: int, *, frozen: bool) -> tuple[nn.Module, Callable[[], Te
         return proposals, losses
 
     model.rpn.forward = forced
-
-    def loss() -> Tensor:
-        return torch.stack(list(model(photos, targets).values())).sum()
-
-    return model, loss
+    return model, lambda: torch.stack(list(model(images, targets).values())).sum()
 
 
-def build(kind: str) -> tuple[nn.Module, Callable[[], Tensor]]:
-    match kind:
-        case "ours":
-            return ours(1203)
-        case "ours-channels-last":
-            return ours(1203, channels_last=True)
-        case "ours-bf16":
-            return ours(1203, precision="bf16")
-        case "ours-80":
-            return ours(80)
-        case "torchvision":
-            return theirs(1203, frozen=False)
-        case "torchvision-frozen":
-            return theirs(1203, frozen=True)
-    raise SystemExit(f"unknown kind {kind}")
-
-
-def main() -> None:
-    kind, steps = sys.argv[1], int(sys.argv[2])
-    torch.set_num_threads(2)
+def measure(step: Step, *, steps: int, profiled: bool) -> dict[str, float]:
+    """Seconds and processor seconds of the best step after one, and peak memory in GB."""
     torch.manual_seed(0)
-    model, loss = build(kind)
-    optimizer = torch.optim.SGD(
-        [p for p in model.parameters() if p.requires_grad], lr=1e-4, momentum=0.9
-    )
+    model, loss = ours(step) if step.model == "ours" else theirs(step)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.SGD(trained, lr=1e-4, momentum=0.9)
+    device = torch.device(step.device)
+
+    def run() -> None:
+        optimizer.zero_grad()
+        with torch.autocast(device.type, torch.bfloat16, enabled=step.precision == "bf16"):
+            total = loss()
+        total.backward()
+        optimizer.step()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
     seconds, processor = [], []
     for _ in range(steps + 1):  # the first warms up
         start, start_processor = time.perf_counter(), time.process_time()
-        optimizer.zero_grad()
-        loss().backward()
-        optimizer.step()
+        run()
         seconds.append(time.perf_counter() - start)
         processor.append(time.process_time() - start_processor)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
     result = {
         "seconds": min(seconds[1:]),
         "processor_seconds": min(processor[1:]),
-        "peak_gb": peak,
+        "photos_per_second": step.photos / min(seconds[1:]),
+        "peak_gb": _peak_gb(device),
     }
-    print(json.dumps(result))
+    if profiled:
+        print(_profile(run, device))
+    return result
+
+
+def _peak_gb(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated() / 1024**3
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
+
+
+def _profile(run: Callable[[], None], device: torch.device) -> str:
+    """A table of where one step's time goes, by operator."""
+    activities = [ProfilerActivity.CPU]
+    if device.type == "cuda":
+        activities.append(ProfilerActivity.CUDA)
+    with profile(activities=activities) as profiler:
+        run()
+    return profiler.key_averages().table(sort_by=f"self_{device.type}_time_total", row_limit=25)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("model", choices=("ours", "torchvision"))
+    parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--profile", action="store_true", help="a further step, by operator")
+    parser.add_argument("--photos", type=int, default=2)
+    parser.add_argument("--height", type=int, default=480)
+    parser.add_argument("--width", type=int, default=640)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
+    parser.add_argument("--channels-last", action="store_true")
+    parser.add_argument("--frozen", action="store_true")
+    arguments = vars(parser.parse_args())
+    steps, profiled = arguments.pop("steps"), arguments.pop("profile")
+    torch.set_num_threads(2)
+    print(json.dumps(measure(Step(**arguments), steps=steps, profiled=profiled)))
 
 
 if __name__ == "__main__":
