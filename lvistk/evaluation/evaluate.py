@@ -2,28 +2,30 @@
 
 import os
 import time
-from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from lvistk.config.stages import EvaluateSettings
-from lvistk.data.detection_store import DetectionStore, is_detection_store
-from lvistk.errors import UserError
 from lvistk.evaluation.boundary_truth import boundary_truth, no_boundary
 from lvistk.evaluation.collect import Detections
 from lvistk.evaluation.measure import Options
 from lvistk.evaluation.outcome import CategoryTable, Outcome, assemble
 from lvistk.evaluation.ranges import AREA_LABELS, Ranges
-from lvistk.evaluation.results_json import Against, Shape, read_results, shape_of
-from lvistk.evaluation.results_store import read_store, store_shape
+from lvistk.evaluation.results_json import Against, read_results
+from lvistk.evaluation.results_store import read_store
 from lvistk.evaluation.scoring import Kind, Score, score, truth_ranges
+from lvistk.evaluation.sources import (
+    Source,
+    areas_of,
+    box_area,
+    find_sources,
+    mask_area,
+    warnings_of,
+)
 from lvistk.evaluation.truth import Truth
 from lvistk.evaluation.truth_cache import read_truth
-
-NOTHING = Shape(boxes=True, masks=True)
-"""An empty list of results is evaluated for masks and boxes: all scores are 0, where lvis-api crashes."""
 
 
 class Results(NamedTuple):
@@ -31,16 +33,6 @@ class Results(NamedTuple):
 
     main: Path
     boxes: Path | None = None
-
-
-class Source(NamedTuple):
-    """One input file or store, what it has, and what of it is evaluated."""
-
-    path: Path
-    store: bool
-    shape: Shape
-    masks: bool
-    boxes: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +65,7 @@ def _evaluate(
     clock = _Clock()
     threads = settings.threads or os.cpu_count() or 1
     ranges = Ranges(tuple(settings.area_ratio_edges))
-    sources = find_sources(results, settings.kinds)
+    sources = find_sources(results.main, results.boxes, settings.kinds)
     any_masks = any(source.masks for source in sources)
     known = read_truth(truth, masks=any_masks, threads=threads, later=later)
     clock.tick("truth")
@@ -87,14 +79,19 @@ def _evaluate(
     warnings = known.warnings + tuple(
         line
         for source, found in zip(sources, measured, strict=True)
-        for line in _warnings(source, found)
+        for line in warnings_of(
+            source,
+            unknown_categories=found.unknown_categories(),
+            unknown_images=found.unknown_images(),
+            foreign_sizes=found.foreign_sizes,
+        )
     )
     metrics = assemble(
         scores,
         frequency=known.frequency,
         ranges=ranges,
         max_detections=settings.max_detections,
-        areas=_areas(sources, settings),
+        areas=areas_of(sources, settings),
         ratios_of_boxes=all(source.masks or not source.boxes for source in sources),
     )
     metrics["warnings"] = list(warnings)
@@ -115,34 +112,6 @@ def _evaluate(
     )
 
 
-def find_sources(results: Results, kinds: Sequence[str]) -> list[Source]:
-    """The inputs and what is to be evaluated of each, at most ``kinds`` (``segm``, ``bbox``)."""
-    if not kinds or set(kinds) - {"segm", "bbox"}:
-        raise UserError(f"evaluate.kinds {list(kinds)}: give segm, bbox or both")
-    main = _source(results.main, kinds)
-    if results.boxes is None:
-        if not main.masks and not main.boxes:
-            raise UserError(f"{main.path}: has no masks, and evaluate.kinds asks for nothing else")
-        return [main]
-    boxes = _source(results.boxes, kinds)
-    if not main.shape.masks:
-        raise UserError(f"{main.path}: has no masks; with --boxes it should")
-    sources = [main._replace(boxes=False), boxes._replace(masks=False)]
-    return [source for source in sources if source.masks or source.boxes]
-
-
-def _source(path: Path, kinds: Sequence[str]) -> Source:
-    if not path.exists():
-        raise UserError(f"{path}: no such file")
-    if is_detection_store(path):
-        shape = store_shape(DetectionStore.open(path))
-        return Source(path, True, shape, shape.masks and "segm" in kinds, "bbox" in kinds)
-    if path.is_dir():
-        raise UserError(f"{path}: a folder without detections; give results JSON or a store")
-    shape = shape_of(path) or NOTHING
-    return Source(path, False, shape, shape.masks and "segm" in kinds, "bbox" in kinds)
-
-
 def _measure(source: Source, against: Against, settings: EvaluateSettings) -> Detections:
     options = Options(
         masks=source.masks,
@@ -154,29 +123,6 @@ def _measure(source: Source, against: Against, settings: EvaluateSettings) -> De
     )
     read = read_store if source.store else read_results
     return read(source.path, against=against, options=options)
-
-
-def mask_area(source: Source, settings: EvaluateSettings) -> str:
-    """Which area a mask is judged by: ``mask`` or ``box``."""
-    if settings.area != "official":
-        return settings.area
-    return "box" if source.shape.boxes and not source.store else "mask"
-
-
-def box_area(source: Source, settings: EvaluateSettings) -> str:
-    """Which area a box is judged by; results with masks only have the mask's, as in lvis-api."""
-    return "box" if source.shape.boxes or settings.area == "box" else "mask"
-
-
-def _areas(sources: list[Source], settings: EvaluateSettings) -> dict[str, str]:
-    """Which area small, medium and large go by, of masks and of boxes."""
-    areas: dict[str, str] = {}
-    for source in sources:
-        if source.masks:
-            areas["segm"] = mask_area(source, settings)
-        if source.boxes:
-            areas["bbox"] = box_area(source, settings)
-    return areas
 
 
 def _scores(
@@ -227,15 +173,6 @@ def _tables(sources: list[Source], settings: EvaluateSettings) -> list[tuple[str
     if settings.fixed:
         tables.extend((f"{kind}_fixed", kind, True) for kind in kinds)
     return tables
-
-
-def _warnings(source: Source, found: Detections) -> list[str]:
-    checks = (
-        (found.unknown_categories(), "detections of categories that the truth has not"),
-        (found.unknown_images(), "detections in images that the truth has not"),
-        (found.foreign_sizes, "masks of another size than their image; they match nothing"),
-    )
-    return [f"{source.path.name}: {count} {what}" for count, what in checks if count]
 
 
 class _Clock:

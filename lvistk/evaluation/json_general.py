@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -10,14 +11,18 @@ import numpy as np
 from lvistk.errors import UserError
 from lvistk.evaluation import records as scan
 from lvistk.evaluation.records import PADDING
+from lvistk.evaluation.sections import JsonArray
 
 LARGEST = 2**63
 WHOLE_NUMBERS = scan.HAS_IMAGE | scan.HAS_CATEGORY | scan.HAS_ID
 
 
+Side = Annotated[int, msgspec.Meta(gt=-(2**31), lt=2**31)]
+
+
 class _Rle(msgspec.Struct):
-    size: tuple[int, int]
-    counts: str | list[int]
+    size: tuple[Side, Side]
+    counts: str | list[int | float]
 
 
 class _Record(msgspec.Struct):
@@ -29,6 +34,12 @@ class _Record(msgspec.Struct):
     bbox: list[float] | None = None
     segmentation: _Rle | list[list[float]] | None = None
     ignore: bool | float | None = None
+
+
+def parse_array(array: JsonArray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All records of the array at once, as ``parse_records`` gives them."""
+    body = array.piece(array.first, array.last)
+    return parse_records(b"[" + body + b"]", path=array.path)
 
 
 def parse_records(text: bytes, *, path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

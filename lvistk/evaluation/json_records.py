@@ -9,18 +9,16 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from lvistk.errors import UserError
-from lvistk.evaluation.json_general import parse_records
+from lvistk.evaluation.json_general import parse_array, parse_records
 from lvistk.evaluation.json_scan import scan_records
 from lvistk.evaluation.numbers import PARSED
 from lvistk.evaluation.records import PADDING, RECORD
-from lvistk.evaluation.sections import JsonArray
+from lvistk.evaluation.sections import WHOLE_BYTES, JsonArray
 
 Result = TypeVar("Result")
 LEAST_RECORD_BYTES = 8
 """Room for records is made for so many bytes each, untouched memory where there are fewer."""
 _buffer = threading.local()
-WHOLE_BYTES = 512 << 20
-"""A file up to this size is parsed at once where its sections cannot be."""
 
 
 class Records(NamedTuple):
@@ -55,7 +53,7 @@ def map_sections(
     ``UserError`` where the JSON is broken, ``Unsplittable`` where only the cuts were.
     """
     if whole:
-        yield work(_parse_whole(array))
+        yield work(Records(*parse_array(array)))
         return
     waiting: deque[Future[Result]] = deque()
     with array.path.open("rb") as handle, ThreadPoolExecutor(threads) as pool:
@@ -70,7 +68,7 @@ def map_sections(
         except _SectionBroken as error:
             if array.last - array.first > WHOLE_BYTES:
                 raise UserError(str(error)) from None
-            _parse_whole(array)
+            parse_array(array)
             raise Unsplittable from None
         finally:
             for future in waiting:
@@ -112,10 +110,3 @@ def scan_section(
     except UserError as error:
         message = f"{error} (in the piece of bytes {first} to {last})"
         raise _SectionBroken(message) from None
-
-
-def _parse_whole(array: JsonArray) -> Records:
-    with array.path.open("rb") as handle:
-        handle.seek(array.first)
-        body = handle.read(array.last - array.first)
-    return Records(*parse_records(b"[" + body + b"]", path=array.path))

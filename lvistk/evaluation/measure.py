@@ -23,6 +23,7 @@ from lvistk.evaluation.pairs import (
 from lvistk.evaluation.ranges import Ranges
 from lvistk.evaluation.record_mask import mask_of, scratch_for
 from lvistk.evaluation.records import (
+    BAD_BOX,
     BAD_SCORE,
     HAS_BOX,
     HAS_CATEGORY,
@@ -128,6 +129,10 @@ def _check(record, options):
         return BAD_SCORE
     if options.boxed and record["has"] & HAS_BOX == 0:
         return NO_BOX
+    if record["has"] & HAS_BOX and not np.isfinite(
+        record["x"] + record["y"] + record["width"] + record["height"]
+    ):
+        return BAD_BOX
     if not options.boxed and record["mask_kind"] == NO_MASK:
         return NO_SEGMENTATION
     return OK

@@ -1,16 +1,12 @@
-"""Records of a whole file with masks as pycocotools takes them, checked as the fast engine checks them."""
+"""One record as pycocotools takes it, checked as the fast engine checks it."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pycocotools import mask
 
-from lvistk.errors import UserError
 from lvistk.evaluation import records as form
-from lvistk.evaluation.json_general import parse_records
-from lvistk.evaluation.records import BAD_COUNTS, BAD_POLYGON, COMPLAINTS, OK
-from lvistk.evaluation.sections import JsonArray, results_array
+from lvistk.evaluation.records import BAD_COUNTS, BAD_POLYGON, OK
 
 coco_mask: Any = mask
 """Its stubs know neither lists of boxes nor results that are lists."""
@@ -18,44 +14,13 @@ LONGEST = 7
 """Bytes of the longest number of an RLE."""
 
 
-def parse_array(array: JsonArray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """All records of the array: (text, records, numbers), as ``parse_records`` gives them."""
-    with array.path.open("rb") as handle:
-        handle.seek(array.first)
-        body = handle.read(array.last - array.first)
-    return parse_records(b"[" + body + b"]", path=array.path)
-
-
-def results_of(path: Path) -> list[dict[str, Any]]:
-    """Detections of a results file, each with ``bbox``, ``segmentation`` (an RLE, or polygons) or both.
-
-    Raises ``UserError`` for the first that cannot be evaluated.
-    """
-    text, records, numbers = parse_array(results_array(path))
-    if len(records) and not records[0]["has"] & form.HAS_BOX and not records[0]["mask_kind"]:
-        raise UserError(f"{path}: the first detection has neither bbox nor segmentation")
-    found = []
-    for place, record in enumerate(records):
-        one = {name: record[name].item() for name in ("image_id", "category_id", "score")}
-        segmentation, code = mask_of_record(text, record, numbers)
-        code = _complaint(record, boxed=bool(records[0]["has"] & form.HAS_BOX)) or code
-        if code != OK:
-            who = f"{path}: detection {place + 1} (image_id {one['image_id']}, "
-            raise UserError(f"{who}category_id {one['category_id']}): {COMPLAINTS[code]}")
-        if record["has"] & form.HAS_BOX:
-            one["bbox"] = box_of(record)
-        if segmentation is not None:
-            one["segmentation"] = segmentation
-        found.append(one)
-    return found
-
-
 def box_of(record: np.void) -> list[float]:
     """x, y, width, height."""
     return [record[name].item() for name in ("x", "y", "width", "height")]
 
 
-def _complaint(record: np.void, *, boxed: bool) -> int:
+def complaint_of(record: np.void, *, boxed: bool) -> int:
+    """What is wrong with the fields of a detection; ``boxed``: the first of its file has a box."""
     needed = form.HAS_IMAGE | form.HAS_CATEGORY | form.HAS_SCORE
     if record["has"] & needed != needed:
         return form.NO_FIELDS
@@ -63,44 +28,61 @@ def _complaint(record: np.void, *, boxed: bool) -> int:
         return form.BAD_SCORE
     if boxed and not record["has"] & form.HAS_BOX:
         return form.NO_BOX
+    if record["has"] & form.HAS_BOX and not np.isfinite(box_of(record)).all():
+        return form.BAD_BOX
     if not boxed and record["mask_kind"] == form.NO_MASK:
         return form.NO_SEGMENTATION
     return OK
 
 
 def mask_of_record(
-    text: np.ndarray, record: np.void, numbers: np.ndarray
-) -> tuple[dict[str, Any] | list[list[float]] | None, int]:
-    """The mask of a record and what is wrong with it: a compressed RLE, polygons, or None."""
-    first, last = int(record["mask_start"]), int(record["mask_stop"])
-    size = [int(record["mask_height"]), int(record["mask_width"])]
-    if record["mask_kind"] == form.NO_MASK:
-        return None, OK
+    text: np.ndarray, record: np.void, numbers: np.ndarray, *, height: int, width: int
+) -> tuple[dict[str, Any], int]:
+    """The compressed RLE of a record in an image of ``height`` and ``width``, and what is wrong with it.
+
+    A record without a mask has that of its box, as in lvis-api.
+    """
+    if record["mask_kind"] in (form.RLE_TEXT, form.RLE_RUNS):
+        return _rle_of(text, record, numbers)
     if record["mask_kind"] == form.POLYGONS:
-        return _polygons(numbers[first:last])
-    if record["mask_kind"] == form.RLE_RUNS:
-        runs = numbers[first:last].astype(np.int64)
-        if (runs < 0).any() or runs.sum() != size[0] * size[1]:
-            return None, BAD_COUNTS
-        return coco_mask.frPyObjects({"size": size, "counts": runs.tolist()}, *size), OK
+        polygons = _polygons(numbers[record["mask_start"] : record["mask_stop"]])
+    else:
+        x, y, w, h = box_of(record)
+        polygons = [[x, y, x, y + h, x + w, y + h, x + w, y]]
+    if not polygons or not all(map(_is_polygon, polygons)):
+        return {}, BAD_POLYGON
+    return coco_mask.merge(coco_mask.frPyObjects(polygons, height, width)), OK
+
+
+def _rle_of(text: np.ndarray, record: np.void, numbers: np.ndarray) -> tuple[dict[str, Any], int]:
+    first, last = record["mask_start"], record["mask_stop"]
+    size = [record["mask_height"].item(), record["mask_width"].item()]
+    compressed = record["mask_kind"] == form.RLE_TEXT
     counts = text[first:last].tobytes()
-    runs = runs_of(counts)
-    if runs is None or runs.sum() != size[0] * size[1]:
-        return None, BAD_COUNTS
-    return {"size": size, "counts": counts}, OK
+    runs = runs_of(counts) if compressed else np.trunc(numbers[first:last])
+    if runs is None or not (runs >= 0).all() or runs.sum() != size[0] * size[1]:
+        return {}, BAD_COUNTS
+    if compressed:
+        return {"size": size, "counts": counts}, OK
+    return coco_mask.frPyObjects(
+        {"size": size, "counts": runs.astype(np.int64).tolist()}, *size
+    ), OK
 
 
-def _polygons(numbers: np.ndarray) -> tuple[list[list[float]] | None, int]:
+def _polygons(numbers: np.ndarray) -> list[list[float]]:
+    """Polygons from their layout in ``numbers``: how many, then the length and coordinates of each."""
     parts: list[list[float]] = []
     place = 1
     for _ in range(int(numbers[0])):
         size = int(numbers[place])
-        part = numbers[place + 1 : place + 1 + size]
+        parts.append(numbers[place + 1 : place + 1 + size].tolist())
         place += 1 + size
-        if size < 6 or size % 2 or not (np.abs(part) <= form.COORDINATE_LIMIT).all():
-            return None, BAD_POLYGON
-        parts.append(part.tolist())
-    return (parts, OK) if parts else (None, BAD_POLYGON)
+    return parts
+
+
+def _is_polygon(part: list[float]) -> bool:
+    near = all(abs(value) <= form.COORDINATE_LIMIT for value in part)
+    return len(part) >= 6 and len(part) % 2 == 0 and near
 
 
 def runs_of(counts: bytes) -> np.ndarray | None:

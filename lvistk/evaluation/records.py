@@ -1,7 +1,11 @@
 """One record of a results or annotations file, and what can be wrong with it. Both engines share it, so
 nothing here is compiled."""
 
+from pathlib import Path
+
 import numpy as np
+
+from lvistk.errors import UserError
 
 PADDING = 128
 """Zeros that must follow the text of records in its buffer: a block of 64 bytes may be read behind a place
@@ -43,7 +47,7 @@ BAD_POLYGON = 2
 """Fewer than three points, an odd number of coordinates, or coordinates beyond any image."""
 COORDINATE_LIMIT = 1e6
 """Polygon coordinates farther out than this are refused: rasterising walks along every edge."""
-NO_FIELDS, BAD_SCORE, NO_BOX, NO_SEGMENTATION = 3, 4, 5, 6
+NO_FIELDS, BAD_SCORE, NO_BOX, NO_SEGMENTATION, BAD_BOX = 3, 4, 5, 6, 7
 COMPLAINTS = {
     BAD_COUNTS: "its RLE does not fill its size",
     BAD_POLYGON: "a polygon with fewer than three points, an odd number of coordinates, or "
@@ -52,4 +56,20 @@ COMPLAINTS = {
     BAD_SCORE: "its score is not a finite number",
     NO_BOX: "it has no bbox, but the first detection has one",
     NO_SEGMENTATION: "it has no segmentation, but the first detection has one and no bbox",
+    BAD_BOX: "its bbox has a number that is not finite",
 }
+UNKNOWN_IMAGE = (
+    "the truth has no such image; give the matching truth, or set evaluate.unknown_images=drop to "
+    "leave such detections out"
+)
+
+
+def bad_detection(path: Path, place: int, record: np.void, complaint: str) -> UserError:
+    """The error of the detection at ``place``, named by what it has of its ids."""
+    ids = [
+        f"{name} {record[name]}"
+        for bit, name in ((HAS_IMAGE, "image_id"), (HAS_CATEGORY, "category_id"))
+        if record["has"] & bit
+    ]
+    named = f" ({', '.join(ids)})" if ids else ""
+    return UserError(f"{path}: detection {place + 1}{named}: {complaint}")

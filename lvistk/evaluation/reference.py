@@ -6,86 +6,38 @@ The oracle beside lvis-api that tests hold the fast engine against, and the fall
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
 
 from lvistk.config.stages import EvaluateSettings
-from lvistk.data.detection_store import DetectionStore, is_detection_store
-from lvistk.errors import UserError
 from lvistk.evaluation.outcome import CategoryTable, Outcome, Table, assemble
-from lvistk.evaluation.plain_records import (
-    box_of,
-    coco_mask,
-    mask_of_record,
-    parse_array,
-    results_of,
-)
+from lvistk.evaluation.plain_input import Thing, World, read_things, read_world
+from lvistk.evaluation.plain_records import coco_mask
 from lvistk.evaluation.ranges import AREA_RANGES, IOU_THRESHOLDS, RECALL_THRESHOLDS, Ranges
-from lvistk.evaluation.records import BAD_COUNTS, OK
-from lvistk.evaluation.truth_head import (
-    Category,
-    Image,
-    bad_mask,
-    frequency_of,
-    known_rows,
-    read_head,
-    require_unique,
-    truth_warnings,
-)
+from lvistk.evaluation.sources import areas_of, find_sources
 
 DILATION_RATIO = 0.02
-
-
-class Thing(NamedTuple):
-    """A truth or a detection: ids, box x, y, width, height, RLE (None without masks), the area that it
-    is judged by, score, whether the file says ignore, and its place in the file."""
-
-    image: int
-    category: int
-    box: list[float]
-    rle: dict[str, Any] | None
-    area: float
-    score: float
-    ignore: bool
-    id: int
-
-    def out(self, ranges: Ranges) -> np.ndarray:
-        """(R,) bool: outside of each range."""
-        found = [self.area < low or self.area > high for low, high in AREA_RANGES]
-        ends = ranges.ratio_ends
-        if self.rle is None:
-            return np.array(found + [False] * (len(ends) - 1))
-        side = coco_mask.toBbox(self.rle)
-        ratio = float(coco_mask.area(self.rle)) / max(side[2] * side[3], 1)
-        for k in range(len(ends) - 1):
-            last = k == len(ends) - 2
-            found.append(ratio < ends[k] or (ratio >= ends[k + 1] and not last))
-        return np.array(found)
-
-
-class World(NamedTuple):
-    """The truth file's content, by id; categories and their ``frequency (C,)`` by ascending id."""
-
-    images: dict[int, Image]
-    truths: dict[tuple[int, int], list[Thing]]
-    categories: list[Category]
-    frequency: np.ndarray
-    warnings: tuple[str, ...]
 
 
 def evaluate_plainly(
     truth: Path, results: Path, boxes: Path | None, settings: EvaluateSettings
 ) -> Outcome:
-    """As ``evaluate``, with the same errors; but every mask is checked, judged or not."""
+    """As ``evaluate``, with the same errors and warnings."""
     started = time.perf_counter()
     ranges = Ranges(tuple(settings.area_ratio_edges))
-    world = _read_truth(truth)
-    by_kind, areas = _read_all(world, results, boxes, settings)
-    shaped = boxes is None and all(thing.rle is not None for thing in by_kind["bbox"])
+    sources = find_sources(results, boxes, settings.kinds)
+    world = read_world(truth, masks=any(source.masks for source in sources))
+    by_kind: dict[str, list[Thing]] = {}
+    warnings = list(world.warnings)
+    for source in sources:
+        things, lines = read_things(source, world, settings)
+        by_kind |= things
+        warnings += lines
+    shaped = all(source.masks or not source.boxes for source in sources)
     tables: dict[str, Table] = {}
     for name, kind, fixed in _wanted(by_kind, settings):
         things = by_kind["bbox" if kind == "bbox" else "segm"]
@@ -102,10 +54,10 @@ def evaluate_plainly(
         frequency=world.frequency,
         ranges=ranges,
         max_detections=settings.max_detections,
-        areas=areas,
+        areas=areas_of(sources, settings),
         ratios_of_boxes=shaped,
     )
-    metrics["warnings"] = list(world.warnings)
+    metrics["warnings"] = warnings
     categories = CategoryTable(
         ids=np.array([c.id for c in world.categories], np.int64),
         names=tuple(c.name for c in world.categories),
@@ -115,134 +67,19 @@ def evaluate_plainly(
         ),
     )
     seconds = {"all": round(time.perf_counter() - started, 3)}
-    return Outcome(metrics, tables, categories, ranges, world.warnings, seconds)
+    return Outcome(metrics, tables, categories, ranges, tuple(warnings), seconds)
 
 
 def _wanted(
     by_kind: dict[str, list[Thing]], settings: EvaluateSettings
 ) -> Iterator[tuple[str, str, bool]]:
     """Name, kind of IoU, and whether AP-fixed, of every table."""
-    kinds = [kind for kind in ("segm", "bbox") if kind in by_kind and kind in settings.kinds]
+    kinds = [kind for kind in ("segm", "bbox") if kind in by_kind]
     yield from ((kind, kind, False) for kind in kinds)
     if settings.boundary and "segm" in kinds:
         yield "boundary", "boundary", False
     if settings.fixed:
         yield from ((f"{kind}_fixed", kind, True) for kind in kinds)
-
-
-def _read_truth(path: Path) -> World:
-    head = read_head(path)
-    text, records, numbers = parse_array(head.array)
-    ids = [np.array([one.id for one in some], np.int64) for some in (head.images, head.categories)]
-    known_rows(records, path, *ids)
-    require_unique(np.sort(records["id"]), path=path, what="annotation")
-    images = {image.id: image for image in head.images}
-    truths: dict[tuple[int, int], list[Thing]] = defaultdict(list)
-    for record in records:
-        number, category, id_ = (int(record[k]) for k in ("image_id", "category_id", "id"))
-        image = images[number]
-        found, code = mask_of_record(text, record, numbers)
-        foreign = isinstance(found, dict) and found["size"] != [image.height, image.width]
-        if code != OK or foreign:
-            raise bad_mask(record, code or BAD_COUNTS, path)
-        area = float(record["area"])
-        if not 0 < area < np.inf:
-            continue
-        rle = None if found is None else _rle(found, image)
-        truths[number, category].append(
-            Thing(number, category, box_of(record), rle, area, 0.0, bool(record["ignore"]), id_)
-        )
-    frequency = [frequency_of(category, path) for category in head.categories]
-    warnings = truth_warnings(head, ids=records["id"], areas=records["area"])
-    return World(images, truths, head.categories, np.array(frequency, "<U1"), warnings)
-
-
-def _rle(segmentation: dict[str, Any] | list[list[float]], image: Image) -> dict[str, Any]:
-    if isinstance(segmentation, list):
-        parts = coco_mask.frPyObjects(segmentation, image.height, image.width)
-        return coco_mask.merge(parts)
-    return segmentation
-
-
-def _read_all(
-    world: World, results: Path, boxes: Path | None, settings: EvaluateSettings
-) -> tuple[dict[str, list[Thing]], dict[str, str]]:
-    """Detections by kind (``segm``, ``bbox``), and the area that each kind goes by."""
-    if is_detection_store(results):
-        masks, plain = _read_store(results)
-    else:
-        masks = plain = results_of(results)
-    if boxes is not None:
-        plain = results_of(boxes)
-    by_kind: dict[str, list[Thing]] = {}
-    areas: dict[str, str] = {}
-    for kind, path, records in (("segm", results, masks), ("bbox", boxes or results, plain)):
-        if kind == "segm" and records and "segmentation" not in records[0]:
-            continue
-        area = "box" if records and "bbox" in records[0] else "mask"
-        if settings.area != "official" and (kind == "segm" or settings.area == "box"):
-            area = settings.area
-        areas[kind] = area
-        by_kind[kind] = _things(world, path, records, area=area, settings=settings)
-    return by_kind, areas
-
-
-def _read_store(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Records of the two results files that a store stands for."""
-    masks: list[dict[str, Any]] = []
-    boxes: list[dict[str, Any]] = []
-    store = DetectionStore.open(path)
-    for row in range(len(store)):
-        found = store[row]
-        for k in range(len(found)):
-            x1, y1, x2, y2 = (float(v) for v in found.boxes[k])
-            score = float(found.scores[k])
-            one = {
-                "image_id": found.image_id,
-                "category_id": int(store.category_ids[found.labels[k]]),
-                "score": score,
-            }
-            boxes.append({**one, "bbox": [x1, y1, x2 - x1, y2 - y1]})
-            if found.masks is not None:
-                rle = {"size": list(found.size), "counts": found.masks[k]}
-                boxes[-1]["segmentation"] = rle
-                ranked = score if found.mask_scores is None else float(found.mask_scores[k])
-                masks.append({**one, "segmentation": rle, "score": ranked})
-    return masks or boxes, boxes
-
-
-def _things(
-    world: World,
-    path: Path,
-    records: Sequence[dict[str, Any]],
-    *,
-    area: str,
-    settings: EvaluateSettings,
-) -> list[Thing]:
-    things = []
-    for place, one in enumerate(records):
-        image = world.images.get(one["image_id"])
-        if image is None:
-            if settings.unknown_images == "refuse":
-                raise UserError(
-                    f"{path}: detection {place + 1} (image_id {one['image_id']}, category_id "
-                    f"{one['category_id']}): the truth has no such image; give the matching "
-                    "truth, or set evaluate.unknown_images=drop to leave such detections out"
-                )
-            continue
-        segmentation = one.get("segmentation")
-        if segmentation is None and "segmentation" in records[0]:
-            x, y, w, h = one["bbox"]
-            segmentation = [[x, y, x, y + h, x + w, y + h, x + w, y]]
-        rle = None if segmentation is None else _rle(segmentation, image)
-        box = one["bbox"] if "bbox" in one else coco_mask.toBbox(rle).tolist()
-        size = box[2] * box[3] if area == "box" else float(coco_mask.area(rle))
-        things.append(
-            Thing(
-                one["image_id"], one["category_id"], box, rle, size, one["score"], False, place + 1
-            )
-        )
-    return things
 
 
 def _capped(things: list[Thing], *, key: Any, limit: int) -> list[Thing]:
@@ -311,10 +148,8 @@ def _table(
 ) -> Table:
     by_slot: dict[tuple[int, int], list[Thing]] = defaultdict(list)
     for thing in things:
-        lists = world.images[thing.image].neg_category_ids or ()
-        slot = (thing.image, thing.category)
-        if 0 < thing.area < np.inf and (slot in world.truths or thing.category in lists):
-            by_slot[slot].append(thing)
+        if 0 < thing.area < np.inf:
+            by_slot[thing.image, thing.category].append(thing)
     categories = len(world.categories)
     shape = (len(IOU_THRESHOLDS), len(RECALL_THRESHOLDS), categories, range_count)
     precision, recall = np.full(shape, np.nan), np.full(shape[:1] + shape[2:], np.nan)

@@ -7,25 +7,17 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from lvistk.errors import UserError
 from lvistk.evaluation.collect import Collector, Detections
 from lvistk.evaluation.json_records import Records, Unsplittable, map_sections
 from lvistk.evaluation.measure import NOWHERE, Measured, Options, measure
 from lvistk.evaluation.pairs import BoundaryTruth
 from lvistk.evaluation.ranges import Ranges
-from lvistk.evaluation.records import COMPLAINTS, HAS_BOX, NO_MASK
+from lvistk.evaluation.records import COMPLAINTS, UNKNOWN_IMAGE, bad_detection
 from lvistk.evaluation.sections import JsonArray, results_array
 from lvistk.evaluation.truth import TruthArrays
 
 LEAST_BYTES = 64
 """Room is made for a detection in so many bytes of JSON; most take more."""
-
-
-class Shape(NamedTuple):
-    """What the first detection of a file has: it decides for all (lvis-api)."""
-
-    boxes: bool
-    masks: bool
 
 
 class Against(NamedTuple):
@@ -36,26 +28,6 @@ class Against(NamedTuple):
     ranges: Ranges
     unknown_images: Literal["refuse", "drop"]
     threads: int
-
-
-def shape_of(path: Path) -> Shape | None:
-    """Whether the first detection has a box and a mask; None for an empty list."""
-    array = results_array(path)
-
-    def first(found: Records) -> np.ndarray:
-        return found.records[:1].copy()
-
-    try:
-        heads = list(map_sections(array, first, threads=1, limit=1))
-    except Unsplittable:
-        heads = list(map_sections(array, first, threads=1, whole=True))
-    if not heads or not len(heads[0]):
-        return None
-    head = heads[0][0]
-    shape = Shape(bool(head["has"] & HAS_BOX), head["mask_kind"] != NO_MASK)
-    if not any(shape):
-        raise UserError(f"{path}: the first detection has neither bbox nor segmentation")
-    return shape
 
 
 def read_results(path: Path, *, against: Against, options: Options) -> Detections:
@@ -116,12 +88,6 @@ def _judge(part: _Part, path: Path, before: int, against: Against) -> None:
     """Raise ``UserError`` for the suspect, unless it may be dropped."""
     record = part.suspect
     assert record is not None
-    who = f"{path}: detection {before + part.place + 1} (image_id {record['image_id']}"
-    who += f", category_id {record['category_id']})"
-    if part.measured.code:
-        raise UserError(f"{who}: {COMPLAINTS[part.measured.code]}")
-    if against.unknown_images == "refuse":
-        raise UserError(
-            f"{who}: the truth has no such image; give the matching truth, or set "
-            "evaluate.unknown_images=drop to leave such detections out"
-        )
+    if part.measured.code or against.unknown_images == "refuse":
+        complaint = COMPLAINTS.get(part.measured.code, UNKNOWN_IMAGE)
+        raise bad_detection(path, before + part.place, record, complaint)

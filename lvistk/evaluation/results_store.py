@@ -19,17 +19,12 @@ from lvistk.evaluation import records as scan
 from lvistk.evaluation.collect import Collector, Detections
 from lvistk.evaluation.json_records import Records
 from lvistk.evaluation.measure import NOWHERE, Measured, Options, measure
-from lvistk.evaluation.records import COMPLAINTS, PADDING
-from lvistk.evaluation.results_json import Against, Shape
+from lvistk.evaluation.records import COMPLAINTS, PADDING, UNKNOWN_IMAGE, bad_detection
+from lvistk.evaluation.results_json import Against
 
 BLOCK = 16384
 """Detections measured at once; whole images."""
 _buffer = threading.local()
-
-
-def store_shape(store: DetectionStore) -> Shape:
-    """A store always has boxes; it has masks where a shard has."""
-    return Shape(True, any("rle" in shard.layout for shard in store.shards))
 
 
 def read_store(path: Path, *, against: Against, options: Options) -> Detections:
@@ -144,19 +139,11 @@ class ShardReader:
     def _judge(self, measured: Measured, records: np.ndarray, first: int, against: Against) -> None:
         place = measured.place
         complaint = COMPLAINTS.get(measured.code)
-        if complaint is None and against.unknown_images == "refuse":
-            strange = measured.detections["image"] == NOWHERE
-            if strange.any():
-                place = int(np.argmax(strange))
-                complaint = (
-                    "the truth has no such image; give the matching truth, or set "
-                    "evaluate.unknown_images=drop to leave such detections out"
-                )
+        strange = measured.detections["image"] == NOWHERE
+        if complaint is None and against.unknown_images == "refuse" and strange.any():
+            place, complaint = int(np.argmax(strange)), UNKNOWN_IMAGE
         if complaint is not None:
-            raise UserError(
-                f"{self.shard.path}: detection {first + place + 1} (image_id "
-                f"{records[place]['image_id']}): {complaint}"
-            )
+            raise bad_detection(self.shard.path, first + place, records[place], complaint)
 
     def _read(self, name: str, first: int, last: int) -> np.ndarray:
         """Rows first:last of a column."""

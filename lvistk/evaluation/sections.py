@@ -17,6 +17,8 @@ from lvistk.errors import UserError
 from lvistk.evaluation.records import PADDING
 
 SECTION_BYTES = 3 << 20
+WHOLE_BYTES = 512 << 20
+"""A file up to this size is parsed at once where its sections cannot be."""
 _FIRST_KEY = re.compile(rb"\s*\{\s*(\"[A-Za-z_0-9]*\")")
 _SPACE = b" \t\r\n"
 _buffer = threading.local()
@@ -59,6 +61,12 @@ class JsonArray:
             if place + len(piece) >= self.last:
                 return self.last
             size *= 8
+
+    def piece(self, first: int, last: int) -> bytes:
+        """Bytes ``first:last``, in memory of their own."""
+        with self.path.open("rb") as handle:
+            handle.seek(first)
+            return handle.read(last - first)
 
     def read(self, descriptor: int, first: int, last: int) -> np.ndarray:
         """Bytes ``first:last`` and PADDING zeros, (bytes,) uint8, in this thread's buffer.

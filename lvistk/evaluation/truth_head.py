@@ -2,7 +2,7 @@
 
 import mmap
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 import numpy as np
@@ -19,23 +19,27 @@ class _Top(msgspec.Struct):
     annotations: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
+Id = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+Side = Annotated[int, msgspec.Meta(ge=1, lt=2**31)]
+
+
 class Image(msgspec.Struct):
     """An image of the file."""
 
-    id: int
-    height: int
-    width: int
-    neg_category_ids: list[int] | None = None
-    not_exhaustive_category_ids: list[int] | None = None
+    id: Id
+    height: Side
+    width: Side
+    neg_category_ids: list[Id] | None = None
+    not_exhaustive_category_ids: list[Id] | None = None
 
 
 class Category(msgspec.Struct):
     """A category of the file."""
 
-    id: int
+    id: Id
     name: str = ""
     frequency: str | None = None
-    image_count: int | None = None
+    image_count: Id | None = None
 
 
 class Head(NamedTuple):

@@ -55,6 +55,12 @@ def changed(**changes: Any) -> str:
         (changed(score=float("inf")), "detection 2"),
         (changed(image_id=77), "image_id 77, category_id 1): the truth has no such image"),
         (changed(score=None), "score is missing"),
+        (json.dumps([*GOOD, {"category_id": 4}]), "detection 2 (category_id 4): image_id"),
+        (
+            changed(bbox=[1, float("nan"), 2, 2]),
+            "detection 2 (image_id 1, category_id 1): its bbox",
+        ),
+        (changed(image_id=10**20), "is no whole number"),
         (changed(score="high"), "Expected `float | null`, got `str` - at `$[1].score`"),
         (changed(segmentation=None), "no segmentation"),
         (changed(segmentation={"size": [40, 40], "counts": "zz"}), "RLE"),
@@ -86,6 +92,9 @@ def test_bad_results(tmp_path: Path, text: str, words: str) -> None:
         ({"segmentation": [[1, 1, 2, 2]]}, "annotation 1 (image 1): a polygon"),
         ({"segmentation": {"size": [4, 4], "counts": [16]}}, "annotation 1 (image 1): its RLE"),
         ({"area": None}, "annotation 1: no area"),
+        ({"segmentation": None}, "annotation 1 (image 1): a polygon"),
+        ({"bbox": [1, 2, 3, float("inf")]}, "broken or cut off: JSON is malformed"),
+        ({"images": [image(10**20)]}, "Expected `int` <= "),
         ({"bbox": [1, 2, 3]}, "bbox has 3 numbers"),
         ({"images": [image(1), image(1)]}, "image id 1 stands there twice"),
         ({"images": 3}, "no LVIS annotations"),
@@ -109,12 +118,16 @@ def test_unknown_categories_and_images_are_counted(tmp_path: Path) -> None:
     strange = [mask_result(1, 55, A, 0.9), mask_result(66, 1, A, 0.9)]
     results.write_text(json.dumps([*GOOD, *strange]))
     settings = EvaluateSettings(unknown_images="drop", boundary=False, fixed=False)
-    found = evaluate(truth_file(tmp_path), Results(results), settings)
-    assert found.metrics["segm"]["AP"] == pytest.approx(1.0)
-    assert found.warnings == (
-        "results.json: 1 detections of categories that the truth has not",
-        "results.json: 1 detections in images that the truth has not",
-    )
+    truth = truth_file(tmp_path)
+    for found in (
+        evaluate(truth, Results(results), settings),
+        evaluate_plainly(truth, results, None, settings),
+    ):
+        assert found.metrics["segm"]["AP"] == pytest.approx(1.0)
+        assert found.warnings == (
+            "results.json: 1 detections of categories that the truth has not",
+            "results.json: 1 detections in images that the truth has not",
+        )
 
 
 RUNS = [82] + [10, 30] * 9 + [10, 1148]
@@ -162,8 +175,12 @@ def test_masks_and_boxes_in_two_files(tmp_path: Path) -> None:
     masks, boxes = tmp_path / "segm.json", tmp_path / "bbox.json"
     masks.write_text(json.dumps(GOOD))
     boxes.write_text(json.dumps([box_result(1, 1, (20, 20, 5, 5), 0.5)]))
-    found = evaluate(truth_file(tmp_path), Results(masks, boxes), FAST).metrics
+    truth = truth_file(tmp_path)
+    found = evaluate(truth, Results(masks, boxes), FAST).metrics
     assert found["segm"]["AP"] == pytest.approx(1.0) and found["bbox"]["AP"] == 0
     assert found["box_mask_gap"]["AP"] == pytest.approx(-1.0)
+    assert evaluate_plainly(truth, masks, boxes, FAST).metrics == found
     with pytest.raises(UserError, match="has no masks"):
-        evaluate(truth_file(tmp_path), Results(boxes, masks), FAST)
+        evaluate(truth, Results(boxes, masks), FAST)
+    with pytest.raises(UserError, match="has no masks"):
+        evaluate_plainly(truth, boxes, masks, FAST)

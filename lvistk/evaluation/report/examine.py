@@ -9,10 +9,11 @@ from lvistk.artifacts import fingerprint
 from lvistk.config.load import from_table
 from lvistk.config.stages import EvaluateSettings
 from lvistk.errors import UserError
-from lvistk.evaluation.evaluate import Evaluation, Results, evaluate, find_sources
+from lvistk.evaluation.evaluate import Evaluation, Results, evaluate
 from lvistk.evaluation.nearest import nearest_truths
 from lvistk.evaluation.report.errors import Errors, analyse
 from lvistk.evaluation.report.gather import StageRecord
+from lvistk.evaluation.sources import find_sources
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +64,7 @@ def evaluate_settings(manifest: dict) -> EvaluateSettings:
 
 def find_errors(found: Evaluation, results: Results, *, kind: str, threads: int) -> Errors:
     """Error kinds of masks (``segm``) or boxes (``bbox``) of an evaluation of ``results``."""
-    sources = find_sources(results, [kind])
+    sources = find_sources(results.main, results.boxes, [kind])
     source = next(s for s in sources if (s.masks if kind == "segm" else s.boxes))
     nearest = nearest_truths(
         source.path,

@@ -1,0 +1,75 @@
+"""Photos that are broken or missing: one line, and exit code 2. Unusual ones are read."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.bad_input.spoil import PHOTO, READ_PHOTOS, cut
+from tests.command_line import SIX, Commands, files_below
+
+
+@pytest.mark.parametrize("name", READ_PHOTOS)
+@pytest.mark.parametrize("what", ["cut", "missing", "empty", "text", "other size"])
+def test_a_photo_that_is_broken(
+    name: str, what: str, world: Path, tmp_path: Path, lvistk: Commands
+) -> None:
+    """The run stops at that photo; mended, the same command goes on where it was."""
+    sound = (world / PHOTO).read_bytes()
+    match what:
+        case "cut":
+            cut(world / PHOTO)
+        case "missing":
+            (world / PHOTO).unlink()
+        case "empty":
+            (world / PHOTO).write_bytes(b"")
+        case "text":
+            (world / PHOTO).write_text("<html>not found</html>")
+        case _:
+            cv2.imwrite(str(world / PHOTO), np.zeros((20, 30, 3), np.uint8))
+    out = tmp_path / "out"
+    told = lvistk(*SIX[name](world, out)).error()
+    assert "000000000007.jpg" in told
+    kept = files_below(out)
+    (world / PHOTO).write_bytes(sound)
+    again = lvistk(*SIX[name](world, out))
+    assert again.code == 0 and "resuming" in again.out[0], again
+    shards = {path for path in kept if path.suffix == ".h5"}
+    assert (name in ("train-repr", "finetune")) or len(shards) == 1
+    for shard in shards:
+        assert files_below(out)[shard] == kept[shard]
+
+
+@pytest.mark.parametrize("name", READ_PHOTOS)
+def test_no_such_photo_folder(name: str, world: Path, tmp_path: Path, lvistk: Commands) -> None:
+    option = "--val-images" if name == "tta-infer" else "--train-images"
+    told = lvistk(*SIX[name](world, tmp_path / "out"), option, tmp_path / "none").error()
+    assert told == f"{tmp_path / 'none'}: no such file or folder"
+
+
+@pytest.mark.parametrize("name", READ_PHOTOS)
+def test_a_folder_without_photos(name: str, world: Path, tmp_path: Path, lvistk: Commands) -> None:
+    option = "--val-images" if name == "tta-infer" else "--train-images"
+    (tmp_path / "bare").mkdir()
+    told = lvistk(*SIX[name](world, tmp_path / "out"), option, tmp_path / "bare").error()
+    assert str(tmp_path / "bare") in told and "photo" in told
+
+
+@pytest.mark.parametrize("name", ["train-repr", "tta-infer"])
+@pytest.mark.parametrize("kind", ["png", "grey", "alpha", "grey 16 bit"])
+def test_unusual_photos_are_read(
+    name: str, kind: str, world: Path, tmp_path: Path, lvistk: Commands
+) -> None:
+    """The suffix does not matter, the content does: colour is made of grey, alpha is left out."""
+    pixels = cv2.imread(str(world / PHOTO))
+    grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
+    made = {
+        "png": pixels,
+        "grey": grey,
+        "alpha": cv2.cvtColor(pixels, cv2.COLOR_BGR2BGRA),
+        "grey 16 bit": grey.astype(np.uint16) * 257,
+    }[kind]
+    (world / PHOTO).write_bytes(cv2.imencode(".png", made)[1].tobytes())
+    done = lvistk(*SIX[name](world, tmp_path / "out"))
+    assert done.code == 0, done
