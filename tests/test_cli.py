@@ -45,6 +45,15 @@ def test_help_does_not_import_torch() -> None:
         (["run", "none.toml"], "no such pipeline file"),
         (["status", "."], "no stage folders"),
         (["evaluate", "none.json", "none.json"], "none.json: no such file"),
+        (["evalute"], "error: lvistk: No such command 'evalute'. Did you mean 'evaluate'?; see"),
+        (["evaluate", "--bxes", "a"], "error: lvistk evaluate: No such option: --bxes"),
+        (["evaluate", "--bxes", "a"], "--boxes"),
+        (["evaluate", "a", "b", "c"], "lvistk evaluate: Got unexpected extra argument"),
+        (["compare", "a"], "see lvistk compare --help"),
+        (["compare", "a", "b", "--samples", "many"], "'--samples'"),
+        (["compare", "a", "b", "--samples"], "'--samples' requires an argument"),
+        (["convert", "x", "--out", "y", "--from", "coc"], "'coc' is not one of"),
+        (["export", "a", "b"], "Missing option '--as'"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(
@@ -54,3 +63,14 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert done.returncode == 2
     assert words in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_without_a_command_help_is_shown() -> None:
+    done = lvistk()
+    assert "train-repr" in done.stdout + done.stderr and "error:" not in done.stderr
+
+
+def test_help_and_version_end_with_0() -> None:
+    for arguments in (["--version"], ["--help"], ["evaluate", "-h"]):
+        done = lvistk(*arguments)
+        assert done.returncode == 0 and "lvistk" in done.stdout

@@ -1,7 +1,7 @@
 """The typer application, and its entry point."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +15,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+_USAGE_ERROR: Any = typer.BadParameter.__base__
+"""What wrong words on the command line raise: Click's, and newer Typers bring a Click of their own."""
 
 
 def _version(wanted: bool) -> None:
@@ -36,10 +39,18 @@ def options(
 def main() -> None:
     """Entry point: a user's mistake is one line and exit code 2."""
     try:
-        app()
+        sys.exit(app(prog_name=app.info.name, standalone_mode=False) or 0)
     except UserError as error:
         console.fail(str(error))
         sys.exit(2)
+    except _USAGE_ERROR as error:
+        if message := error.format_message().rstrip("."):  # without one, the help has been shown
+            command = error.ctx.command_path if error.ctx else app.info.name
+            console.fail(f"{command}: {message}; see {command} --help")
+        sys.exit(2)
+    except typer.Abort:
+        console.fail("stopped")
+        sys.exit(1)
     except OSError as error:
         if error.filename is None and error.errno is None:
             raise
