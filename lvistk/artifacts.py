@@ -1,4 +1,4 @@
-"""Stage folders: a manifest, fingerprints, and files that appear whole or not at all.
+"""Stage folders: a manifest, and fingerprints of inputs and outputs.
 
 ``stage.json`` holds the stage's name, settings, input fingerprints, versions, times and outputs. A stage
 that is ``done`` with the same settings and inputs is not run again; one that was stopped resumes; one
@@ -7,14 +7,12 @@ that differs refuses and says what differs.
 
 import contextlib
 import datetime
-import errno
 import fcntl
 import hashlib
 import json
-import os
 import platform
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import metadata
@@ -22,60 +20,14 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from lvistk.errors import UserError
+from lvistk.whole_file import write_json
 
 MANIFEST = "stage.json"
 LOCK = ".lock"
 LARGE_BYTES = 64 << 20
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SAMPLES = 64
 SAMPLE_BYTES = 1 << 16
 """A large file's fingerprint takes so many samples of so many bytes, the first and last among them."""
-
-
-@contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary path in the same folder that becomes ``path`` when the block ends well.
-
-    The data reach the disk before the name does, so a killed process or a full disk leaves no half file.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with room_for(path):
-            yield temporary
-            temporary.chmod(0o666 & ~_umask())  # some writers' files are for their owner alone
-            with temporary.open("rb") as handle:
-                os.fsync(handle.fileno())
-            temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def room_for(path: Path) -> Iterator[None]:
-    """A disk that fills up inside the block, or a quota that is reached, is a ``UserError``."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in FULL:
-            raise UserError(f"{path}: the disk is full; free space and run again") from error
-        raise
-
-
-@lru_cache(maxsize=1)
-def _umask() -> int:
-    """The process's file mode mask, which can only be read by setting it."""
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
-
-
-def write_json(path: Path, value: Any) -> None:
-    """JSON of two spaces' indent, whole or not at all."""
-    with whole_file(path) as temporary:
-        temporary.write_text(
-            json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        )
 
 
 def fingerprint(path: Path) -> str:
@@ -144,17 +96,21 @@ class StageFolder:
         command: str,
         settings: Mapping[str, Any],
         inputs: Mapping[str, Any],
+        defaults: Mapping[str, Any] | None = None,
         force: bool = False,
     ) -> "StageFolder":
         """Open ``path`` for a run; ``settings`` and ``inputs`` are JSON values.
 
-        Inputs are ``{name: {"path", "fingerprint"}}``. Raises ``UserError`` where the folder holds a
-        run with other settings or inputs, where it belongs to something else, or is in use.
+        Inputs are ``{name: {"path", "fingerprint"}}``. A setting that an older run does not name had its
+        value of ``defaults``: settings that join later do not make finished runs differ. Raises
+        ``UserError`` where the folder holds a run with other settings or inputs, where it belongs to
+        something else, or is in use.
         """
         wanted = {"command": command, "settings": dict(settings), "inputs": dict(inputs)}
         _require_own(path)
         found = read_manifest(path) if (path / MANIFEST).is_file() and not force else None
-        if found is not None and (changed := _changes(found, wanted)):
+        changed = _changes(found, wanted, defaults or {}) if found is not None else []
+        if found is not None and changed:
             if found["state"] == "done" or not _holds_nothing(path):
                 raise UserError(_was_different(path, changed))
             found = None  # it stopped at a setting or input that has been mended since
@@ -249,11 +205,23 @@ def _is_part(path: Path) -> bool:
     return path.name.startswith(".") and path.name.endswith(".part")
 
 
-def _changes(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+def _changes(
+    found: Mapping[str, Any], wanted: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> list[str]:
     """What settings and inputs differ in; where an input lies does not matter."""
     normal = json.loads(json.dumps(wanted))
-    changed = differences({key: found.get(key) for key in normal}, normal)
+    older = {key: found.get(key) for key in normal}
+    older["settings"] = _filled(older["settings"], json.loads(json.dumps(defaults)))
+    changed = differences(older, normal)
     return [line for line in changed if not line.startswith("inputs.") or ".path" not in line]
+
+
+def _filled(table: Any, defaults: Any) -> Any:
+    """``table`` with what only ``defaults`` has, at every depth."""
+    if not isinstance(table, Mapping) or not isinstance(defaults, Mapping):
+        return table
+    own = {key: _filled(value, defaults.get(key)) for key, value in table.items()}
+    return {**defaults, **own}
 
 
 def _was_different(path: Path, changed: list[str]) -> str:

@@ -21,6 +21,7 @@ from lvistk.data.annotation_index import AnnotationIndex
 from lvistk.data.generated import GenerateSettings, generate
 from lvistk.losses.group_softmax import group_categories
 from lvistk.stages.pipeline import run_pipeline
+from lvistk.whole_file import whole_file, write_json
 
 PIPELINE = Path(__file__).with_suffix(".toml")
 DATA = GenerateSettings(
@@ -82,7 +83,7 @@ def main(
     text = "\n".join(
         [*markdown("mean and spread", values), "", *markdown(f"gain over {CONTROL}", gains)]
     )
-    artifacts.write_json(
+    write_json(
         out / "table.json",
         {
             "seeds": seeds,
@@ -92,7 +93,7 @@ def main(
             f"gain_over_{CONTROL}": as_table(gains),
         },
     )
-    with artifacts.whole_file(out / "table.md") as path:
+    with whole_file(out / "table.md") as path:
         path.write_text(text + "\n", encoding="utf-8")
     console.say(text)
     console.say(json.dumps(reach(pipelines[0]), indent=2))

@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "lvistk"
 ROOMS = (
     "errors",
     "config",
+    "whole_file",
     "artifacts",
     "console",
     "distributed",

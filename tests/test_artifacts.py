@@ -4,15 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from lvistk.artifacts import (
-    StageFolder,
-    describe_inputs,
-    differences,
-    fingerprint,
-    whole_file,
-    write_json,
-)
+from lvistk.artifacts import StageFolder, describe_inputs, differences, fingerprint
 from lvistk.errors import UserError
+from lvistk.whole_file import whole_file, write_json
 
 
 def open_stage(path: Path, *, settings=None, inputs=None, force=False) -> StageFolder:
@@ -46,6 +40,24 @@ def test_other_settings_are_refused_by_name(tmp_path: Path) -> None:
     assert forced.state == "new"
     assert not (tmp_path / "s" / "metrics.json").exists()
     forced.close()
+
+
+def test_a_setting_that_joined_later_had_its_default(tmp_path: Path) -> None:
+    finish(open_stage(tmp_path / "s", settings={"optim": {"lr": 0.1}}))
+    newer = {"optim": {"lr": 0.1, "ema": 0.0}, "kinds": ["segm"]}
+
+    def opened(**changes: object) -> StageFolder:
+        return StageFolder.open(
+            tmp_path / "s",
+            command="evaluate",
+            settings={**newer, **changes},
+            inputs={},
+            defaults=newer,
+        )
+
+    assert opened().state == "done"
+    with pytest.raises(UserError, match=r"settings\.optim\.ema: 0\.0 -> 0\.9"):
+        opened(optim={"lr": 0.1, "ema": 0.9})
 
 
 def test_a_changed_input_is_refused_and_a_moved_one_is_not(tmp_path: Path) -> None:

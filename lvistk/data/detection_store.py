@@ -19,12 +19,12 @@ from typing import Any
 import h5py
 import numpy as np
 
-from lvistk.artifacts import whole_file
 from lvistk.data.detection_shard import FORMAT, VERSION, open_shard
 from lvistk.errors import UserError
 from lvistk.structures.categories import Categories
 from lvistk.structures.detections import Detections
 from lvistk.structures.polygons import starts
+from lvistk.whole_file import whole_file
 
 OPEN_SHARDS = 64
 """Shards mapped at once; a store of the Open Images pool has thousands."""

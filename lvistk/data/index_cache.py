@@ -13,9 +13,9 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from lvistk.artifacts import whole_file
 from lvistk.data.flat_arrays import TABLE
 from lvistk.errors import UserError
+from lvistk.whole_file import whole_file
 
 VERSION = 1
 """Raised whenever the arrays or the checks change, so that older indexes are built again."""

@@ -6,13 +6,13 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
-from lvistk.artifacts import whole_file
 from lvistk.data.annotation_index import AnnotationIndex
 from lvistk.data.inspection import Inspection
 from lvistk.data.photo import PhotoError, read_photo
 from lvistk.errors import UserError
 from lvistk.structures import rle
 from lvistk.structures.draw import draw_instances, write_picture
+from lvistk.whole_file import whole_file
 
 COLORS = {"r": "#c44e52", "c": "#dd8452", "f": "#4c72b0", "": "#8c8c8c"}
 GROUP_NAMES = {"r": "rare", "c": "common", "f": "frequent", "": "no group"}

@@ -13,10 +13,10 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 import msgspec
 import numpy as np
 
-from lvistk.artifacts import whole_file
 from lvistk.data.json_bytes import JSON_ERRORS, decode, mapped, plain_message
 from lvistk.errors import UserError
 from lvistk.structures.categories import FREQUENCIES, Categories
+from lvistk.whole_file import whole_file
 
 Id = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]
 Side = Annotated[int, msgspec.Meta(ge=1, le=2**30)]

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from lvistk import console
-from lvistk.artifacts import write_json
 from lvistk.engine.tensor_file import read_table, read_tensors, write_tensors
 from lvistk.errors import UserError
+from lvistk.whole_file import write_json
 
 
 class Checkpoint(NamedTuple):

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from lvistk.artifacts import whole_file
 from lvistk.console import read_metrics
+from lvistk.whole_file import whole_file
 
 NOT_LOSSES = {"step", "epoch", "lr", "photos_per_s", "data_share", "memory_gib", "grad_norm"}
 

@@ -11,8 +11,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lvistk.artifacts import whole_file
 from lvistk.errors import UserError
+from lvistk.whole_file import whole_file
 
 KEY = "lvistk"
 """safetensors metadata are flat strings; ours is one JSON text under this name."""

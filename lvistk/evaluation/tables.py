@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from lvistk.artifacts import whole_file
 from lvistk.evaluation.metrics import average
 from lvistk.evaluation.outcome import Outcome
 from lvistk.evaluation.ranges import AREA_LABELS, IOU_THRESHOLDS, RECALL_THRESHOLDS
+from lvistk.whole_file import whole_file
 
 
 def per_category(found: Outcome) -> list[dict[str, Any]]:

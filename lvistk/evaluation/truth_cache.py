@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from lvistk.artifacts import fingerprint, whole_file
+from lvistk.artifacts import fingerprint
 from lvistk.errors import UserError
 from lvistk.evaluation.truth import Truth, TruthArrays
 from lvistk.evaluation.truth_json import read_truth_json
+from lvistk.whole_file import whole_file
 
 SPANS = ("span_starts", "span_stops")
 """What makes the cache large, and nobody needs without masks."""

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from lvistk import console
-from lvistk.artifacts import MANIFEST, fingerprint, read_manifest, write_json
+from lvistk.artifacts import MANIFEST, fingerprint, read_manifest
 from lvistk.config.load import from_table, to_table
 from lvistk.config.stages import EvaluateSettings
 from lvistk.errors import UserError
 from lvistk.evaluation.comparison.compare import Comparison, Difference, compare
 from lvistk.evaluation.evaluate import Evaluation, Results, evaluate
+from lvistk.whole_file import write_json
 
 SHOWN = 10
 """Categories listed that moved most in either direction; the JSON has all."""

@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from lvistk import console
-from lvistk.artifacts import StageFolder, write_json
+from lvistk.artifacts import StageFolder
 from lvistk.config.stages import EvaluateInputs, EvaluateSettings
 from lvistk.errors import UserError
 from lvistk.evaluation.outcome import Outcome
 from lvistk.evaluation.tables import per_category, write_csv, write_curves
+from lvistk.whole_file import write_json
 
 REQUIRED = ("val", "detections")
 OUTPUTS = ("metrics.json", "per_category.csv", "per_category.json", "curves.npz")

@@ -7,8 +7,8 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from lvistk import console
-from lvistk.artifacts import whole_file
 from lvistk.errors import UserError
+from lvistk.whole_file import whole_file
 
 PREFIX = "backbone.body."
 MODEL = "model.safetensors"

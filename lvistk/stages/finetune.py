@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from lvistk import console
-from lvistk.artifacts import StageFolder, write_json
+from lvistk.artifacts import StageFolder
 from lvistk.config.load import apply_overrides
 from lvistk.config.stages import FinetuneInputs, FinetuneSettings
 from lvistk.engine.freeze import freeze
@@ -13,6 +13,7 @@ from lvistk.engine.model_file import load_model
 from lvistk.engine.upgrade import upgrade_model
 from lvistk.stages import training
 from lvistk.stages.training import area_ratio_prior, fit, report_moved_levels, report_thresholds
+from lvistk.whole_file import write_json
 
 REQUIRED = ("model", "train", "train_images")
 OUTPUTS = (*training.OUTPUTS, "upgrade.json")

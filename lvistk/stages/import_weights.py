@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from lvistk import console
-from lvistk.artifacts import StageFolder, write_json
+from lvistk.artifacts import StageFolder
 from lvistk.config.stages import ImportWeightsInputs, ImportWeightsSettings
 from lvistk.data.lvis_json import CategoryRecord, categories_of, read_category_records
 from lvistk.engine.foreign_file import ForeignFile, read_foreign
@@ -27,6 +27,7 @@ from lvistk.engine.model_file import MODEL, save_model
 from lvistk.errors import UserError
 from lvistk.structures.categories import Categories
 from lvistk.structures.coco_categories import coco_categories
+from lvistk.whole_file import write_json
 
 REQUIRED = ("checkpoint",)
 OUTPUTS = (MODEL, "import.json")

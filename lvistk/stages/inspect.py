@@ -6,10 +6,10 @@ from pathlib import Path
 import msgspec
 
 from lvistk import console
-from lvistk.artifacts import write_json
 from lvistk.data.annotation_index import AnnotationIndex
 from lvistk.data.defects import DEFECTS
 from lvistk.data.inspection import Inspection, inspect_index
+from lvistk.whole_file import write_json
 
 GROUP_NAMES = {"r": "rare", "c": "common", "f": "frequent", "": "none"}
 SHOWN = 20

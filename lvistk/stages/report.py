@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lvistk import console
-from lvistk.artifacts import whole_file
 from lvistk.data.index_cache import cache_beside
 from lvistk.evaluation.report.examine import Examined, examine
 from lvistk.evaluation.report.gather import read_runs
 from lvistk.evaluation.report.page import render
+from lvistk.whole_file import whole_file
 
 
 def run(

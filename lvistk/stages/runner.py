@@ -9,6 +9,7 @@ from lvistk import artifacts, console
 from lvistk.config.load import to_table
 from lvistk.config.pipeline import StagePlan, stage_name
 from lvistk.errors import UserError
+from lvistk.whole_file import room_for
 
 TORCH_STAGES = ("train-repr", "pseudo-label", "finetune", "tta-infer")
 """Stages that compute on a device and that torchrun may start on several."""
@@ -40,7 +41,7 @@ def run_stage(plan: StagePlan, *, force: bool = False, device: str = "auto") -> 
     console.say(f"{plan.name}: {'resuming' if stage.state == 'resume' else 'running'} ({plan.out})")
     started = time.monotonic()
     try:
-        with artifacts.room_for(plan.out):
+        with room_for(plan.out):
             summary = module.run(plan.settings, plan.inputs, stage, device=place)
         _barrier(plan.command)
         if main:
@@ -60,9 +61,17 @@ def _open(plan: StagePlan, *, force: bool) -> artifacts.StageFolder:
         plan.out,
         command=plan.command,
         settings=to_table(plan.settings),
+        defaults=_defaults(plan.settings),
         inputs=artifacts.describe_inputs(inputs),
         force=force,
     )
+
+
+def _defaults(settings: Any) -> dict[str, Any]:
+    """The table of a stage's defaults, without a partial one, where a missing key means another thing."""
+    table = to_table(type(settings)())
+    partial = [f.name for f in dataclasses.fields(settings) if "overrides" in f.metadata]
+    return {name: value for name, value in table.items() if name not in partial}
 
 
 def _require_inputs(plan: StagePlan, required: tuple[str, ...]) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from lvistk.artifacts import whole_file
 from lvistk.structures import rle
+from lvistk.whole_file import whole_file
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 MASK_OPACITY = 0.45

@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 
 from lvistk import console
-from lvistk.artifacts import StageFolder, whole_file
+from lvistk.artifacts import StageFolder
 from lvistk.data.generated.catalogue import kinds
 from lvistk.data.generated.plan import SPLITS, Popularity, Split, plan_photo
 from lvistk.data.generated.records import (
@@ -41,6 +41,7 @@ from lvistk.data.generated.records import (
 )
 from lvistk.data.generated.scene import Style, draw
 from lvistk.data.generated.settings import MAX_OTHER_IMAGES, MAX_TRAIN_IMAGES, GenerateSettings
+from lvistk.whole_file import whole_file
 
 FIRST_ID = {
     "train": 1,
