@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -25,6 +26,8 @@ from rich.text import Text
 
 _out = Console(highlight=False, soft_wrap=True)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
+WIDEST = 10_000
+"""Columns of a terminal that nothing is too wide for."""
 LINE_SECONDS = 10.0
 """Where there is no terminal, progress becomes a line every so many seconds."""
 
@@ -52,17 +55,49 @@ def fail(text: str) -> None:
 
 
 def table(
-    title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], *, left: int = 1
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    left: int = 1,
+    spare: Sequence[str] = (),
 ) -> None:
-    """A table whose first ``left`` columns are text and whose others are numbers, aligned right."""
+    """A table whose first ``left`` columns are text and whose others are numbers, aligned right.
+
+    A terminal that is too narrow gets it without lines, then without the ``spare`` columns too; text that
+    is still too long goes on in the next line. Nothing is cut. A file or pipe gets no lines, at full width.
+    """
     if not is_main_process():
         return
-    drawn = Table(title=title, title_justify="left")
-    for index, name in enumerate(columns):
-        drawn.add_column(name, justify="left" if index < left else "right", no_wrap=index >= left)
-    for row in rows:
-        drawn.add_row(*[cell(value) for value in row])
+    if not _out.is_terminal:
+        _out.width = WIDEST
+    tries = ((True, ()), (False, ()), (False, spare)) if _out.is_terminal else ((False, ()),)
+    for lines, without in tries:
+        drawn = _draw(columns, rows, left=left, lines=lines, without=without)
+        if _out.measure(drawn, options=_out.options.update(max_width=WIDEST)).maximum <= _out.width:
+            break
+    if title:
+        _out.print(title, style="italic", markup=False)
     _out.print(drawn)
+
+
+def _draw(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    left: int,
+    lines: bool,
+    without: Sequence[str],
+) -> Table:
+    drawn = Table() if lines else Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0)
+    shown = [index for index, name in enumerate(columns) if name not in without]
+    for index in shown:
+        justify = "left" if index < left else "right"
+        no_wrap = index >= left
+        drawn.add_column(columns[index], justify=justify, no_wrap=no_wrap, overflow="fold")
+    for row in rows:
+        drawn.add_row(*[Text(cell(row[index])) for index in shown])
+    return drawn
 
 
 def cell(value: object, *, digits: int = 2) -> str:

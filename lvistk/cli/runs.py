@@ -85,7 +85,7 @@ def status(
     out: Out = None,
     assign: Assign = None,
 ) -> None:
-    """Show each stage: state, inputs, age, time, score."""
+    """Show each stage: state, inputs, age, time, scores."""
     from lvistk.stages import pipeline as stages
 
     if target.suffix == ".toml":

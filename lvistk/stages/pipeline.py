@@ -24,7 +24,7 @@ def run_pipeline(
 
 
 def status_rows(folder: Path) -> list[list[object]]:
-    """One row a stage folder below ``folder``: name, command, state, inputs, age, time, score."""
+    """One row a stage folder below ``folder``: name, command, state, inputs, age, time, scores."""
     manifests = sorted(folder.glob(f"*/{artifacts.MANIFEST}"))
     if (folder / artifacts.MANIFEST).is_file():
         manifests = [folder / artifacts.MANIFEST]
@@ -44,13 +44,14 @@ def pipeline_rows(pipeline: Pipeline) -> list[list[object]]:
             row[2] = _state(plan, row[2])
             rows.append(row)
         else:
-            rows.append([plan.name, plan.command, "not run", "", None, None, None])
+            rows.append([plan.name, plan.command, "not run", "", None, None, *[None] * len(SCORES)])
     return rows
 
 
 def print_status(rows: list[list[object]], *, title: str) -> None:
-    columns = ("stage", "command", "state", "inputs", "age", "time", "score")
-    console.table(title, columns, rows, left=4)
+    """Scores are in percent, of masks where there are masks."""
+    columns = ("stage", "command", "state", "inputs", "age", "time", *SCORES)
+    console.table(title, columns, rows, left=4, spare=["inputs"])
 
 
 def _state(plan: StagePlan, found: object) -> object:
@@ -78,12 +79,16 @@ def _status_row(path: Path, manifest: dict[str, Any]) -> list[object]:
     age = _age(moment) if moment else None
     took = manifest.get("seconds")
     summary = manifest.get("summary", {})
-    score = " ".join(f"{k} {100 * summary[k]:.1f}" for k in SCORES if summary.get(k) is not None)
+    scores = [_percent(summary.get(name)) for name in SCORES]
     state = "done" if manifest["state"] == "done" else "unfinished"
     shown = console.seconds(took) if took is not None else None
-    return [path.name, manifest["command"], state, inputs, age, shown, score or None]
+    return [path.name, manifest["command"], state, inputs, age, shown, *scores]
 
 
 def _age(moment: str) -> str:
     then = datetime.datetime.fromisoformat(moment)
     return console.seconds((datetime.datetime.now(datetime.UTC) - then).total_seconds())
+
+
+def _percent(value: float | None) -> str | None:
+    return None if value is None else f"{100 * value:.1f}"

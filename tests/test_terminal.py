@@ -1,0 +1,102 @@
+"""Tables in a terminal of 80 columns: nothing is cut; in a file nothing is narrow."""
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+
+from lvistk import console
+from lvistk.artifacts import StageFolder
+from tests.evaluation.worlds import annotation, both_result, image, world, write
+
+STAGES = ("round1", "pseudo_openimages", "score_finetune")
+SCORES = {"AP": 0.1234, "APr": 0.2345, "APc": 0.3456, "APf": 0.4567}
+LONG = "a category whose name is a good deal longer than a terminal of eighty columns is wide, and more"
+
+
+def in_terminal(*arguments: object, columns: int) -> list[str]:
+    """Lines that ``lvistk`` writes to a terminal of so many columns, without colours."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "CI", "NO_COLOR")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lvistk", *map(str, arguments)],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**environment, "TERM": "xterm"},
+    )
+    os.close(theirs)
+    said = b""
+    while True:
+        try:
+            piece = os.read(ours, 1 << 16)
+        except OSError:  # the other end is closed
+            piece = b""
+        if not piece:
+            break
+        said += piece
+    os.close(ours)
+    assert process.wait() == 0, said
+    return re.sub(r"\x1b\[[0-9;]*m", "", said.decode()).replace("\r", "").splitlines()
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A folder of finished stages with long names and many inputs."""
+    for name in STAGES:
+        described = {f"input_number_{k}": {"path": "x", "fingerprint": "y"} for k in range(6)}
+        stage = StageFolder.open(
+            tmp_path / "run" / name, command="filter-missing", settings={}, inputs=described
+        )
+        stage.finish(summary=SCORES, outputs=[])
+    return tmp_path / "run"
+
+
+def test_status(run: Path) -> None:
+    lines = in_terminal("status", run, columns=80)
+    assert max(map(len, lines)) <= 80
+    for name in STAGES:
+        row = next(line for line in lines if name in line)
+        assert "filter-missing" in row and "done" in row
+        assert [w for w in row.split() if "." in w] == ["12.3", "23.4", "34.6", "45.7"]
+    wide = in_terminal("status", run, columns=200)
+    assert "input_number_5" in " ".join(wide)
+
+
+def test_evaluate(tmp_path: Path) -> None:
+    box = (2, 2, 10, 10)
+    truth, results = write(
+        tmp_path,
+        world([image(1)], [annotation(1, 1, 1, box)]),
+        [both_result(1, 1, box, 0.5)],
+    )
+    lines = in_terminal("evaluate", truth, results, "--out", tmp_path / "out", columns=80)
+    tables = [line for line in lines if line.startswith(("masks", "boxes", "boundaries"))]
+    assert max(map(len, tables)) <= 80
+    names = [re.match(r"[a-z ]+", line) for line in tables]
+    told = [name[0].strip() for name in names if name]
+    assert told == ["masks", "boxes", "boundaries", "masks fixed", "boxes fixed"]
+
+
+def test_long_text_goes_on_below_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    console.table("", ("name", "AP"), [(LONG, 12.3456)])
+    assert LONG in capsys.readouterr().out  # of a pipe
+
+
+def test_nothing_of_a_long_name_is_lost(tmp_path: Path) -> None:
+    box = (2, 2, 10, 10)
+    truth = world([image(1)], [annotation(1, 1, 1, box)])
+    truth["categories"][0]["name"] = LONG
+    paths = write(tmp_path, truth, [])
+    lines = in_terminal("inspect", paths[0], columns=80)
+    drawn = [line for line in lines if not line.startswith(str(tmp_path))]
+    assert max(map(len, drawn)) <= 80
+    assert set(LONG.split()) <= set(" ".join(lines).split())
