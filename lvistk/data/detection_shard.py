@@ -24,6 +24,8 @@ OPTIONAL = {
     "mask_score": np.float32,
     "rle": np.uint8,
     "rle_offset": np.int64,
+    "mask_area": np.int32,
+    "mask_box": np.int32,
     "images/name": np.uint8,
     "images/name_offset": np.int64,
     "images/rotation": np.int32,
@@ -37,6 +39,11 @@ class Shard:
     path: Path
     layout: dict[str, tuple[int, tuple[int, ...], np.dtype]]
     image_ids: np.ndarray
+
+    @property
+    def extents_known(self) -> bool:
+        """Whether areas and tight boxes of the masks are there, so that all masks are whole."""
+        return {"rle", "rle_offset", "mask_area", "mask_box"} <= set(self.layout)
 
     def columns(self) -> dict[str, np.ndarray]:
         """All columns, as read-only views of one mapping of the file."""
@@ -100,6 +107,7 @@ def _check_offsets(shard: Shard) -> None:
     columns = shard.columns()
     count, photos = len(columns["score"]), len(columns["images/id"])
     expected = {"label": (count,), "box": (count, 4), "mask_score": (count,)}
+    expected |= {"mask_area": (count,), "mask_box": (count, 4)}
     expected |= {f"images/{name}": (photos,) for name in ("height", "width", "rotation")}
     for name, shape in expected.items():
         if name in columns and columns[name].shape != shape:

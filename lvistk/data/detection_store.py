@@ -2,12 +2,13 @@
 
 A file holds N detections of M photos: ``label (N,)`` int32, ``score (N,)`` float32, ``box (N, 4)``
 float32 xyxy in original pixels, optionally ``mask_score (N,)`` float32 and masks as ``rle`` bytes with
-``rle_offset (N + 1,)``; ``images/id (M,)`` int64, ``images/height``, ``images/width`` (M,) int32,
-``images/row (M + 1,)`` int64: photo m has the detections ``row[m]:row[m + 1]``; optionally
-``images/name`` bytes with ``images/name_offset (M + 1,)`` and ``images/rotation (M,)`` int32, the degrees
-counter-clockwise that turned each photo upright; ``category_ids (C,)`` int64 in label
-order. Attributes: ``format``, ``version``, ``role``. Datasets are contiguous, so that each is a piece of
-the file that processes share as mapped pages.
+``rle_offset (N + 1,)``, and what is asked of most masks, ``mask_area (N,)`` and ``mask_box (N, 4)`` int32,
+px and tight xyxy (older stores have neither); ``images/id (M,)`` int64, ``images/height``,
+``images/width`` (M,) int32, ``images/row (M + 1,)`` int64: photo m has the detections
+``row[m]:row[m + 1]``; optionally ``images/name`` bytes with ``images/name_offset (M + 1,)`` and
+``images/rotation (M,)`` int32, the degrees counter-clockwise that turned each photo upright;
+``category_ids (C,)`` int64 in label order. Attributes: ``format``, ``version``, ``role``. Datasets are
+contiguous, so that each is a piece of the file that processes share as mapped pages.
 """
 
 import itertools
@@ -24,6 +25,7 @@ from lvistk.errors import UserError
 from lvistk.structures.categories import Categories
 from lvistk.structures.detections import Detections
 from lvistk.structures.polygons import starts
+from lvistk.structures.rle_extent import extents
 from lvistk.whole_file import whole_file
 
 OPEN_SHARDS = 64
@@ -91,12 +93,26 @@ def _columns(photos: Sequence[Detections]) -> dict[str, np.ndarray]:
         masks = [mask for photo in filled for mask in photo.masks or ()]
         columns["rle"] = np.frombuffer(b"".join(masks), np.uint8)
         columns["rle_offset"] = starts([len(mask) for mask in masks])
+        columns |= _extents(filled)
     elif any(photo.masks is not None for photo in filled):
         raise ValueError("some photos of a shard have masks and others have none")
     mask_scores = [photo.mask_scores for photo in filled if photo.mask_scores is not None]
     if filled and len(mask_scores) == len(filled):
         columns["mask_score"] = _joined(mask_scores, np.float32)
     return columns
+
+
+def _extents(photos: Sequence[Detections]) -> dict[str, np.ndarray]:
+    """Areas and tight boxes of the masks; none of them where a mask is no RLE of its photo's size, so
+    that who reads them knows every mask to be whole."""
+    try:
+        found = [extents(photo.masks or [], photo.size) for photo in photos]
+    except ValueError:
+        return {}
+    return {
+        "mask_area": _joined([one.areas for one in found], np.int32),
+        "mask_box": _joined([one.boxes for one in found], np.int32, width=4),
+    }
 
 
 def _joined(arrays: Sequence[np.ndarray], kind: Any, *, width: int = 0) -> np.ndarray:

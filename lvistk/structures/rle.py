@@ -68,9 +68,17 @@ def runs(counts: bytes) -> np.ndarray:
     run before the last. Raises ``ValueError`` where the bytes are no such code; pycocotools would read
     beyond them.
     """
+    found = _undo_differences(values_of_bytes(counts)[0])
+    if found.min(initial=0) < 0:
+        raise ValueError("a run of negative length")
+    return found
+
+
+def values_of_bytes(counts: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers (V,) int64 that stand in ``counts``, and the place (V,) of each one's last byte."""
     digits = np.frombuffer(counts, np.uint8).astype(np.int64) - 48
     if not len(digits):
-        return np.zeros(0, np.int64)
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
     if digits.min() < 0 or digits.max() > 63:
         raise ValueError("a byte outside '0' to 'o'")
     last = (digits & 32) == 0
@@ -84,10 +92,7 @@ def runs(counts: bytes) -> np.ndarray:
     values = np.add.reduceat((digits & 31) << (5 * place), first)
     negative = (digits[ends] & 16) != 0
     values[negative] -= 1 << (5 * (place[ends[negative]] + 1))
-    found = _undo_differences(values)
-    if found.min() < 0:
-        raise ValueError("a run of negative length")
-    return found
+    return values, ends
 
 
 def _undo_differences(values: np.ndarray) -> np.ndarray:
