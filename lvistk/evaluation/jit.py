@@ -13,6 +13,8 @@ from typing import Any
 
 import numba
 from numba.core import config
+from numba.core.caching import FunctionCache
+from numba.core.runtime.nrt import rtsys
 
 HERE = Path(__file__).parent
 CONSTANTS = ("ranges.py", "records.py", "truth.py", "wide.py")
@@ -53,7 +55,7 @@ def _cache_bases() -> list[Path]:
 def is_compiled() -> bool:
     """Whether an earlier run left compiled kernels of this version."""
     folder = cache_folder()
-    return folder is not None and any(folder.rglob("*scan_records-*.nbc"))
+    return folder is not None and any(folder.rglob("*_curves-*.nbc"))
 
 
 def kernel(function: Callable[..., Any]) -> Any:
@@ -62,10 +64,22 @@ def kernel(function: Callable[..., Any]) -> Any:
     Division by zero gives inf or NaN as in numpy, and no operation is fused or reordered, so that
     floating-point results equal those of C code compiled for the plain instruction set.
     """
+    dispatcher: Any = numba.njit(nogil=True, error_model="numpy")(function)
     folder = cache_folder()
-    before = numba_config.CACHE_DIR
-    numba_config.CACHE_DIR = str(folder or "")
-    try:
-        return numba.njit(nogil=True, cache=folder is not None, error_model="numpy")(function)
-    finally:
-        numba_config.CACHE_DIR = before
+    if folder is not None:
+        before = numba_config.CACHE_DIR
+        numba_config.CACHE_DIR = str(folder)
+        try:
+            dispatcher._cache = _KernelCache(function)  # what njit(cache=True) does with its own
+        finally:
+            numba_config.CACHE_DIR = before
+    return dispatcher
+
+
+class _KernelCache(FunctionCache):
+    """numba's cache, without the 0.15 s in which it makes ready for compiling before it loads anything."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        rtsys.initialize(target_context)  # what loaded code allocates arrays with
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)

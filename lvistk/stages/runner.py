@@ -1,6 +1,7 @@
 """Run one stage in its folder: done, resume, refuse, or start; ranks of torchrun go together."""
 
 import dataclasses
+import gc
 import importlib
 import time
 from typing import Any
@@ -13,6 +14,8 @@ from lvistk.whole_file import room_for
 
 TORCH_STAGES = ("train-repr", "pseudo-label", "finetune", "tta-infer")
 """Stages that compute on a device and that torchrun may start on several."""
+ORDINARY_COLLECTION = (700, 10, 10)
+"""Python's own thresholds: tensors in cycles must not wait as long as modules may (``cli.app.main``)."""
 
 
 def run_stage(plan: StagePlan, *, force: bool = False, device: str = "auto") -> dict[str, Any]:
@@ -90,6 +93,7 @@ def _join_ranks(command: str, device: str) -> str:
         return "cpu"
     from lvistk import distributed  # imports torch
 
+    gc.set_threshold(*ORDINARY_COLLECTION)
     place = distributed.choose_device(device)
     distributed.start(place)
     return str(place)

@@ -143,7 +143,7 @@ def row(name: str, cost: Cost, base: Cost | None) -> str:
 def test_beside_peers(workloads: Path, tmp_path: Path, images: int) -> None:
     place = workload(workloads, images)
     truth, masks, boxes = place / "gt.json", place / "dt_segm.json", place / "dt_bbox.json"
-    cache = truth.with_name(f".{truth.name}.lvistk-truth.npz")
+    cache = truth.with_name(f".{truth.name}.lvistk-truth")
     plain = ("boundary=false", "fixed=false")  # what the peers compute
     for file in (masks, boxes):  # compile, and have the files in the system's memory
         ours(truth, file, tmp_path / "warm")

@@ -163,7 +163,7 @@ def test_cache_is_used_and_noticed_when_stale(tmp_path: Path) -> None:
     truth, results = truth_file(tmp_path), tmp_path / "results.json"
     results.write_text(json.dumps(GOOD))
     assert evaluate(truth, Results(results), FAST).metrics["segm"]["AP"] == pytest.approx(1.0)
-    cache = tmp_path / ".truth.json.lvistk-truth.npz"
+    cache = tmp_path / ".truth.json.lvistk-truth"
     assert cache.is_file()
     cache.write_bytes(b"no archive")
     assert evaluate(truth, Results(results), FAST).metrics["segm"]["AP"] == pytest.approx(1.0)
