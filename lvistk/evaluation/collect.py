@@ -1,4 +1,4 @@
-"""All detections of an input, measured section by section into a few flat arrays."""
+"""All detections of an input, in a few flat arrays."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -6,29 +6,32 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lvistk.evaluation.measure import DETECTION, NOWHERE, Measured
+from lvistk.evaluation.columns import NOWHERE, Columns
+from lvistk.evaluation.measure import Measured
 from lvistk.evaluation.pairs import PAIR
+
+KINDS = (np.float64, np.int32, np.int32, np.int32, np.uint16, np.uint16)
+"""Types of the columns."""
 
 
 class Detections(NamedTuple):
     """N detections in the order of the input, and their pairs.
 
-    Fields: ``table``, the columns (N,) of DETECTION by name; ``mask_scores (N,)`` float32, what masks are
-    ranked by, or None where that is the score; ``mask_pairs``, ``box_pairs`` of PAIR; ``foreign_sizes``
-    masks whose size is not their image's.
+    Fields: ``table``; ``mask_scores (N,)``, what masks are ranked by, or None where that is the score;
+    ``mask_pairs``, ``box_pairs`` of PAIR; ``foreign_sizes`` masks whose size is not their image's.
     """
 
-    table: dict[str, np.ndarray]
+    table: Columns
     mask_scores: np.ndarray | None
     mask_pairs: np.ndarray
     box_pairs: np.ndarray
     foreign_sizes: int
 
     def unknown_categories(self) -> int:
-        return int(np.count_nonzero(self.table["category"] == NOWHERE))
+        return int(np.count_nonzero(self.table.category == NOWHERE))
 
     def unknown_images(self) -> int:
-        return int(np.count_nonzero(self.table["image"] == NOWHERE))
+        return int(np.count_nonzero(self.table.image == NOWHERE))
 
 
 @dataclass
@@ -47,6 +50,9 @@ class _Column:
         self.data[self.used : need] = part
         self.used = need
 
+    def filled(self) -> np.ndarray:
+        return self.data[: self.used]
+
 
 @dataclass
 class Collector:
@@ -54,17 +60,14 @@ class Collector:
 
     expect: int = 0
     used: int = 0
-    table: dict[str, _Column] = field(init=False)
+    table: tuple[_Column, ...] = field(init=False)
     mask_pairs: _Column = field(default_factory=lambda: _Column(np.empty(1 << 12, PAIR)))
     box_pairs: _Column = field(default_factory=lambda: _Column(np.empty(1 << 12, PAIR)))
-    mask_scores: _Column = field(default_factory=lambda: _Column(np.empty(0, np.float32)))
     foreign_sizes: int = 0
 
     def __post_init__(self) -> None:
         room = max(self.expect, 1 << 12)
-        self.table = {
-            name: _Column(np.empty(room, DETECTION[name])) for name in DETECTION.names or ()
-        }
+        self.table = tuple(_Column(np.empty(room, kind)) for kind in KINDS)
 
     def add_all(self, parts: Iterator[Measured]) -> Detections:
         """All ``parts`` in order."""
@@ -75,17 +78,14 @@ class Collector:
             ):
                 pairs["detection"] += self.used
                 column.add(pairs)
-            for name, column in self.table.items():
-                column.add(part.detections[name])
-            self.used += len(part.detections)
-            if part.mask_scores is not None:
-                self.mask_scores.add(part.mask_scores)
+            for column, values in zip(self.table, part.detections, strict=True):
+                column.add(values)
+            self.used += len(part.detections.score)
             self.foreign_sizes += part.foreign_sizes
-        ranked = self.mask_scores.data[: self.mask_scores.used]
         return Detections(
-            {name: column.data[: self.used] for name, column in self.table.items()},
-            ranked if len(ranked) else None,
-            self.mask_pairs.data[: self.mask_pairs.used],
-            self.box_pairs.data[: self.box_pairs.used],
+            Columns(*(column.filled() for column in self.table)),
+            None,
+            self.mask_pairs.filled(),
+            self.box_pairs.filled(),
             self.foreign_sizes,
         )

@@ -1,4 +1,8 @@
-"""Precision and recall of every category, threshold and range, as lvis-api accumulates them."""
+"""Precision and recall of every category, threshold and range, as lvis-api accumulates them.
+
+Precision is asked for where recall rises: at detections that match a truth. So only those with a pair are
+sorted; of all others, nine in ten, it is counted before which of these they stand.
+"""
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
@@ -8,14 +12,14 @@ import numpy as np
 from lvistk.evaluation.jit import kernel
 from lvistk.evaluation.matching import Matches
 from lvistk.evaluation.ranges import IOU_THRESHOLDS, RECALL_THRESHOLDS
-from lvistk.evaluation.ranking import Ranking
+from lvistk.evaluation.ranking import Candidates, rank
 
 EPSILON = np.spacing(1)
 T, K = len(IOU_THRESHOLDS), len(RECALL_THRESHOLDS)
 
 
 def curves(
-    ranking: Ranking,
+    candidates: Candidates,
     matches: Matches,
     *,
     slots: np.ndarray,
@@ -29,55 +33,72 @@ def curves(
     T IoU thresholds, K = 101 recall thresholds; ``truth_counts (C, R)`` truths that count.
     """
     categories, ranges = truth_counts.shape
+    order, first = rank(candidates._replace(kept=matches.rows >= 0), threads=threads)
+    rows = matches.rows[order]
     precision = np.full((ranges, categories, T, K), np.nan)
     recall = np.full((ranges, categories, T), np.nan)
-    first = ranking.first
     cuts = np.searchsorted(first, np.linspace(0, first[-1], 8 * threads + 1)[1:-1])
-    edges = np.unique(np.concatenate([[0], cuts, [categories]]))
-    fixed = (ranking.order, first, matches.rows, matches.hits, matches.misses)
+    edges = np.unique(np.concatenate([[0], cuts, [categories]])).tolist()
+    thirds = np.linspace(0, len(slots), threads + 1).astype(int).tolist()
+    ranked = candidates.scores[order]
     with ThreadPoolExecutor(threads) as pool:
-        for done in [
-            pool.submit(
-                _curves, *fixed, slots, out, slot_open, truth_counts, a, b, precision, recall
-            )
-            for a, b in itertools.pairwise(edges.tolist())
-        ]:
-            done.result()
+
+        def count(a: int, b: int) -> np.ndarray:
+            alone = np.zeros((len(order), ranges), np.int32)
+            _count_alone(
+                *candidates[:4], matches.rows, slots, out, slot_open, order, ranked, first,
+                a, b, alone,
+            )  # fmt: skip
+            return alone
+
+        def fill(a: int, b: int) -> None:
+            _curves(
+                first, rows, matches.hits, matches.misses, alone, truth_counts, a, b,
+                precision, recall,
+            )  # fmt: skip
+
+        alone = sum(pool.map(count, thirds[:-1], thirds[1:]))
+        list(pool.map(fill, *zip(*itertools.pairwise(edges), strict=True)))
     return precision.transpose(2, 3, 1, 0), recall.transpose(2, 1, 0)
 
 
 @kernel
-def _curves(
-    order,
-    first,
-    rows,
-    hits,
-    misses,
-    slots,
-    out,
-    slot_open,
-    truth_counts,
-    low,
-    high,
-    precision,
-    recall,
+def _count_alone(
+    kept, images, categories, scores, rows, slots, out, slot_open, order, ranked, first, a, b, alone
 ):
-    ranges = truth_counts.shape[1]
+    """Of detections a:b, count false positives without a pair in ``alone (M, R)``, at the next one with a
+    pair in ``order (M,)``; those behind the last of their category change nothing."""
+    for d in range(a, b):
+        if not kept[d] or rows[d] >= 0 or slot_open[slots[d]]:
+            continue
+        low, last = first[categories[d]], first[categories[d] + 1]
+        score = scores[d]
+        left = last - low
+        while left > 0:  # no branch to guess: how many of those left are better
+            half = (left + 1) // 2
+            low += half * (ranked[low + half - 1] > score)
+            left -= half
+        while low < last and ranked[low] == score:
+            other = order[low]
+            if images[other] > images[d] or (images[other] == images[d] and other > d):
+                break
+            low += 1
+        if low < last:
+            for r in range(alone.shape[1]):
+                alone[low, r] += 1 - (np.int32(out[d]) >> r & 1)
+
+
+@kernel
+def _curves(first, rows, hits, misses, alone, truth_counts, low, high, precision, recall):
     for c in range(low, high):
-        mine = order[first[c] : first[c + 1]]
-        flags = np.empty(len(mine), np.uint16)
-        places = np.empty(len(mine), np.int32)
-        for k in range(len(mine)):
-            d = mine[k]
-            flags[k] = 0xFFFF if slot_open[slots[d]] else out[d]
-            places[k] = rows[d]
-        for r in range(ranges):
+        a, b = first[c], first[c + 1]
+        for r in range(truth_counts.shape[1]):
             if truth_counts[c, r] > 0:
                 _curve(
-                    flags,
-                    places,
+                    rows[a:b],
                     hits,
                     misses,
+                    alone[a:b],
                     r,
                     truth_counts[c, r],
                     precision[r, c],
@@ -86,27 +107,21 @@ def _curves(
 
 
 @kernel
-def _curve(flags, places, hits, misses, r, truth_count, precision, recall):
+def _curve(rows, hits, misses, alone, r, truth_count, precision, recall):
     """Fill precision (T, K) and recall (T,) of one category and range."""
     right = np.zeros(T, np.int64)
     wrong = np.zeros(T, np.int64)
-    alone = 0  # false positives without a pair: the same at every threshold
-    room = 0
-    for k in range(len(places)):
-        room += places[k] >= 0
-    steps = np.empty((T, min(room, truth_count)), np.float64)
-    for k in range(len(places)):
-        row = places[k]
-        if row < 0:
-            alone += (flags[k] >> r) & 1 == 0
-            continue
-        hit = hits[row, r]
-        miss = misses[row, r]
+    others = 0  # false positives without a pair: the same at every threshold
+    steps = np.empty((T, min(len(rows), truth_count)), np.float64)
+    for k in range(len(rows)):
+        others += alone[k, r]
+        hit = hits[rows[k], r]
+        miss = misses[rows[k], r]
         for t in range(T):
             if (hit >> t) & 1 != 0:
                 right[t] += 1
                 tp = float(right[t])
-                steps[t, right[t] - 1] = tp / (float(wrong[t] + alone) + tp + EPSILON)
+                steps[t, right[t] - 1] = tp / (float(wrong[t] + others) + tp + EPSILON)
             wrong[t] += (miss >> t) & 1
     for t in range(T):
         n = right[t]

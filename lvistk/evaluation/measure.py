@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lvistk.evaluation.columns import NOWHERE, Columns, columns_for, put
 from lvistk.evaluation.jit import kernel
 from lvistk.evaluation.pairs import (
     PAIR,
@@ -39,23 +40,6 @@ from lvistk.evaluation.records import (
 )
 from lvistk.evaluation.truth import TruthArrays
 
-NOWHERE = -1
-
-DETECTION = np.dtype(
-    [
-        ("score", np.float64),
-        ("image", np.int32),
-        ("category", np.int32),
-        ("slot", np.int32),
-        ("mask_out", np.uint16),
-        ("box_out", np.uint16),
-    ]
-)
-"""One detection: rows of image, category and slot in the truth (NOWHERE where it has none); the ranges
-(bits) it lies outside of, by the area that its mask or box is judged by. All bits: no area, so it is
-dropped."""
-DROPPED = np.uint16(0xFFFF)
-
 
 class Options(NamedTuple):
     """What to measure. ``masks``, ``boxes``: the IoUs wanted. ``boxed``: the first detection of the
@@ -70,9 +54,9 @@ class Options(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What ``measure`` gives for R records: detections (R,), pairs of masks and of boxes, and counts."""
+    """What ``measure`` gives for R records: the detections, pairs of masks and of boxes, and counts."""
 
-    detections: np.ndarray
+    detections: Columns
     mask_pairs: np.ndarray
     box_pairs: np.ndarray
     foreign_sizes: int
@@ -80,8 +64,6 @@ class Measured(NamedTuple):
     code: int
     place: int
     """The record that ``code`` complains of."""
-    mask_scores: np.ndarray | None = None
-    """(R,) float32 what masks are ranked by, where that is not ``score``"""
 
 
 def measure(
@@ -151,7 +133,7 @@ def enter_image(slots, truth, left, entered):
 
 @kernel
 def _measure(text, records, numbers, truth, boundary, ratio_ends, options):
-    detections = np.empty(len(records), DETECTION)
+    detections = columns_for(len(records))
     mask_pairs = np.empty(256, PAIR)
     box_pairs = np.empty(256, PAIR)
     mask_count, box_count, foreign_sizes = 0, 0, 0
@@ -172,13 +154,7 @@ def _measure(text, records, numbers, truth, boundary, ratio_ends, options):
             image = entered
         category = category_row(truth.category_ids, record["category_id"])
         slot = slots[category] if category >= 0 and image >= 0 else NOWHERE
-        detection = detections[k]
-        detection["score"] = record["score"]
-        detection["image"] = image
-        detection["category"] = category
-        detection["slot"] = slot
-        detection["mask_out"] = DROPPED
-        detection["box_out"] = DROPPED
+        put(detections, k, record["score"], image, category, slot)
         if slot < 0:
             continue
         first, last = truth.slot_truths[slot], truth.slot_truths[slot + 1]
@@ -201,7 +177,7 @@ def _measure(text, records, numbers, truth, boundary, ratio_ends, options):
                 foreign_sizes += 1
                 m = 0
             if 0 < area < np.inf:
-                detection["mask_out"] = out_of_area(area) | ratio_out
+                detections.mask_out[k] = out_of_area(area) | ratio_out
                 near = False
                 for g in range(first, last):
                     other = truth.mask_areas[g]
@@ -213,7 +189,7 @@ def _measure(text, records, numbers, truth, boundary, ratio_ends, options):
                     )  # fmt: skip
         area = box_area if options.box_area_is_box else float(mask_area)
         if options.boxes and 0 < area < np.inf:
-            detection["box_out"] = out_of_area(area) | ratio_out
+            detections.box_out[k] = out_of_area(area) | ratio_out
             for g in range(first, last):
                 iou = box_iou(box[0], box[1], box[2], box[3], truth.boxes, g)
                 if iou >= 0.5:

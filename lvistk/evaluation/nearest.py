@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from lvistk.data.detection_store import DetectionStore
+from lvistk.evaluation.columns import NOWHERE
 from lvistk.evaluation.jit import kernel
 from lvistk.evaluation.json_records import Records, Unsplittable, map_sections
-from lvistk.evaluation.measure import NOWHERE, Options, category_row, enter_image, find_row
+from lvistk.evaluation.measure import Options, category_row, enter_image, find_row
 from lvistk.evaluation.pairs import box_iou
 from lvistk.evaluation.record_mask import mask_of, scratch_for
 from lvistk.evaluation.records import OK, RLE_RUNS, RLE_TEXT

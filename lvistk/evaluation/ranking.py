@@ -9,8 +9,22 @@ import numpy as np
 from lvistk.evaluation.jit import kernel
 
 
+class Candidates(NamedTuple):
+    """N detections, of which those count that are ``kept (N,)`` bool; the rest of them (N,) too.
+
+    ``images`` and ``categories`` are rows in the truth, of ``image_count`` and ``category_count``.
+    """
+
+    kept: np.ndarray
+    images: np.ndarray
+    categories: np.ndarray
+    scores: np.ndarray
+    image_count: int
+    category_count: int
+
+
 class Ranking(NamedTuple):
-    """Detections that are judged, category by category, each by falling score; D of them.
+    """Some detections, category by category, each by falling score; D of them.
 
     ``order (D,)`` int32 rows of the detections; ``first (C + 1,)``: category c has
     order[first[c]:first[c + 1]]. Equal scores stand in the order of images, then of the input.
@@ -36,27 +50,23 @@ def keep_best(groups: np.ndarray, scores: np.ndarray, *, limit: int, count: int)
     return kept
 
 
-def rank(
-    kept: np.ndarray,
-    *,
-    images: np.ndarray,
-    categories: np.ndarray,
-    scores: np.ndarray,
-    image_count: int,
-    category_count: int,
-    threads: int,
-) -> Ranking:
-    """Order the detections ``kept`` (N,) bool."""
-    order, first = _by_category(kept, images, categories, image_count, category_count)
+def rank(candidates: Candidates, *, threads: int) -> Ranking:
+    """Order the detections that are kept."""
+    order, first = _by_category(*candidates)
     cuts = np.searchsorted(first, np.linspace(0, len(order), 4 * threads + 1)[1:-1])
-    edges = np.unique(np.concatenate([[0], cuts, [category_count]]))
+    edges = np.unique(np.concatenate([[0], cuts, [candidates.category_count]]))
     with ThreadPoolExecutor(threads) as pool:
         for done in [
-            pool.submit(_sort_categories, order, first, scores, a, b)
+            pool.submit(_sort_categories, order, first, candidates.scores, a, b)
             for a, b in itertools.pairwise(edges.tolist())
         ]:
             done.result()
     return Ranking(order, first)
+
+
+def category_sizes(candidates: Candidates) -> np.ndarray:
+    """How many detections of each category are kept, (C,) int64."""
+    return _category_sizes(candidates.kept, candidates.categories, candidates.category_count)
 
 
 @kernel
@@ -88,7 +98,16 @@ def _grouped(groups, count):
 
 
 @kernel
-def _by_category(kept, images, categories, image_count, category_count):
+def _category_sizes(kept, categories, count):
+    sizes = np.zeros(count, np.int64)
+    for k in range(len(kept)):
+        if kept[k]:
+            sizes[categories[k]] += 1
+    return sizes
+
+
+@kernel
+def _by_category(kept, images, categories, scores, image_count, category_count):
     """Rows of the kept detections by category, then image, then place: (order, first)."""
     last = 0
     ordered = True
@@ -97,11 +116,7 @@ def _by_category(kept, images, categories, image_count, category_count):
             ordered &= images[k] >= last
             last = images[k]
     first = np.zeros(category_count + 2, np.int64)
-    for k in range(len(kept)):
-        if kept[k]:
-            first[categories[k] + 2] += 1
-    for c in range(2, category_count + 2):
-        first[c] += first[c - 1]
+    first[2:] = np.cumsum(_category_sizes(kept, categories, category_count))
     order = np.empty(first[category_count + 1], np.int32)
     if ordered:
         for k in range(len(kept)):
@@ -124,4 +139,5 @@ def _sort_categories(
     edges = first.tolist()
     for c in range(low, high):
         rows = order[edges[c] : edges[c + 1]]
-        rows[:] = rows[np.argsort(-scores[rows], kind="stable")]
+        if len(rows) > 1:
+            rows[:] = rows[np.argsort(-scores[rows], kind="stable")]

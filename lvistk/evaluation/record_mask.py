@@ -6,10 +6,10 @@ import numpy as np
 
 from lvistk.evaluation.jit import kernel
 from lvistk.evaluation.polygons import spans_of_polygons
-from lvistk.evaluation.rasterise import longest_rle, runs_of_record
+from lvistk.evaluation.rasterise import longest_rle
 from lvistk.evaluation.records import HAS_BOX, NO_MASK, OK, POLYGONS, RLE_TEXT
 from lvistk.evaluation.rle_text import SLACK, spans_of_text
-from lvistk.evaluation.runs import box_of_runs, box_of_spans, spans_of_runs
+from lvistk.evaluation.runs import box_of_runs, box_of_spans, decode_counts, spans_of_runs
 
 
 class Scratch(NamedTuple):
@@ -29,7 +29,12 @@ class Scratch(NamedTuple):
 @kernel
 def scratch_for(records):
     """Scratch with room for the longest RLE of ``records``."""
-    longest = longest_rle(records)
+    return new_scratch(longest_rle(records))
+
+
+@kernel
+def new_scratch(longest):
+    """Scratch with room for an RLE of ``longest`` bytes or runs."""
     return Scratch(
         np.empty(longest, np.int64),
         np.empty(longest + SLACK, np.int32),
@@ -68,31 +73,44 @@ def mask_of(text, record, numbers, height, width, boxed, scratch):
             _take_over(tight, scratch.box)
         return starts, stops, m, area, code
     height, width = record["mask_height"], record["mask_width"]
-    m, area, regular = 0, 0, False
+    first, last = record["mask_start"], record["mask_stop"]
     if kind == RLE_TEXT:
-        m, area, regular = spans_of_text(
-            text,
-            record["mask_start"],
-            record["mask_stop"],
-            record["escaped"] != 0,
-            height * width,
-            scratch.plain,
-            scratch.numbers,
-            starts,
-            stops,
-        )
-    count, code = 0, OK
-    if not regular:
-        count, code = runs_of_record(text, record, numbers, scratch.runs)
-        if code == OK:
-            m, area, code = spans_of_runs(scratch.runs, count, height * width, starts, stops)
+        escaped = record["escaped"] != 0
+        m, area, count, code = spans_of_rle(text, first, last, escaped, height * width, scratch)
+    else:
+        count = last - first
+        for k in range(count):
+            scratch.runs[k] = np.int64(numbers[first + k])
+        m, area, code = spans_of_runs(scratch.runs, count, height * width, starts, stops)
     if code == OK:
         box_of_spans(starts, stops, m, height, tight)
-        if boxless and regular:
+        if boxless and count < 0:
             _take_over(tight, scratch.box)
         elif boxless:  # runs without length move the official box
             box_of_runs(scratch.runs, count, height, width, scratch.box)
     return starts, stops, m, area, code
+
+
+@kernel
+def spans_of_rle(text, first, last, escaped, total, scratch):
+    """Spans of the RLE ``text[first:last]`` in the scratch: (number, area, runs there or -1, code)."""
+    m, area, regular = spans_of_text(
+        text,
+        first,
+        last,
+        escaped,
+        total,
+        scratch.plain,
+        scratch.numbers,
+        scratch.starts,
+        scratch.stops,
+    )
+    if regular:
+        return m, area, -1, OK
+    count, code = decode_counts(text, first, last, escaped, scratch.runs)
+    if code == OK:
+        m, area, code = spans_of_runs(scratch.runs, count, total, scratch.starts, scratch.stops)
+    return m, area, count, code
 
 
 @kernel

@@ -8,8 +8,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from lvistk.evaluation.collect import Collector, Detections
+from lvistk.evaluation.columns import NOWHERE
 from lvistk.evaluation.json_records import Records, Unsplittable, map_sections
-from lvistk.evaluation.measure import NOWHERE, Measured, Options, measure
+from lvistk.evaluation.measure import Measured, Options, measure
 from lvistk.evaluation.pairs import BoundaryTruth
 from lvistk.evaluation.ranges import Ranges
 from lvistk.evaluation.records import COMPLAINTS, UNKNOWN_IMAGE, bad_detection
@@ -65,7 +66,7 @@ def _measure_records(found: Records, *, against: Against, options: Options) -> _
     )
     if measured.code:
         return _Part(measured, found.records[measured.place].copy(), measured.place)
-    strange = measured.detections["image"] == NOWHERE
+    strange = measured.detections.image == NOWHERE
     if strange.any():
         place = int(np.argmax(strange))
         return _Part(measured, found.records[place].copy(), place)

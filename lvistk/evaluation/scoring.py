@@ -1,19 +1,20 @@
 """One score of detections against the truth: cap, order, match, accumulate."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
 from lvistk.evaluation.collect import Detections
+from lvistk.evaluation.columns import DROPPED
 from lvistk.evaluation.curves import curves
 from lvistk.evaluation.jit import kernel
 from lvistk.evaluation.matching import Matches, match
-from lvistk.evaluation.measure import DROPPED
 from lvistk.evaluation.outcome import Table
 from lvistk.evaluation.pairs import out_of_area, out_of_ratio
 from lvistk.evaluation.ranges import Ranges
-from lvistk.evaluation.ranking import Ranking, keep_best, rank
+from lvistk.evaluation.ranking import Candidates, Ranking, category_sizes, keep_best, rank
 from lvistk.evaluation.truth import Truth
 
 Kind = Literal["segm", "bbox", "boundary"]
@@ -21,13 +22,18 @@ Kind = Literal["segm", "bbox", "boundary"]
 
 @dataclass(frozen=True, eq=False)
 class Score(Table):
-    """A table with what is behind it: ``ranking`` and ``matches`` tell for each judged detection what
+    """A table with what is behind it: ``candidates`` and ``matches`` tell for each judged detection what
     became of it; ``truth_out (G,)`` in which ranges (bits) a truth is ignored."""
 
     kind: Kind
     truth_out: np.ndarray
-    ranking: Ranking
+    candidates: Candidates
     matches: Matches
+
+    @cached_property
+    def ranking(self) -> Ranking:
+        """All judged detections in order; scores do without."""
+        return rank(self.candidates, threads=1)
 
 
 def truth_ranges(truth: Truth, ranges: Ranges) -> np.ndarray:
@@ -76,24 +82,18 @@ def score(
     arrays = truth.arrays
     table = detections.table
     masks = kind != "bbox"
-    scores = table["score"]
+    scores = table.score
     if masks and detections.mask_scores is not None:
-        scores = detections.mask_scores.astype(np.float64)
-    out = table["mask_out" if masks else "box_out"]
-    slots, images, categories = table["slot"], table["image"], table["category"]
+        scores = detections.mask_scores
+    out = table.mask_out if masks else table.box_out
+    slots, images, categories = table.slot, table.image, table.category
     kept = (slots >= 0) & (out != DROPPED)
     if per_image:
         kept &= keep_best(images, scores, limit=per_image, count=len(arrays.image_ids))
     if per_category:
         kept &= keep_best(categories, scores, limit=per_category, count=len(arrays.category_ids))
-    ranking = rank(
-        kept,
-        images=images,
-        categories=categories,
-        scores=scores,
-        image_count=len(arrays.image_ids),
-        category_count=len(arrays.category_ids),
-        threads=threads,
+    candidates = Candidates(
+        kept, images, categories, scores, len(arrays.image_ids), len(arrays.category_ids)
     )
     pairs = detections.mask_pairs if masks else detections.box_pairs
     matches = match(
@@ -110,7 +110,7 @@ def score(
     )
     truth_counts = count_truths(truth, truth_out, range_count)
     precision, recall = curves(
-        ranking,
+        candidates,
         matches,
         slots=slots,
         out=out,
@@ -122,9 +122,9 @@ def score(
         precision=precision,
         recall=recall,
         truth_counts=truth_counts,
-        judged=np.diff(ranking.first),
+        judged=category_sizes(candidates),
         kind=kind,
         truth_out=truth_out,
-        ranking=ranking,
+        candidates=candidates,
         matches=matches,
     )

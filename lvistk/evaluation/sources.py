@@ -65,8 +65,13 @@ def _source(path: Path, kinds: Sequence[str]) -> Source:
 
 
 def _store_shape(path: Path) -> Shape:
-    """A store always has boxes; it has masks where a shard has."""
-    return Shape(True, any("rle" in shard.layout for shard in DetectionStore.open(path).shards))
+    """A store always has boxes; it has masks if all its files have that hold detections."""
+    filled = [s for s in DetectionStore.open(path).shards if s.layout["score"][1][0]]
+    masked = [shard for shard in filled if "rle" in shard.layout]
+    if masked and len(masked) < len(filled):
+        bare = next(shard for shard in filled if "rle" not in shard.layout)
+        raise UserError(f"{bare.path}: has no masks, but other files of the store have")
+    return Shape(True, bool(masked) or not filled)
 
 
 def _shape_of(path: Path) -> Shape:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lvistk.evaluation.columns import Columns
 from lvistk.evaluation.curves import EPSILON
 from lvistk.evaluation.jit import kernel
 from lvistk.evaluation.ranges import IOU_THRESHOLDS, RECALL_THRESHOLDS
@@ -35,13 +36,13 @@ class Outcomes(NamedTuple):
     truth_categories: np.ndarray
 
 
-def outcomes(score: Score, table: dict[str, np.ndarray], truth: Truth) -> Outcomes:
+def outcomes(score: Score, table: Columns, truth: Truth) -> Outcomes:
     """Outcomes behind ``score`` in the range of all areas; ``table`` are its detections."""
     rows = score.ranking.order
     place = score.matches.rows[rows]
     paired = place >= 0
-    out = table["mask_out" if score.kind != "bbox" else "box_out"][rows]
-    counts_alone = ~paired & ~truth.arrays.slot_open[table["slot"][rows]] & (out & 1 == 0)
+    out = (table.box_out if score.kind == "bbox" else table.mask_out)[rows]
+    counts_alone = ~paired & ~truth.arrays.slot_open[table.slot[rows]] & (out & 1 == 0)
     hits = np.zeros(len(rows), np.uint16)
     misses = np.where(counts_alone, ALL_THRESHOLDS, 0).astype(np.uint16)
     hits[paired] = score.matches.hits[place[paired], 0]
@@ -50,7 +51,7 @@ def outcomes(score: Score, table: dict[str, np.ndarray], truth: Truth) -> Outcom
     before = np.concatenate([[0], np.cumsum(kept)])
     counted = score.truth_out & 1 == 0
     return Outcomes(
-        images=table["image"][rows][kept],
+        images=table.image[rows][kept],
         hits=hits[kept],
         misses=misses[kept],
         first=before[score.ranking.first],

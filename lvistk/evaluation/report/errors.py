@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lvistk.evaluation.columns import Columns
 from lvistk.evaluation.metrics import average
 from lvistk.evaluation.ranges import RECALL_THRESHOLDS
 from lvistk.evaluation.scoring import Score
@@ -63,7 +64,7 @@ class _Judged(NamedTuple):
 
 def analyse(
     score: Score,
-    table: dict[str, np.ndarray],
+    table: Columns,
     *,
     ranked_by: np.ndarray,
     nearest: np.ndarray,
@@ -123,9 +124,7 @@ def mean_ap50(category: np.ndarray, right: np.ndarray, counts: np.ndarray) -> fl
     return average(ap50(category, right, counts))
 
 
-def _judged(
-    score: Score, table: dict[str, np.ndarray], ranked_by: np.ndarray, truth: Truth
-) -> _Judged:
+def _judged(score: Score, table: Columns, ranked_by: np.ndarray, truth: Truth) -> _Judged:
     """The detections that are right or wrong at the lowest threshold, without the excused ones."""
     rows = score.ranking.order
     place = score.matches.rows[rows]
@@ -133,14 +132,14 @@ def _judged(
     bits = np.zeros((2, len(rows)), bool)
     for k, flags in enumerate((score.matches.hits, score.matches.misses)):
         bits[k, paired] = flags[place[paired], 0] & 1 != 0
-    out = table["mask_out" if score.kind != "bbox" else "box_out"][rows]
-    alone = ~paired & ~truth.arrays.slot_open[table["slot"][rows]] & (out & 1 == 0)
+    out = (table.box_out if score.kind == "bbox" else table.mask_out)[rows]
+    alone = ~paired & ~truth.arrays.slot_open[table.slot[rows]] & (out & 1 == 0)
     counts = bits[0] | bits[1] | alone
     rows = rows[counts]
     return _Judged(
-        category=table["category"][rows],
+        category=table.category[rows],
         score=ranked_by[rows],
-        image=table["image"][rows],
+        image=table.image[rows],
         row=rows,
         right=bits[0][counts],
     )

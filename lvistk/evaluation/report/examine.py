@@ -3,8 +3,6 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from lvistk.artifacts import fingerprint
 from lvistk.config.load import from_table
 from lvistk.config.stages import EvaluateSettings
@@ -75,9 +73,9 @@ def find_errors(found: Evaluation, results: Results, *, kind: str, threads: int)
         threads=threads or 1,
     )
     detections = found.detections[kind]
-    ranked_by = detections.table["score"]
+    ranked_by = detections.table.score
     if kind == "segm" and detections.mask_scores is not None:
-        ranked_by = detections.mask_scores.astype(np.float64)
+        ranked_by = detections.mask_scores
     return analyse(
         found.scores[kind],
         detections.table,
