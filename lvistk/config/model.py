@@ -23,7 +23,7 @@ class BackboneSettings:
     width: float = 1.0
     """Channel multiplier of torchvision ResNets (a narrow network for small runs)."""
     deform: Literal["none", "v1", "v2"] = "none"
-    """Deformable 3x3 convolutions (methods 2.10); they start as the rigid ones."""
+    """Deformable 3x3 convolutions (arXiv 1703.06211, v2 1811.11168); they start as the rigid ones."""
     deform_stages: tuple[int, ...] = (3, 4, 5)
     activation_checkpointing: bool = False
 
@@ -59,12 +59,13 @@ class RpnSettings:
     smooth_l1_beta: float = 0.0
     """0 is L1."""
     ignore_missing: bool = True
-    """Anchors on missing annotations leave the sampling pool (design, Conventions)."""
+    """Anchors on missing annotations leave the sampling pool (ours)."""
 
 
 @dataclass(frozen=True)
 class CascadeSettings:
-    """The list of RoI heads. Length one is Mask R-CNN; three with mask flow is HTC (methods 2.8)."""
+    """The list of RoI heads. Length one is Mask R-CNN; three with mask flow is HTC
+    (arXiv 1901.07518)."""
 
     ious: tuple[float, ...] = (0.5,)
     loss_weights: tuple[float, ...] = (1.0,)
@@ -89,13 +90,14 @@ class ClassifierSettings:
     """Factor on the cosine of features and weights, which replaces their product (20 in the Seesaw
     paper's models); 0: the plain product."""
     eql_tail_photos: float = 109.0
-    """Categories of at most so many training photos are tail (on LVIS v1 .0011, methods 2.1)."""
+    """Categories of at most so many training photos are tail: .0011 of LVIS v1's, as in the
+    configurations of EQL's first author."""
     eql_tail_fraction: float | None = None
     """The same as a share of the annotated photos; replaces ``eql_tail_photos`` when given."""
     eql_negative_clause: bool = False
     """Verified negatives push a tail category down all the same (EQL paper 4.2)."""
     prior_probability: float = 0.001
-    """Initial probability of a sigmoid classifier (bias), methods 2.1."""
+    """Initial probability of a sigmoid classifier (bias), as in EQL's code."""
     eql_v2_gamma: float = 12.0
     eql_v2_mu: float = 0.8
     eql_v2_alpha: float = 4.0
@@ -104,7 +106,7 @@ class ClassifierSettings:
     federated_categories: int = 50
     federated_power: float = 0.5
     group_edges: tuple[int, ...] = (10, 100, 1000)
-    """Lower bounds of groups 2, 3, ... in training instances (methods 2.5)."""
+    """Lower bounds of groups 2, 3, ... in training instances (arXiv 2006.10408)."""
     group_beta: float = 8.0
     """Sampled "others" for each positive of a group."""
 
@@ -148,20 +150,20 @@ class MaskHeadSettings:
     max_pixel_weight: float | None = None
     """Cap of w_i in Eq. 5; none in the paper."""
     assignment: Literal["scale", "fpn", "printed"] = "scale"
-    """FPN level of a mask RoI: by box scale alone, or Eq. 1 as meant, or as printed (methods 1.2)."""
+    """FPN level of a mask RoI: by box scale alone, Eq. 1 of arXiv 2009.01559 as meant, or as printed."""
     assignment_ratio: Literal["two_pass", "prior"] = "two_pass"
     """Where Eq. 1 gets the area ratio at inference."""
     boundary: bool = False
     boundary_weight: float = 1.0
     deform_pool: Literal["none", "v1", "v2"] = "none"
     mask_iou: bool = False
-    """Mask scoring head (methods 2.14)."""
+    """Mask scoring head (arXiv 1903.00241)."""
     mask_iou_weight: float = 1.0
 
 
 @dataclass(frozen=True)
 class DetectionSettings:
-    """What becomes a detection at inference (methods 2.12)."""
+    """What becomes a detection at inference; as detectron2's LVIS models have it."""
 
     score_threshold: float = 1e-4
     nms_iou: float = 0.5

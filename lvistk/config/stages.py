@@ -114,7 +114,7 @@ class ViewSettings:
 
 @dataclass(frozen=True)
 class MergeSettings:
-    """How detections of several views become one set (paper 3.3, methods 1.9)."""
+    """How detections of several views become one set (arXiv 2009.01559, 3.3)."""
 
     score_threshold: float = 1e-4
     pre_nms_per_view: int = 10_000
@@ -232,7 +232,7 @@ class EvaluateSettings:
     unknown_images: Literal["refuse", "drop"] = "refuse"
     """Detections in images that the truth has not: an error, as in lvis-api, or left out and counted."""
     fixed: bool = True
-    """AP-fixed: no limit a photo, 10,000 detections a category (methods 3.4)."""
+    """AP-fixed: no limit a photo, 10,000 detections a category (arXiv 2102.01066)."""
     fixed_detections: int = 10_000
     area_ratio_edges: tuple[float, ...] = (0.25, 0.5, 0.75)
     curves: bool = False

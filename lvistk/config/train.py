@@ -15,7 +15,7 @@ class AugmentSettings:
     flip: float = 0.5
     rotate_probability: float = 0.0
     rotate_degrees: float = 15.0
-    """Largest angle; the paper gives none (ours, methods 2.7)."""
+    """Largest angle; the paper gives none (ours)."""
     mosaic_probability: float = 0.0
     mosaic_size: tuple[int, int] = (1280, 1280)
     """Height and width of the canvas."""
@@ -53,7 +53,7 @@ class LoaderSettings:
 
 @dataclass(frozen=True)
 class SelfTrainSettings:
-    """How missing annotations and pseudo-labelled photos enter training (methods 1.10)."""
+    """How missing annotations and pseudo-labelled photos enter training (arXiv 2009.01559, 3.1)."""
 
     missing_score: float = 0.5
     """Detections below are not taken for missing annotations (ours)."""

@@ -1,9 +1,9 @@
 """InstaBoost: every object moved, scaled and turned a little where it stands (Fang et al., ICCV 2019).
 
-Defaults as in methods 2.15: shift up to a fifteenth of its sides, scale 0.8 to 1.2, turn up to one degree,
-colour changed half the time. Ours: the hole is filled from its surroundings by averages of growing windows
-(the original inpaints, which takes hundreds of times as long), and objects that largely overlap another,
-such as a shirt and its wearer, stay where they are.
+Defaults as in EQL v2's configurations: shift up to a fifteenth of its sides, scale 0.8 to 1.2, turn up to
+one degree, colour changed half the time. Ours: the hole is filled from its surroundings by averages of
+growing windows (the original inpaints, which takes hundreds of times as long), and objects that largely
+overlap another, such as a shirt and its wearer, stay where they are.
 """
 
 import cv2

@@ -1,6 +1,6 @@
 """LVIS annotation and results JSON: typed records, read one by one from mapped bytes, written as streams.
 
-LVIS v1 and v0.5 and COCO files that keep their keys (methods 3.1, 3.2). Boxes are xywh here and only
+LVIS v1 and v0.5 and COCO files that keep their keys. Boxes are xywh here and only
 here. A file that is no JSON is a ``UserError``; a single record that does not fit is a ``Broken``, so that
 the caller decides between refusing and leaving it out.
 """
@@ -144,7 +144,7 @@ def read_categories(path: Path) -> Categories:
     """Categories of an annotation file, or of a JSON list of categories.
 
     The counts are the file's own fields, 0 where it has none; training counts its annotations instead
-    (design, Conventions). Raises ``UserError`` for a broken file and for an id used twice.
+    (ours). Raises ``UserError`` for a broken file and for an id used twice.
     """
     return categories_of(read_category_records(path), path)
 

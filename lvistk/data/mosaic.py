@@ -57,7 +57,7 @@ def compose(
     """One picture of one or more tiles; each photo is warped once.
 
     Lists of several photos: negative is what is negative in all and present in none, not exhaustive
-    what is so in any (design, Conventions).
+    what is so in any (ours).
     """
     canvas = np.empty((height, width, 3), np.uint8)
     if len(tiles) > 1:
@@ -87,7 +87,7 @@ def join_labels(several: Sequence[Labels]) -> Labels:
 
 
 def mosaic_centre(size: tuple[int, int], rng: np.random.Generator) -> tuple[int, int]:
-    """Where the four photos meet: uniform in the middle half of the canvas, each way (methods 2.7)."""
+    """Where the four photos meet: uniform in the middle half of the canvas, each way (YOLOv4's)."""
     height, width = size
     return round(rng.uniform(0.25, 0.75) * width), round(rng.uniform(0.25, 0.75) * height)
 

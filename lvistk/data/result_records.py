@@ -1,4 +1,4 @@
-"""A detection store as records of LVIS results files (methods 3.2)."""
+"""A detection store as records of LVIS results files."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -32,7 +32,7 @@ def select_best(
     2. Soft-NMS among what is left (Bodla et al. 2017): the best is taken, and the scores of the rest of
        its category shrink by ``exp(-IoU^2 / sigma)`` (``gaussian``) or by ``1 - IoU`` where IoU is at
        least ``soft_iou`` (``linear``); and again, until none has ``min_score``. This order, hard first,
-       is that of the paper's reference 13 (methods 1.9). ``none``: no second step.
+       is that of the paper's reference 13. ``none``: no second step.
 
     Of equal scores the earlier candidate comes first. N = 0 gives empty arrays.
     """

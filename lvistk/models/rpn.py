@@ -190,7 +190,7 @@ class RegionProposalNetwork(nn.Module):
         positive = (matches.iou >= settings.iou_positive) | matches.is_best
         negative = ~positive & (matches.iou < settings.iou_negative)
         if settings.ignore_missing:
-            # The same IoU as for RoIs (design, Conventions).
+            # The same IoU as for RoIs (ours).
             negative &= ~overlaps_any(anchors, target.ignore_boxes, iou=0.5)
         chosen = sample(
             positive,

@@ -2,7 +2,7 @@
 
 LVIS leaves instances unannotated, and a proposal on one of them would be taught as background. The paper
 takes detections "without overlap" with the truth for such instances and ignores proposals on them; its
-thresholds are not published (methods 1.10), so those here are ours.
+thresholds are not published, so those here are ours.
 """
 
 import numpy as np

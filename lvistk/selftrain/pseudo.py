@@ -1,4 +1,4 @@
-"""Pseudo-labelled photos as a source of training samples (paper section 3.1, methods 1.10)."""
+"""Pseudo-labelled photos as a source of training samples (arXiv 2009.01559, section 3.1)."""
 
 from pathlib import Path
 

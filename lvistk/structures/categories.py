@@ -17,7 +17,7 @@ class Categories:
 
     Fields: ``ids (C,)`` int64; ``names`` C strings; ``frequency (C,)`` of 'r', 'c', 'f' or '' where
     the file has none; ``image_count (C,)`` and ``instance_count (C,)`` int64, counted on the
-    annotations given to training (design, Conventions), not taken from the file's own fields;
+    annotations given to training, not taken from the file's own fields;
     ``photo_count``, the photos with any annotation among them, 0 if unknown.
     """
 

@@ -1,7 +1,7 @@
 """Polygons under a matrix, and clipped exactly to a rectangle, with tight boxes and areas.
 
 Coordinates are continuous: pixel i covers [i, i + 1). A part is even-odd (as COCO rasterises it); an
-instance is the union of its parts (design, Conventions).
+instance is the union of its parts.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """Polygons of many instances as flat arrays: area, tight boxes, validity.
 
-An instance is the union of its parts (design, Conventions); nested parts make a disk, not a ring.
+An instance is the union of its parts; nested parts make a disk, not a ring.
 """
 
 import itertools
