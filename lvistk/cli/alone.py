@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from lvistk.config.pipeline import plan_alone, plan_from_file, stage_name, with_inputs
+from lvistk.config.load import nearest
+from lvistk.config.pipeline import StagePlan, plan_alone, plan_from_file, stage_name, with_inputs
+from lvistk.config.stages import STAGES
 from lvistk.errors import UserError
 
 
@@ -21,11 +23,24 @@ def run_alone(
     """Run it unless it is done; ``inputs`` that are None are left to the file."""
     from lvistk.stages.runner import run_stage
 
-    if config is not None:
-        plan = plan_from_file(config, command, name=stage, assignments=assign or (), out=out)
-    elif stage is not None:
-        raise UserError("--stage names a stage of a pipeline file: give --config too")
-    else:
-        folder = out or Path("runs") / stage_name(command)
-        plan = plan_alone(command, out=folder, assignments=assign or ())
+    plan = plan_of(command, config=config, stage=stage, out=out, assign=assign)
     run_stage(with_inputs(plan, inputs), force=force, device=device)
+
+
+def plan_of(
+    command: str,
+    *,
+    config: Path | None,
+    stage: str | None,
+    out: Path | None,
+    assign: list[str] | None,
+) -> StagePlan:
+    """What ``command`` means with these options; an unknown command is a ``UserError``."""
+    if command not in STAGES:
+        raise UserError(f"unknown stage '{command}'{nearest(command, STAGES)}")
+    if config is not None:
+        return plan_from_file(config, command, name=stage, assignments=assign or (), out=out)
+    if stage is not None:
+        raise UserError("--stage names a stage of a pipeline file: give --config too")
+    folder = out or Path("runs") / stage_name(command)
+    return plan_alone(command, out=folder, assignments=assign or ())

@@ -1,12 +1,14 @@
-"""Commands about whole runs: run, status, demo, report, compare."""
+"""Commands about whole runs: run, status, settings, demo, report, compare."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from lvistk import console
+from lvistk.cli.alone import plan_of
 from lvistk.cli.app import app
-from lvistk.cli.options import Assign, Device, Force, Out
+from lvistk.cli.options import Assign, Config, Device, Force, Out, Stage
 from lvistk.config.pipeline import load_pipeline
 
 
@@ -93,6 +95,19 @@ def status(
     else:
         rows = stages.status_rows(target)
     stages.print_status(rows, title=str(target))
+
+
+@app.command("settings")
+def settings(
+    command: Annotated[str, typer.Argument(help="A stage's command: train-repr, tta-infer, ...")],
+    config: Config = None,
+    stage: Stage = None,
+    assign: Assign = None,
+) -> None:
+    """Show every setting of a stage, its value and meaning, as TOML for a pipeline file."""
+    from lvistk.config.describe import stage_toml
+
+    console.say(stage_toml(plan_of(command, config=config, stage=stage, out=None, assign=assign)))
 
 
 @app.command("demo")

@@ -196,7 +196,7 @@ class PseudoLabelInputs:
     pool: Path | None = None
     """Folder of Open Images photos."""
     pool_list: Path | None = None
-    """List of photos (methods section 4) with rotations; without it every photo of the folder."""
+    """List of photos (Open Images' own CSV) with rotations; without it every photo of the folder."""
     exclude: Paths = ()
     """Annotation files whose photos (by Flickr id) must not be pseudo-labelled."""
 

@@ -1,8 +1,8 @@
 """The Open Images pool: millions of photos on disk, known by 8 bytes each in mapped arrays.
 
-Photos are ``<16 hex digits>.jpg`` anywhere below a folder: flat, in ``train_0`` to ``train_f``, or nested
-(methods, section 4). A list restricts them and says how they are turned; photos of annotation files are
-left out by their Flickr id.
+Photos are ``<16 hex digits>.jpg`` anywhere below a folder: flat, in ``train_0`` to ``train_f``, or nested.
+A list restricts them and says how they are turned; photos of annotation files are left out by their
+Flickr id.
 """
 
 import hashlib

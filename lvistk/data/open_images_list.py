@@ -1,4 +1,4 @@
-"""Lists of Open Images photos: the published CSVs, downloader lists, bare ids (methods, section 4)."""
+"""Lists of Open Images photos: the published CSVs, downloader lists, bare ids."""
 
 import csv
 import re

@@ -1,0 +1,112 @@
+"""Settings as a person reads and changes them: the TOML of a stage, with what each one means."""
+
+import ast
+import dataclasses
+import inspect
+import json
+import textwrap
+import typing
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+from lvistk.config.pipeline import StagePlan
+
+WIDTH = 100
+"""Columns of a comment."""
+
+
+def stage_toml(plan: StagePlan) -> str:
+    """All settings of a stage as its table in a pipeline file, which reads back as ``plan.settings``.
+
+    Comments hold what a setting means, its choices, and its default where it has another value.
+    """
+    name = f"stage.{plan.name}"
+    kind = type(plan.settings)
+    lines = [f"[{name}]", f"command = {json.dumps(plan.command)}"]
+    lines += _table_lines(plan.settings, kind(), name)
+    return "\n".join(lines)
+
+
+def _table_lines(settings: Any, default: Any, name: str) -> Iterator[str]:
+    """The plain settings of one table, then the tables inside it."""
+    inner: list[tuple[str, Any, Any]] = []
+    meanings = _meanings(type(settings))
+    for field in dataclasses.fields(settings):
+        value, usual = getattr(settings, field.name), getattr(default, field.name)
+        if dataclasses.is_dataclass(value) or "overrides" in field.metadata:
+            inner.append((field.name, value, usual))
+            continue
+        yield from _comment(meanings.get(field.name))
+        yield from _setting_line(field.name, value, usual, choices=_choices(settings, field.name))
+    for key, value, usual in inner:
+        yield ""
+        if isinstance(value, Mapping):
+            yield from _comment(meanings.get(key))
+            yield from _plain_table(value, f"{name}.{key}")
+            continue
+        yield from _comment(meanings.get(key) or _own_words(type(value)))
+        yield f"[{name}.{key}]"
+        yield from _table_lines(value, usual, f"{name}.{key}")
+
+
+def _comment(text: str | None) -> Iterator[str]:
+    for line in textwrap.wrap((text or "").replace("``", "`"), WIDTH - 2):
+        yield f"# {line}"
+
+
+def _setting_line(name: str, value: Any, usual: Any, *, choices: tuple[Any, ...]) -> Iterator[str]:
+    notes = [f"one of {', '.join(map(str, choices))}"] if choices else []
+    if value != usual:
+        notes.append(f"default {'none' if usual is None else _toml(usual)}")
+    if value is None:
+        yield f"# {name} is not set"
+        return
+    yield f"{name} = {_toml(value)}" + (f"  # {'; '.join(notes)}" if notes else "")
+
+
+def _plain_table(table: Mapping[str, Any], name: str) -> Iterator[str]:
+    tables = {key: value for key, value in table.items() if isinstance(value, Mapping)}
+    plain = [f"{key} = {_toml(value)}" for key, value in table.items() if key not in tables]
+    if plain or not tables:
+        yield f"[{name}]"
+    yield from plain
+    for key, value in tables.items():
+        yield from _plain_table(value, f"{name}.{key}")
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(_toml(item) for item in value)}]"
+    if isinstance(value, int | float):
+        return repr(value)
+    return json.dumps(str(value), ensure_ascii=False)
+
+
+def _choices(settings: Any, name: str) -> tuple[Any, ...]:
+    hint = typing.get_type_hints(type(settings))[name]
+    return typing.get_args(hint) if typing.get_origin(hint) is typing.Literal else ()
+
+
+@lru_cache
+def _meanings(kind: type) -> dict[str, str]:
+    """The string below each field in the class's source, on one line."""
+    source = ast.parse(inspect.getsource(kind)).body[0]
+    assert isinstance(source, ast.ClassDef)
+    found = {}
+    for field, below in zip(source.body, source.body[1:], strict=False):
+        match field, below:
+            case (
+                ast.AnnAssign(target=ast.Name(id=name)),
+                ast.Expr(value=ast.Constant(value=str(text))),
+            ):
+                found[name] = " ".join(text.split())
+    return found
+
+
+def _own_words(kind: type) -> str:
+    """A dataclass's docstring on one line; without one Python puts the signature there."""
+    text = " ".join((kind.__doc__ or "").split())
+    return "" if text.startswith(f"{kind.__name__}(") else text

@@ -1,0 +1,46 @@
+"""Settings printed as TOML read back as themselves."""
+
+from pathlib import Path
+
+import pytest
+
+from lvistk.config.describe import stage_toml
+from lvistk.config.pipeline import load_pipeline, plan_alone
+from lvistk.config.stages import STAGES
+from tests.command_line import Commands
+
+PIPELINES = sorted((Path(__file__).parents[2] / "pipelines").glob("*.toml"))
+
+
+@pytest.mark.parametrize("command", STAGES)
+def test_defaults_read_back(command: str, tmp_path: Path) -> None:
+    plan = plan_alone(command, out=tmp_path)
+    file = tmp_path / "printed.toml"
+    file.write_text(stage_toml(plan))
+    assert load_pipeline(file).stages[0].settings == plan.settings
+
+
+@pytest.mark.parametrize("path", PIPELINES, ids=lambda path: path.stem)
+def test_stages_of_pipelines_read_back(path: Path, tmp_path: Path) -> None:
+    file = tmp_path / "printed.toml"
+    for plan in load_pipeline(path).stages:
+        file.write_text(stage_toml(plan))
+        again = load_pipeline(file).stages[0]
+        assert (again.name, again.command) == (plan.name, plan.command)
+        assert again.settings == plan.settings
+
+
+def test_a_changed_value_shows_its_default_and_choices(tmp_path: Path) -> None:
+    plan = plan_alone("train-repr", out=tmp_path, assignments=["optim.lr=0.1", "optim.kind=adamw"])
+    lines = stage_toml(plan).splitlines()
+    assert "lr = 0.1  # default 0.02" in lines
+    assert 'kind = "adamw"  # one of sgd, adamw; default "sgd"' in lines
+    assert "# Largest gradient norm; 0 does not clip." in lines
+
+
+def test_the_command_prints_and_refuses(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lvistk = Commands(capsys, monkeypatch)
+    assert "[stage.evaluate]" in lvistk("settings", "evaluate").out
+    assert lvistk("settings", "evalute").error().endswith("did you mean 'evaluate'?")
