@@ -15,6 +15,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from lvistk import artifacts, console
+from lvistk.cli.ending import run_and_exit
 from lvistk.config.load import apply_overrides
 from lvistk.config.pipeline import Pipeline, load_pipeline
 from lvistk.data.annotation_index import AnnotationIndex
@@ -224,4 +225,6 @@ def reach(pipeline: Pipeline) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    command = typer.Typer(pretty_exceptions_enable=False)
+    command.command()(main)
+    run_and_exit(command, "finetune_ablation.py")

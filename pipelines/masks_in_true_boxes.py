@@ -18,6 +18,7 @@ import torch
 import typer
 
 from lvistk import console
+from lvistk.cli.ending import run_and_exit
 from lvistk.data.annotation_index import AnnotationIndex
 from lvistk.data.index_cache import cache_beside
 from lvistk.engine.model_file import load_model
@@ -103,4 +104,6 @@ def iou(first: bytes, second: bytes, size: tuple[int, int]) -> float:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    command = typer.Typer(pretty_exceptions_enable=False)
+    command.command()(main)
+    run_and_exit(command, "masks_in_true_boxes.py")

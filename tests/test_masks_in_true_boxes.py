@@ -1,6 +1,8 @@
 """pipelines/masks_in_true_boxes.py on a model whose masks are known: full boxes, or nothing."""
 
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -71,3 +73,10 @@ def test_iou_and_its_mean_by_ratio_by_hand(script: ModuleType) -> None:
     assert script.iou(*coded, (4, 6)) == pytest.approx(1 / 3)
     rows = script.by_ratio(np.array([0.2, 0.4, 1.0]), np.array([0.1, 0.25, 0.8]))
     assert rows == [pytest.approx(160 / 3), 20.0, 40.0, None, 100.0]
+
+
+def test_a_mistake_is_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, SCRIPT, tmp_path / "none", "--val", "v.json", "--images", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=SCRIPT.parents[1])
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1

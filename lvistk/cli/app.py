@@ -2,12 +2,12 @@
 
 import gc
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from lvistk import __version__, console
-from lvistk.errors import UserError
+from lvistk.cli.ending import run_and_exit
 
 app = typer.Typer(
     name="lvistk",
@@ -16,9 +16,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-_USAGE_ERROR: Any = typer.BadParameter.__base__
-"""What wrong words on the command line raise: Click's, and newer Typers bring a Click of their own."""
 
 
 def _version(wanted: bool) -> None:
@@ -38,27 +35,11 @@ def options(
 
 
 def main() -> None:
-    """Entry point: a user's mistake is one line and exit code 2."""
+    """Entry point of ``lvistk``."""
     # imports make a million objects that stay: looking for cycles among them takes 0.4 s of a run
     gc.set_threshold(100_000, 50, 100)
     try:
-        sys.exit(app(prog_name=app.info.name, standalone_mode=False) or 0)
-    except UserError as error:
-        console.fail(str(error))
-        sys.exit(2)
-    except _USAGE_ERROR as error:
-        if message := error.format_message().rstrip("."):  # without one, the help has been shown
-            command = error.ctx.command_path if error.ctx else app.info.name
-            console.fail(f"{command}: {message}; see {command} --help")
-        sys.exit(2)
-    except typer.Abort:
-        console.fail("stopped")
-        sys.exit(1)
-    except OSError as error:
-        if error.filename is None and error.errno is None:
-            raise
-        console.fail(f"{error.filename or 'file'}: {error.strerror or error}")
-        sys.exit(2)
+        run_and_exit(app, "lvistk")
     finally:
         if "torch" not in sys.modules:  # its bindings complain at exit of what was not collected
             gc.freeze()
