@@ -114,7 +114,7 @@ class ViewSettings:
 
 @dataclass(frozen=True)
 class MergeSettings:
-    """How detections of several views become one set (arXiv 2009.01559, 3.3)."""
+    """How detections of several views become one set (arXiv 2009.01559, testing)."""
 
     score_threshold: float = 1e-4
     pre_nms_per_view: int = 10_000

@@ -53,7 +53,7 @@ class LoaderSettings:
 
 @dataclass(frozen=True)
 class SelfTrainSettings:
-    """How missing annotations and pseudo-labelled photos enter training (arXiv 2009.01559, 3.1)."""
+    """How missing annotations and pseudo-labelled photos enter training (arXiv 2009.01559, self-training)."""
 
     missing_score: float = 0.5
     """Detections below are not taken for missing annotations (ours)."""

@@ -193,7 +193,7 @@ class AnnotationIndex:
         return int(order[place])
 
     def area_ratios(self) -> np.ndarray:
-        """Mask area over box area (A,) float32 of every annotation, at most 1 (paper section 3.2)."""
+        """Mask area over box area (A,) float32 of every annotation, at most 1 (the ratio of Eq. 1)."""
         sides = self.boxes[:, 2:] - self.boxes[:, :2]
         return np.minimum(self.areas / sides.prod(axis=1), np.float32(1))
 

@@ -1,4 +1,4 @@
-"""Which view a detection's mask comes from (paper 3.3: chosen by box scale and area ratio).
+"""Which view a detection's mask comes from (arXiv 2009.01559: chosen by box scale and area ratio).
 
 The paper gives no rule. Ours: a thin mask needs pixels, so the smaller the share of its box that the mask
 fills, the larger the box should be in the view.

@@ -1,4 +1,4 @@
-"""Candidates of all views become the detections of a photo (arXiv 2009.01559, section 3.3)."""
+"""Candidates of all views become the detections of a photo (arXiv 2009.01559, testing)."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Photos in, detections out: every view, merged boxes, masks of the survivors (paper 3.3)."""
+"""Photos in, detections out: every view, merged boxes, masks of the survivors (arXiv 2009.01559, testing)."""
 
 import contextlib
 from collections.abc import Iterator, Sequence

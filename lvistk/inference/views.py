@@ -15,7 +15,7 @@ Size = tuple[int, int]
 @dataclass(frozen=True)
 class View:
     """One size and flip. ``low`` and ``high``: smallest and largest square root of a box's area, in photo
-    pixels and both included, that the view may contribute (paper 3.3)."""
+    pixels and both included, that the view may contribute (ours; the paper's are not published)."""
 
     short_edge: int
     long_edge: int

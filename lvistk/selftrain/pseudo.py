@@ -1,4 +1,4 @@
-"""Pseudo-labelled photos as a source of training samples (arXiv 2009.01559, section 3.1)."""
+"""Pseudo-labelled photos as a source of training samples (arXiv 2009.01559, self-training)."""
 
 from pathlib import Path
 

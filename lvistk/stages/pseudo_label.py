@@ -1,4 +1,4 @@
-"""``pseudo-label``: detections on training photos or on the Open Images pool (arXiv 2009.01559, 3.1)."""
+"""``pseudo-label``: detections on training photos or on the Open Images pool (arXiv 2009.01559)."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``tta-infer``: detections of an annotation file's photos, in one view or many (paper 3.3)."""
+"""``tta-infer``: detections of an annotation file's photos, in one view or many (arXiv 2009.01559)."""
 
 import time
 from pathlib import Path
