@@ -50,15 +50,28 @@ def compare(
     level: Annotated[
         float, typer.Option("--level", help="Confidence of the intervals, between 0 and 1.")
     ] = 0.95,
+    boundary: Annotated[bool, typer.Option("--boundary", help="Compare boundary AP too.")] = False,
+    fixed: Annotated[bool, typer.Option("--fixed", help="Compare AP-fixed too.")] = False,
     threads: Annotated[int, typer.Option("--threads", min=0, help="0: one a core.")] = 0,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="JSON file of all differences.")
     ] = None,
 ) -> None:
-    """Differences of B to A with confidence intervals: AP, groups, boxes, categories."""
+    """Differences of B to A with confidence intervals: AP, groups, boxes, gap, ratios, categories."""
     from lvistk.stages.compare import run
 
-    run(a, b, truth=truth, samples=samples, seed=seed, level=level, threads=threads, out=out)
+    run(
+        a,
+        b,
+        truth=truth,
+        samples=samples,
+        seed=seed,
+        level=level,
+        boundary=boundary,
+        fixed=fixed,
+        threads=threads,
+        out=out,
+    )
 
 
 @app.command("run")

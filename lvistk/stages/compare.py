@@ -12,17 +12,27 @@ from lvistk.config.load import from_table, to_table
 from lvistk.config.stages import EvaluateSettings
 from lvistk.errors import UserError
 from lvistk.evaluation.comparison.compare import Comparison, Difference, compare
-from lvistk.evaluation.evaluate import Evaluation, Results, evaluate
+from lvistk.evaluation.comparison.side import Side, side_of
+from lvistk.evaluation.evaluate import Results, evaluate
 from lvistk.whole_file import write_json
 
 SHOWN = 10
 """Categories listed that moved most in either direction; the JSON has all."""
-RULES = ("max_detections", "area", "unknown_images")
-"""Settings that both evaluations must share; boundaries, AP-fixed and ratios are not compared."""
+RULES = ("max_detections", "area", "unknown_images", "area_ratio_edges", "fixed_detections")
+"""Settings that both evaluations must share."""
+TITLES = {
+    "segm": "masks",
+    "bbox": "boxes",
+    "box_mask_gap": "boxes minus masks",
+    "boundary": "boundaries",
+    "segm_fixed": "masks, AP-fixed",
+    "bbox_fixed": "boxes, AP-fixed",
+    "segm_by_area_ratio": "by mask area over box area",
+}
 
 
 @dataclasses.dataclass(frozen=True)
-class Side:
+class Inputs:
     """One of the two: its truth, its results, and the rules it was evaluated by."""
 
     name: str
@@ -39,10 +49,14 @@ def run(
     samples: int = 1000,
     seed: int = 0,
     level: float = 0.95,
+    boundary: bool = False,
+    fixed: bool = False,
     threads: int = 0,
     out: Path | None = None,
 ) -> Comparison:
     """Print the differences of B to A with intervals, and write them to ``out`` (JSON).
+
+    ``boundary`` and ``fixed`` compare boundary AP and AP-fixed too, which takes about as long again each.
 
     ``a`` and ``b`` are ``evaluate`` stage folders or, with ``truth``, results as ``evaluate`` takes
     them. Raises ``UserError`` where the two have different truths or rules, or where inputs have changed
@@ -53,8 +67,8 @@ def run(
     sides = [_side(path, truth) for path in (a, b)]
     _require_same(*sides)
     count = threads or os.cpu_count() or 1
-    evaluations = [_evaluate(side, count) for side in sides]
-    found = compare(*evaluations, samples=samples, seed=seed, level=level, threads=count)
+    compared = [_evaluate(one, boundary=boundary, fixed=fixed, threads=count) for one in sides]
+    found = compare(*compared, samples=samples, seed=seed, level=level, threads=count)
     _print(found, samples=samples, level=level)
     if out is not None:
         write_json(out, _table(found, sides, samples=samples, seed=seed, level=level))
@@ -62,9 +76,9 @@ def run(
     return found
 
 
-def _side(path: Path, truth: Path | None) -> Side:
+def _side(path: Path, truth: Path | None) -> Inputs:
     if truth is not None:
-        return Side(str(path), truth, Results(path), EvaluateSettings())
+        return Inputs(str(path), truth, Results(path), EvaluateSettings())
     if not (path / MANIFEST).is_file():
         raise UserError(f"{path}: not an evaluate stage; give the truth with --truth for results")
     manifest = read_manifest(path)
@@ -78,10 +92,12 @@ def _side(path: Path, truth: Path | None) -> Side:
             if fingerprint(paths[name]) != inputs[name]["fingerprint"]:
                 raise UserError(f"{path}: {paths[name]} has changed since; run evaluate again")
     settings = from_table(EvaluateSettings, manifest["settings"], where=f"{path}/{MANIFEST}")
-    return Side(str(path), paths["val"], Results(paths["detections"], paths.get("boxes")), settings)
+    return Inputs(
+        str(path), paths["val"], Results(paths["detections"], paths.get("boxes")), settings
+    )
 
 
-def _require_same(a: Side, b: Side) -> None:
+def _require_same(a: Inputs, b: Inputs) -> None:
     if fingerprint(a.truth) != fingerprint(b.truth):
         raise UserError(f"{a.name} and {b.name} have different truths: {a.truth}, {b.truth}")
     tables = [to_table(side.settings) for side in (a, b)]
@@ -93,26 +109,26 @@ def _require_same(a: Side, b: Side) -> None:
             )
 
 
-def _evaluate(side: Side, threads: int) -> Evaluation:
-    settings = dataclasses.replace(side.settings, boundary=False, fixed=False, threads=threads)
-    found = evaluate(side.truth, side.results, settings)
+def _evaluate(one: Inputs, *, boundary: bool, fixed: bool, threads: int) -> Side:
+    settings = dataclasses.replace(one.settings, boundary=boundary, fixed=fixed, threads=threads)
+    found = evaluate(one.truth, one.results, settings)
     for line in found.warnings:
-        console.warn(f"{side.name}: {line}")
-    return found
+        console.warn(f"{one.name}: {line}")
+    return side_of(found, fixed_detections=settings.fixed_detections, threads=threads)
 
 
 def _print(found: Comparison, *, samples: int, level: float) -> None:
-    interval = f"{100 * level:g}% interval"
-    columns = ("", "A", "B", "B - A", interval, "error", "B ahead")
-    title = f"differences in points, {samples} resamples of the photos"
-    console.table(title, columns, [_row(one) for one in found.scores])
+    columns = ("A", "B", "B - A", f"{100 * level:g}% interval", "error", "B ahead")
+    console.say(f"differences in points, {samples} resamples of the photos")
+    for table, title in TITLES.items():
+        if table in found.scores:
+            console.table("", (title, *columns), [_row(one) for one in found.scores[table]])
     for table, rows in found.categories.items():
         moved = [one for one in rows if one.difference]
         moved.sort(key=lambda one: -abs(one.difference or 0.0))
         if moved:
-            what = "masks" if table == "segm" else "boxes"
-            name = f"categories that moved most ({what})"
-            console.table(name, columns, [_row(one) for one in moved[:SHOWN]])
+            name = f"categories that moved most ({TITLES[table]})"
+            console.table(name, ("", *columns), [_row(one) for one in moved[:SHOWN]])
 
 
 def _row(one: Difference) -> Sequence[object]:
@@ -125,7 +141,7 @@ def _row(one: Difference) -> Sequence[object]:
 
 
 def _table(
-    found: Comparison, sides: Sequence[Side], *, samples: int, seed: int, level: float
+    found: Comparison, sides: Sequence[Inputs], *, samples: int, seed: int, level: float
 ) -> dict[str, Any]:
     return {
         "a": sides[0].name,
@@ -134,8 +150,10 @@ def _table(
         "samples": samples,
         "seed": seed,
         "level": level,
-        "scores": [one._asdict() for one in found.scores],
-        "categories": {
-            table: [one._asdict() for one in rows] for table, rows in found.categories.items()
-        },
+        "scores": _listed(found.scores),
+        "categories": _listed(found.categories),
     }
+
+
+def _listed(tables: dict[str, list[Difference]]) -> dict[str, list[dict[str, Any]]]:
+    return {table: [one._asdict() for one in rows] for table, rows in tables.items()}

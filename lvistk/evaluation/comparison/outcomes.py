@@ -1,0 +1,100 @@
+"""What became of each detection in its photo: all that a score of resampled photos needs."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from lvistk.evaluation.columns import DROPPED
+from lvistk.evaluation.evaluate import Evaluation
+from lvistk.evaluation.ranges import AREA_LABELS, IOU_THRESHOLDS
+from lvistk.evaluation.ranking import rank
+from lvistk.evaluation.scoring import Score, score
+
+ALL_THRESHOLDS = np.uint16((1 << len(IOU_THRESHOLDS)) - 1)
+
+
+class Outcomes(NamedTuple):
+    """What became of D detections, category by category, best score first.
+
+    8 bytes a detection: ``images (D,)`` int32; ``hits``, ``misses (D,)`` uint16, bit t for IoU threshold t.
+    Category c has first[c]:first[c + 1]. The G truths that count lie in ``truth_images``, of
+    ``truth_categories``. Where ``limit`` is not 0 only so many of a category count, and all detections stand
+    here, those too that say nothing; else only those that are a hit or a miss somewhere.
+    """
+
+    images: np.ndarray
+    hits: np.ndarray
+    misses: np.ndarray
+    first: np.ndarray
+    truth_images: np.ndarray
+    truth_categories: np.ndarray
+    limit: int
+
+
+def outcomes(found: Evaluation, table: str, *, range_: int = 0, threads: int = 1) -> Outcomes:
+    """Outcomes behind a table of scores without a limit a category, in one of its ranges."""
+    scored = found.scores[table]
+    return _outcomes(found, table, scored, kept=None, limit=0, range_=range_, threads=threads)
+
+
+def fixed_outcomes(found: Evaluation, table: str, *, limit: int, threads: int) -> Outcomes:
+    """Outcomes behind AP-fixed with ``limit`` detections a category.
+
+    The limit holds over all photos, so it falls elsewhere in every resample: matched is everything, without
+    one. It only ever cuts off the end of a category, and a detection's match depends on better ones alone,
+    so matches need not be made again where the limit moves.
+    """
+    scored = score(
+        found.detections[table],
+        kind=found.scores[table].kind,
+        truth=found.truth,
+        truth_out=found.scores[table].truth_out,
+        per_image=0,
+        per_category=0,
+        range_count=len(AREA_LABELS),
+        threads=threads,
+    )
+    everything = scored.candidates.categories >= 0
+    return _outcomes(found, table, scored, kept=everything, limit=limit, range_=0, threads=threads)
+
+
+def _outcomes(
+    found: Evaluation,
+    table: str,
+    scored: Score,
+    *,
+    kept: np.ndarray | None,
+    limit: int,
+    range_: int,
+    threads: int,
+) -> Outcomes:
+    columns, truth = found.detections[table].table, found.truth
+    counts = scored.candidates.kept
+    ranking = rank(
+        scored.candidates._replace(kept=counts if kept is None else kept), threads=threads
+    )
+    rows = ranking.order
+    place = scored.matches.rows[rows]
+    paired = place >= 0
+    out = (columns.box_out if scored.kind == "bbox" else columns.mask_out)[rows]
+    slots = columns.slot[rows]
+    judged = (slots >= 0) & (out != DROPPED)
+    alone = judged & ~paired & ~truth.arrays.slot_open[slots] & (out >> range_ & 1 == 0)
+    hits = np.zeros(len(rows), np.uint16)
+    misses = np.where(alone, ALL_THRESHOLDS, 0).astype(np.uint16)
+    hits[paired] = scored.matches.hits[place[paired], range_]
+    misses[paired] = scored.matches.misses[place[paired], range_]
+    said = (hits | misses) != 0
+    if limit:
+        said[:] = True
+    before = np.concatenate([[0], np.cumsum(said)])
+    counted = scored.truth_out >> range_ & 1 == 0
+    return Outcomes(
+        images=columns.image[rows][said],
+        hits=hits[said],
+        misses=misses[said],
+        first=before[ranking.first],
+        truth_images=truth.truth_images[counted],
+        truth_categories=truth.truth_categories[counted].astype(np.int64),
+        limit=limit,
+    )
