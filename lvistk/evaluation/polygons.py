@@ -17,17 +17,6 @@ MIDDLE = 2
 
 
 @kernel
-def _toggle(x, fine_y, height):
-    """Pixel number of the toggle in column ``x`` at fine height ``fine_y``."""
-    y = (fine_y + 0.5) / SCALE - 0.5
-    if y < 0:
-        y = 0.0
-    elif y > height:
-        y = float(height)
-    return x * height + np.int64(np.ceil(y))
-
-
-@kernel
 def _edge_columns(x0, x1, width):
     """Fine columns low (the first that toggles) and high (exclusive) that an edge crosses."""
     low = max(min(x0, x1), 0)
@@ -35,8 +24,9 @@ def _edge_columns(x0, x1, width):
 
 
 @kernel
-def _edge_toggles(toggles, n, x0, y0, x1, y1, height, width):
-    """Put the toggles of one edge between fine points at ``toggles[n:]``; n after it."""
+def _edge_toggles(toggles, columns, n, x0, y0, x1, y1, height, width):
+    """Put the toggles of one edge between fine points at ``toggles[n:]``, their columns at
+    ``columns[n:]``; n after it."""
     dx = abs(x1 - x0)
     dy = abs(y1 - y0)
     flat = dx >= dy
@@ -46,40 +36,51 @@ def _edge_toggles(toggles, n, x0, y0, x1, y1, height, width):
     if low >= high:
         return n
     slope = (y1 - y0) / dx if flat else (x1 - x0) / dy
+    up = slope > 0
+    steps = 0.0 if flat else 1 / slope
+    x = low // SCALE
     for u in range(low, high, SCALE):
-        if flat:
-            a = np.int64(y0 + slope * (u - x0) + 0.5)
-            b = np.int64(y0 + slope * (u - x0 + 1) + 0.5)
-            fine_y = min(a, b)
+        if flat:  # the lower of its heights at u and at u + 1
+            fine_y = np.int64(y0 + slope * (u - x0 + (slope < 0)) + 0.5)
         else:
             # the first step t after which the edge is past the middle between u and u + 1
-            t = min(max(np.int64((u + 0.5 - x0) / slope), 0), dy)
-            up = slope > 0
+            t = min(max(np.int64((u + 0.5 - x0) * steps), 0), dy)
             while t > 0 and (np.int64(x0 + slope * (t - 1) + 0.5) > u) == up:
                 t -= 1
             while (np.int64(x0 + slope * t + 0.5) > u) != up:
                 t += 1
             fine_y = y0 + t - 1
-        toggles[n] = _toggle(u // SCALE, fine_y, height)
+        # the pixel whose middle is not above: ceil((fine_y + 0.5) / SCALE - 0.5), inside the column
+        toggles[n] = x * height + min(max(fine_y + 2, 0) // SCALE, height)
+        columns[n] = x
+        x += 1
         n += 1
     return n
 
 
 @kernel
-def _sort(values):
-    """Shell sort in place; toggles come in a few runs that are sorted already, or almost."""
-    gap = 1
-    while gap < len(values) // 3:
-        gap = 3 * gap + 1
-    while gap > 0:
-        for k in range(gap, len(values)):
-            value = values[k]
-            j = k
-            while j >= gap and values[j - gap] > value:
-                values[j] = values[j - gap]
-                j -= gap
-            values[j] = value
-        gap //= 3
+def _sorted(toggles, columns):
+    """The toggles in order: put into their columns, then sorted there, mostly two."""
+    left, right = columns[0], columns[0]
+    for x in columns:
+        left, right = min(left, x), max(right, x)
+    ends = np.zeros(right - left + 2, np.int32)  # of the columns so far
+    for x in columns:
+        ends[x - left + 1] += 1
+    for x in range(1, len(ends)):
+        ends[x] += ends[x - 1]
+    ordered = np.empty(len(toggles), np.int64)
+    for k in range(len(toggles)):
+        ordered[ends[columns[k] - left]] = toggles[k]
+        ends[columns[k] - left] += 1
+    for k in range(1, len(ordered)):
+        value = ordered[k]
+        j = k
+        while j > 0 and ordered[j - 1] > value:
+            ordered[j] = ordered[j - 1]
+            j -= 1
+        ordered[j] = value
+    return ordered
 
 
 @kernel
@@ -88,21 +89,26 @@ def _part_spans(xy, first, points, height, width):
     fine = np.empty((points + 1, 2), np.int64)
     room = 0
     for k in range(points + 1):
-        fine[k, 0] = np.int64(SCALE * xy[first + 2 * (k % points)] + 0.5)
-        fine[k, 1] = np.int64(SCALE * xy[first + 2 * (k % points) + 1] + 0.5)
+        p = first + 2 * k if k < points else first
+        fine[k, 0] = np.int64(SCALE * xy[p] + 0.5)
+        fine[k, 1] = np.int64(SCALE * xy[p + 1] + 0.5)
         if k > 0:
             low, high = _edge_columns(fine[k - 1, 0], fine[k, 0], width)
             room += max(high - low, 0) // SCALE + 1
     toggles = np.empty(room, np.int64)
+    columns = np.empty(room, np.int32)
     n = 0
     for k in range(points):
         n = _edge_toggles(
-            toggles, n, fine[k, 0], fine[k, 1], fine[k + 1, 0], fine[k + 1, 1], height, width
-        )
-    _sort(toggles[:n])
+            toggles, columns, n, fine[k, 0], fine[k, 1], fine[k + 1, 0], fine[k + 1, 1],
+            height, width,
+        )  # fmt: skip
     starts = np.empty(n // 2 + 1, np.uint32)
     stops = np.empty(n // 2 + 1, np.uint32)
     m = 0
+    if n == 0:
+        return starts, stops, m
+    toggles = _sorted(toggles[:n], columns[:n])
     for k in range(0, n, 2):
         start = toggles[k]
         stop = toggles[k + 1] if k + 1 < n else height * width
