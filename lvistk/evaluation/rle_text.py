@@ -60,18 +60,6 @@ def _number(word, length):
 
 
 @kernel
-def _is_text(text, first, last):
-    """Whether all bytes of ``text[first:last]`` are digits of an RLE."""
-    wrong = _U(0)
-    for p in range(first, last, BLOCK):
-        block = ~places_between(text, p, 48, 64)
-        if last - p < BLOCK:
-            block &= (_U(1) << _U(last - p)) - _U(1)
-        wrong |= block
-    return wrong == _U(0)
-
-
-@kernel
 def _numbers(text, first, last, numbers):
     """The numbers in ``text[first:last]``, no backslash doubled: how many; -1 for an odd text.
 
@@ -82,24 +70,32 @@ def _numbers(text, first, last, numbers):
     p = first
     while p < last:
         ends = ~places_between(text, p, 80, 32)  # of numbers
-        short = lowest_bit(~ends)
-        spread_numbers(numbers, n, text, p)
-        for k in range(SPREAD, short, SPREAD):
-            spread_numbers(numbers, n + k, text, p + k)
-        n += short
-        p += short
-        if p >= last:  # what was read behind the end
-            return n - (p - last)
-        if short == BLOCK:
-            continue
-        length = lowest_bit(ends >> _U(short)) + 1
-        if length > LONGEST and short < BLOCK - LONGEST:
+        wrong = ~places_between(text, p, 48, 64)
+        if wrong != _U(0) and lowest_bit(wrong) < last - p:
             return -1
-        if length <= LONGEST:
-            numbers[n] = _number(word_at(text, p), length)
+        q = 0
+        while q <= BLOCK - LONGEST:  # so that a number that begins here ends in this block
+            rest = ends >> _U(q)
+            short = lowest_bit(~rest)
+            spread_numbers(numbers, n, text, p + q)
+            for k in range(SPREAD, short, SPREAD):
+                spread_numbers(numbers, n + k, text, p + q + k)
+            n += short
+            q += short
+            if p + q >= last:  # what was read behind the end
+                return n - (p + q - last)
+            if q > BLOCK - LONGEST:
+                break
+            length = lowest_bit(rest >> _U(short)) + 1
+            if length > LONGEST:
+                return -1
+            numbers[n] = _number(word_at(text, p + q), length)
             n += 1
-            p += length
-    return n if p == last else -1
+            q += length
+            if p + q >= last:
+                return n if p + q == last else -1
+        p += q
+    return n
 
 
 @kernel
@@ -112,7 +108,7 @@ def spans_of_text(text, first, last, escaped, total, plain, numbers, starts, sto
     if escaped:
         last = unescape(text, first, last, plain)
         text, first = plain, 0
-    n = _numbers(text, first, last, numbers) if _is_text(text, first, last) else -1
+    n = _numbers(text, first, last, numbers)
     position, area = 0, 0
     empty, filled = 0, 0
     least = 0  # below 0 where a run is empty or negative, but for the first
