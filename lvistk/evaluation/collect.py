@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lvistk.evaluation.columns import NOWHERE, Columns
+from lvistk.evaluation.growing import Growing
 from lvistk.evaluation.measure import Measured
 from lvistk.evaluation.pairs import PAIR
 
@@ -35,39 +36,19 @@ class Detections(NamedTuple):
 
 
 @dataclass
-class _Column:
-    """A growing array; its untouched end takes no memory."""
-
-    data: np.ndarray
-    used: int = 0
-
-    def add(self, part: np.ndarray) -> None:
-        need = self.used + len(part)
-        if need > len(self.data):
-            larger = np.empty(max(need, 2 * len(self.data)), self.data.dtype)
-            larger[: self.used] = self.data[: self.used]
-            self.data = larger
-        self.data[self.used : need] = part
-        self.used = need
-
-    def filled(self) -> np.ndarray:
-        return self.data[: self.used]
-
-
-@dataclass
 class Collector:
     """Puts measured sections together; ``expect`` detections make room at once."""
 
     expect: int = 0
     used: int = 0
-    table: tuple[_Column, ...] = field(init=False)
-    mask_pairs: _Column = field(default_factory=lambda: _Column(np.empty(1 << 12, PAIR)))
-    box_pairs: _Column = field(default_factory=lambda: _Column(np.empty(1 << 12, PAIR)))
+    table: tuple[Growing, ...] = field(init=False)
+    mask_pairs: Growing = field(default_factory=lambda: Growing(PAIR, 1 << 12))
+    box_pairs: Growing = field(default_factory=lambda: Growing(PAIR, 1 << 12))
     foreign_sizes: int = 0
 
     def __post_init__(self) -> None:
         room = max(self.expect, 1 << 12)
-        self.table = tuple(_Column(np.empty(room, kind)) for kind in KINDS)
+        self.table = tuple(Growing(kind, room) for kind in KINDS)
 
     def add_all(self, parts: Iterator[Measured]) -> Detections:
         """All ``parts`` in order."""

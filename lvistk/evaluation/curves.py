@@ -35,8 +35,8 @@ def curves(
     categories, ranges = truth_counts.shape
     order, first = rank(candidates._replace(kept=matches.rows >= 0), threads=threads)
     rows = matches.rows[order]
-    precision = np.full((ranges, categories, T, K), np.nan)
-    recall = np.full((ranges, categories, T), np.nan)
+    precision = np.empty((ranges, categories, T, K))
+    recall = np.empty((ranges, categories, T))
     cuts = np.searchsorted(first, np.linspace(0, first[-1], 8 * threads + 1)[1:-1])
     edges = np.unique(np.concatenate([[0], cuts, [categories]])).tolist()
     thirds = np.linspace(0, len(slots), threads + 1).astype(int).tolist()
@@ -93,7 +93,10 @@ def _curves(first, rows, hits, misses, alone, truth_counts, low, high, precision
     for c in range(low, high):
         a, b = first[c], first[c + 1]
         for r in range(truth_counts.shape[1]):
-            if truth_counts[c, r] > 0:
+            if truth_counts[c, r] == 0:
+                precision[r, c] = np.nan
+                recall[r, c] = np.nan
+            else:
                 _curve(
                     rows[a:b],
                     hits,

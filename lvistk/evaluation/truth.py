@@ -140,7 +140,7 @@ def arrange(
         slot_rows=np.searchsorted(images, np.arange(len(image_ids) + 1)),
         slot_categories=categories.astype(np.int32),
         slot_truths=np.append(np.searchsorted(keys, slots), len(keys)),
-        slot_open=np.isin(slots, not_exhaustive.images * count + not_exhaustive.categories),
+        slot_open=_members(slots, not_exhaustive.images * count + not_exhaustive.categories),
         ids=annotations.ids[kept],
         areas=annotations.areas[kept],
         boxes=annotations.boxes[kept],
@@ -151,6 +151,16 @@ def arrange(
         mask_areas=annotations.mask_areas[kept],
         mask_boxes=annotations.mask_boxes[kept],
     )
+
+
+def _members(values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Which of the ascending ``values`` are ``wanted``."""
+    found = np.zeros(len(values), bool)
+    places = np.searchsorted(values, wanted)
+    inside = places < len(values)
+    places, wanted = places[inside], wanted[inside]
+    found[places[values[places] == wanted]] = True
+    return found
 
 
 def _gather_spans(

@@ -1,11 +1,11 @@
 """LVIS annotation JSON into ``Truth``: checked, masks rasterised once and kept beside the file."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from lvistk.evaluation import records as scan
+from lvistk.evaluation.growing import Growing
 from lvistk.evaluation.json_records import Records, Unsplittable, map_sections
 from lvistk.evaluation.rasterise import rasterise
 from lvistk.evaluation.sections import JsonArray
@@ -19,6 +19,9 @@ from lvistk.evaluation.truth_head import (
     rows_of,
     truth_warnings,
 )
+
+RECORD_BYTES, SPAN_BYTES = 128, 8
+"""Room is made for a record and for a span in so many bytes of JSON; it grows where they take less."""
 
 
 def read_truth_json(path: Path, *, masks: bool, threads: int) -> Truth:
@@ -64,6 +67,36 @@ def _lists(lists: Sequence[list[int] | None], category_ids: np.ndarray) -> Lists
     return Lists(images[rows >= 0], rows[rows >= 0])
 
 
+def _joined(parts: Iterator[Annotations], size: int) -> Annotations:
+    """All parts, of ``size`` bytes of JSON, in order: each is copied while the next are made."""
+    columns = [
+        Growing(
+            like.dtype, size // (SPAN_BYTES if "span_" in name else RECORD_BYTES), like.shape[1:]
+        )
+        for name, like in _NONE._asdict().items()
+    ]
+    for part in parts:
+        for column, values in zip(columns, part, strict=True):
+            column.add(values)
+    return Annotations(*(column.filled() for column in columns))
+
+
+_NUMBERS, _SPANS = np.zeros(0, np.int64), np.zeros(0, np.uint32)
+_NONE = Annotations(
+    ids=_NUMBERS,
+    images=_NUMBERS,
+    categories=_NUMBERS,
+    areas=np.zeros(0),
+    boxes=np.zeros((0, 4)),
+    ignored=np.zeros(0, bool),
+    span_counts=_NUMBERS,
+    span_starts=_SPANS,
+    span_stops=_SPANS,
+    mask_areas=_NUMBERS,
+    mask_boxes=np.zeros((0, 4), np.int32),
+)
+
+
 class _AnnotationReader:
     """Reads annotation records against the images and categories of the file."""
 
@@ -83,11 +116,11 @@ class _AnnotationReader:
     def read(self, array: JsonArray, *, threads: int) -> Annotations:
         """All annotations of the file in its order."""
         try:
-            parts = list(map_sections(array, self._convert, threads=threads, masks=self.masks))
+            parts = map_sections(array, self._convert, threads=threads, masks=self.masks)
+            whole = _joined(parts, array.last - array.first)
         except Unsplittable:
-            parts = list(map_sections(array, self._convert, threads=1, whole=True))
-        parts = parts or [self._convert(Records(*(np.zeros(0, t) for t in _EMPTY_TYPES)))]
-        whole = Annotations(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+            parts = map_sections(array, self._convert, threads=1, whole=True)
+            whole = _joined(parts, array.last - array.first)
         require_unique(np.sort(whole.ids), path=self.path, what="annotation")
         return whole
 
@@ -117,6 +150,3 @@ class _AnnotationReader:
             mask_areas=masks.areas if self.masks else np.zeros(n, np.int64),
             mask_boxes=masks.boxes if self.masks else np.zeros((n, 4), np.int32),
         )
-
-
-_EMPTY_TYPES = (np.uint8, scan.RECORD, np.float64)
