@@ -11,6 +11,7 @@ from lvistk.evaluation.report.charts import (
     number,
     round_ticks,
 )
+from lvistk.evaluation.report.markup import percent, signed
 
 
 @pytest.mark.parametrize(
@@ -29,11 +30,20 @@ def test_round_ticks_cover_the_values(low: float, high: float, ticks: tuple) -> 
 def test_log_ticks_are_enough() -> None:
     assert log_ticks(1, 10_000) == (1, 10, 100, 1000, 10_000)
     assert log_ticks(3, 40) == pytest.approx((3, 10, 30))
+    assert len(log_ticks(1.2, 8)) >= 3
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0"), (12.5, "12.5"), (1000, "1k"), (20_000, "20k"), (0.025, "0.025"), (3.0, "3")],
+    [
+        (0, "0"),
+        (12.5, "12.5"),
+        (1000, "1k"),
+        (20_000, "20k"),
+        (0.025, "0.025"),
+        (3.0, "3"),
+        (-5, "−5"),
+    ],
 )
 def test_numbers_are_short(value: float, text: str) -> None:
     assert number(value) == text
@@ -53,3 +63,23 @@ def test_undefined_values_leave_gaps() -> None:
     bars = bar_chart(["x", "y"], [Series("<a>", [0, 1], [None, 2.0])], y=axis)
     assert bars.count("<rect") == 1 and "&lt;a&gt;" in bars
     assert "None" not in drawn + bars and "nan" not in drawn + bars
+
+
+def test_values_stand_on_bars_that_have_room() -> None:
+    axis = Axis("", 0, 4)
+    wide = bar_chart(["x", "y"], [Series("a", [0, 1], [1.5, 2.5])], y=axis)
+    assert wide.count('class="value"') == 2
+    many = [Series(str(k), [0, 1, 2], [12.1, 12.8, 13.8]) for k in range(4)]
+    assert 'class="value"' not in bar_chart(["r", "c", "f"], many, y=axis)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, "–"), (0.1234, "12.3"), (-0.001, "−0.1"), (-0.0001, "0.0")]
+)
+def test_percent(value: float | None, text: str) -> None:
+    assert percent(value) == text
+
+
+@pytest.mark.parametrize(("points", "text"), [(1.2, "+1.2"), (-0.3, "−0.3"), (0.04, "±0.0")])
+def test_signed(points: float, text: str) -> None:
+    assert signed(points) == text

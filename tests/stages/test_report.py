@@ -170,7 +170,7 @@ def test_compare_takes_the_stages(runs: Path, tmp_path: Path) -> None:
     written = json.loads(out.read_text())
     for side, stage in zip("ab", stages, strict=True):
         metrics = json.loads((Path(stage) / "metrics.json").read_text())
-        assert written["scores"][0][side] == metrics["segm"]["AP"]
+        assert written["scores"]["segm"][0][side] == metrics["segm"]["AP"]
 
 
 def test_compare_refuses_other_rules(runs: Path, tmp_path: Path) -> None:

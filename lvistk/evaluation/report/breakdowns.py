@@ -11,7 +11,6 @@ from lvistk.evaluation.report.examine import Examined
 from lvistk.evaluation.report.gather import StageRecord
 from lvistk.evaluation.report.markup import Section, escape, figure, grid, lead
 
-AP_AXIS = Axis("", 0, 100, exact=True)
 TREND_BINS = 7
 
 
@@ -126,18 +125,19 @@ def precision_section(examined: Sequence[Examined], colors: Mapping[str, int]) -
             Series(one.label, recall, _mean_precision(one, place, None), colors[one.label])
             for one in drawn
         ]
-        figures.append(figure(f"IoU {name}", line_chart(lines, x=x, y=AP_AXIS), note=legend(lines)))
+        chart = line_chart(lines, x=x, y=_wide(lines))
+        figures.append(figure(f"IoU {name}", chart, note=legend(lines)))
     last = drawn[-1]
     groups = [
         Series(name, recall, _mean_precision(last, 0, letter), k)
         for k, (letter, name) in enumerate((("f", "frequent"), ("c", "common"), ("r", "rare")))
-        if (last.evaluation.truth.frequency == letter).any()
     ]
+    groups = [one for one in groups if any(value is not None for value in one.y)]
     if groups:
         figures.append(
             figure(
                 f"Groups at IoU 0.5: {last.label}",
-                line_chart(groups, x=x, y=AP_AXIS),
+                line_chart(groups, x=x, y=_wide(groups)),
                 note=legend(groups),
             )
         )

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 WIDTH, HEIGHT = 400, 250
 LEFT, RIGHT, TOP, BOTTOM = 44, 10, 12, 38
 COLORS = 6
+DIGIT = 6.4
+"""Width of a character of the values that stand on bars, with the space between two of them."""
 SHOWN = 5
 """Evaluations in one chart, the last ones; tables have all."""
 
@@ -72,9 +74,9 @@ def round_ticks(low: float, high: float, count: int = 5) -> tuple[float, ...]:
 
 
 def log_ticks(low: float, high: float) -> tuple[float, ...]:
-    """Powers of ten within low..high; also 2 and 5 times those where there would be fewer than three."""
+    """Powers of ten within low..high, and multiples of those where there would be fewer than three."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for factors in ((1,), (1, 3), (1, 2, 5)):
+    for factors in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
         ticks = [f * 10.0**p for p in powers for f in factors if low <= f * 10.0**p <= high]
         if len(ticks) >= 3:
             break
@@ -105,6 +107,8 @@ def bar_chart(groups: Sequence[str], series: Sequence[Series], *, y: Axis) -> st
     width = (WIDTH - LEFT - RIGHT) / max(len(groups), 1)
     bar = min(0.78 * width / max(len(series), 1), 46)
     zero = _y(max(min(0.0, y.high), y.low), y)
+    values = [value for one in series for value in one.y if value is not None]
+    room = DIGIT * max((len(_bar_value(value)) for value in values), default=0)
     marks = []
     for s, one in enumerate(series):
         for g, value in enumerate(one.y):
@@ -119,7 +123,7 @@ def bar_chart(groups: Sequence[str], series: Sequence[Series], *, y: Axis) -> st
                 f'width="{bar - 2:.1f}" height="{max(abs(_y(value, y) - zero), 0.8):.1f}" rx="1.5">'
                 f"<title>{html.escape(text)}</title></rect>"
             )
-            if bar >= 20:
+            if bar >= room:
                 over = top - 4 if value >= 0 else zero + abs(_y(value, y) - zero) + 11
                 marks.append(
                     f'<text class="value" x="{left + bar / 2:.1f}" y="{over:.1f}">'
@@ -145,18 +149,20 @@ def legend(series: Sequence[Series]) -> str:
 
 
 def number(value: float) -> str:
-    """A number as an axis shows it: 12.5, 0.01, 2k."""
+    """A number as an axis shows it: 12.5, 0.01, 2k, with a real minus."""
     if value == 0:
         return "0"
     if abs(value) >= 1000:
-        return f"{value / 1000:g}k"
-    return f"{value:.1f}" if abs(value) >= 1 and value % 1 else f"{value:.3g}"
+        text = f"{value / 1000:g}k"
+    else:
+        text = f"{value:.1f}" if abs(value) >= 1 and value % 1 else f"{value:.3g}"
+    return text.replace("-", "−")
 
 
 def _bar_value(value: float) -> str:
     """To one decimal, with a real minus."""
     if not value % 1 or abs(value) >= 1000:
-        return number(value).replace("-", "−")
+        return number(value)
     return f"{value:.1f}".replace("-0.0", "0.0").replace("-", "−")
 
 

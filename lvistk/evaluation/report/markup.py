@@ -16,8 +16,10 @@ class Section(NamedTuple):
 
 
 def percent(value: float | None, *, digits: int = 1) -> str:
-    """``0.1234`` as ``12.3``; a dash where undefined."""
-    return "–" if value is None else f"{100 * value:.{digits}f}"
+    """``0.1234`` as ``12.3``, with a real minus; a dash where undefined."""
+    return (
+        "–" if value is None else f"{round(100 * value, digits) + 0.0:.{digits}f}".replace("-", "−")
+    )
 
 
 def change(after: float | None, before: float | None, *, judged: bool = True) -> str:
@@ -33,7 +35,8 @@ def change(after: float | None, before: float | None, *, judged: bool = True) ->
 
 
 def signed(points: float) -> str:
-    """``+1.2``, ``−0.3`` with a real minus, ``±0.0``."""
+    """``+1.2``, ``−0.3`` with a real minus, ``±0.0`` for what rounds to nothing."""
+    points = round(points, 1)
     sign = "+" if points > 0 else "−" if points < 0 else "±"
     return f"{sign}{abs(points):.1f}"
 

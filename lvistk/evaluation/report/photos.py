@@ -24,7 +24,7 @@ def read_photo(path: Path) -> np.ndarray | None:
 
 
 def drawn(photo: np.ndarray, found: Detections, names: Sequence[str], *, scores: bool) -> str:
-    """The photo with instances on it, as an ``img`` element with a JPEG inside."""
+    """The photo with instances on it, as HTML with a JPEG inside."""
     captions = [
         f"{names[label]} {score:.0%}" if scores else names[label]
         for label, score in zip(found.labels, found.scores, strict=True)
@@ -42,7 +42,7 @@ def drawn(photo: np.ndarray, found: Detections, names: Sequence[str], *, scores:
 
 
 def image(picture: np.ndarray) -> str:
-    """An ``img`` element with the picture (H, W, 3) uint8 RGB as JPEG, at most LONGEST pixels long."""
+    """HTML with the picture (H, W, 3) uint8 RGB as JPEG, at most LONGEST pixels long; large on a click."""
     scale = LONGEST / max(picture.shape[:2])
     if scale < 1:
         picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -51,8 +51,9 @@ def image(picture: np.ndarray) -> str:
     _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     text = base64.b64encode(data.tobytes()).decode()
     return (
+        '<label class="zoom"><input type="checkbox" aria-label="large">'
         f'<img loading="lazy" width="{width}" height="{height}" alt="" '
-        f'src="data:image/jpeg;base64,{text}">'
+        f'src="data:image/jpeg;base64,{text}"></label>'
     )
 
 
