@@ -152,7 +152,7 @@ def _by_threshold(drawn: Sequence[Examined], colors: Mapping[str, int]) -> str:
         Series(
             one.label,
             IOU_THRESHOLDS.tolist(),
-            [_percent(average(at[:, :, 0])) for at in one.evaluation.scores[one.kind].precision],
+            [_percent(average(at)) for at in one.precision],
             colors[one.label],
             [f"{one.label}: IoU {iou:.2f}" for iou in IOU_THRESHOLDS],
         )
@@ -163,9 +163,9 @@ def _by_threshold(drawn: Sequence[Examined], colors: Mapping[str, int]) -> str:
 
 
 def _mean_precision(one: Examined, place: int, group: str | None) -> list[float | None]:
-    precision = one.evaluation.scores[one.kind].precision[place, :, :, 0]
+    precision = one.precision[place]
     if group is not None:
-        precision = precision[:, one.evaluation.truth.frequency == group]
+        precision = precision[:, one.frequency == group]
     return [_percent(average(row)) for row in precision]
 
 

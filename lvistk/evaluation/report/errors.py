@@ -176,6 +176,8 @@ def _mend(
         category[winners] = truth.truth_categories[target[winners]]
     moved = judged._replace(category=category, right=right)
     kept_rows = np.flatnonzero(kept)
+    if number not in (CLASSIFICATION, LOCALISATION):  # nothing changes its place
+        return _Judged(*(column[kept_rows] for column in moved))
     keys = (judged.row, judged.image, -judged.score, category)
     order = kept_rows[np.lexsort([key[kept_rows] for key in keys])]
     return _Judged(*(column[order] for column in moved))

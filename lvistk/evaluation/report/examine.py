@@ -1,7 +1,10 @@
 """A second look at an evaluation whose inputs are still there: curves, and kinds of error."""
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from lvistk.artifacts import fingerprint
 from lvistk.config.load import from_table
@@ -16,14 +19,17 @@ from lvistk.evaluation.sources import find_sources
 
 @dataclass(frozen=True, eq=False)
 class Examined:
-    """One evaluation, done again. ``results`` and ``truth_path`` are where its inputs lie.
+    """What a page shows of one evaluation that was done again; the evaluation itself takes a gigabyte.
 
-    ``errors`` are those of masks where there are masks, else of boxes.
+    ``kind`` is ``segm`` where there are masks, else ``bbox``; ``precision (T, K, C)`` over all areas and
+    ``errors`` are of it. ``frequency (C,)`` is 'r', 'c', 'f' or ''. ``results`` and ``truth_path`` are where
+    its inputs lie.
     """
 
     label: str
     kind: str
-    evaluation: Evaluation
+    precision: np.ndarray
+    frequency: np.ndarray
     errors: Errors
     truth_path: Path
     results: Results
@@ -52,7 +58,15 @@ def examine(stage: StageRecord, *, threads: int) -> Examined | str:
     found = evaluate(paths["val"], results, settings)
     kind = "segm" if "segm" in found.scores else "bbox"
     errors = find_errors(found, results, kind=kind, threads=threads)
-    return Examined(stage.label, kind, found, errors, paths["val"], results)
+    return Examined(
+        label=stage.label,
+        kind=kind,
+        precision=found.scores[kind].precision[:, :, :, 0].copy(),
+        frequency=found.truth.frequency,
+        errors=errors,
+        truth_path=paths["val"],
+        results=results,
+    )
 
 
 def evaluate_settings(manifest: dict) -> EvaluateSettings:
@@ -70,7 +84,7 @@ def find_errors(found: Evaluation, results: Results, *, kind: str, threads: int)
         masks=kind == "segm",
         boxed=source.shape.boxes,
         truth=found.truth.arrays,
-        threads=threads or 1,
+        threads=threads or os.cpu_count() or 1,
     )
     detections = found.detections[kind]
     ranked_by = detections.table.score
