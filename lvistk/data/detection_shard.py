@@ -122,5 +122,5 @@ def _check_offsets(shard: Shard) -> None:
             continue
         if edges.shape != (length + 1,) or edges[0] != 0 or edges[-1] != total:
             raise UserError(f"{shard.path}: '{offsets}' does not fit its values")
-        if length and np.diff(edges).min() < 0:
+        if np.any(edges[1:] < edges[:-1]):
             raise UserError(f"{shard.path}: '{offsets}' goes backwards")
