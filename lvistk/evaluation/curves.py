@@ -94,8 +94,8 @@ def _curves(first, rows, hits, misses, alone, truth_counts, low, high, precision
         a, b = first[c], first[c + 1]
         for r in range(truth_counts.shape[1]):
             if truth_counts[c, r] == 0:
-                precision[r, c] = np.nan
-                recall[r, c] = np.nan
+                precision[r, c].fill(np.nan)
+                recall[r, c].fill(np.nan)
             else:
                 _curve(
                     rows[a:b],

@@ -115,8 +115,10 @@ def _by_category(kept, images, categories, scores, image_count, category_count):
         if kept[k]:
             ordered &= images[k] >= last
             last = images[k]
+    sizes = _category_sizes(kept, categories, category_count)
     first = np.zeros(category_count + 2, np.int64)
-    first[2:] = np.cumsum(_category_sizes(kept, categories, category_count))
+    for c in range(category_count):
+        first[c + 2] = first[c + 1] + sizes[c]
     order = np.empty(first[category_count + 1], np.int32)
     if ordered:
         for k in range(len(kept)):
