@@ -23,11 +23,9 @@ from lvistk.evaluation.pairs import (
 )
 from lvistk.evaluation.ranges import Ranges
 from lvistk.evaluation.record_mask import new_scratch, spans_of_rle
-from lvistk.evaluation.records import BAD_SCORE, OK
+from lvistk.evaluation.records import BAD_BOX, BAD_LABEL, BAD_SCORE, OK
 from lvistk.evaluation.runs import box_of_spans
 from lvistk.evaluation.truth import TruthArrays
-
-BAD_LABEL = 7
 
 
 class Block(NamedTuple):
@@ -131,6 +129,8 @@ def _measure_block(block, columns, first_row, categories, truth, boundary, ratio
             score = np.float64(block.scores[k])
             if not np.isfinite(score):
                 return mask_pairs, box_pairs, 0, BAD_SCORE, k
+            if len(block.boxes) > 0 and not np.isfinite(block.boxes[k].sum()):
+                return mask_pairs, box_pairs, 0, BAD_BOX, k
             category = categories[label]
             slot = slots[category] if category >= 0 else NOWHERE
             put(columns, k, score, image, category, slot)

@@ -48,6 +48,8 @@ BAD_POLYGON = 2
 COORDINATE_LIMIT = 1e6
 """Polygon coordinates farther out than this are refused: rasterising walks along every edge."""
 NO_FIELDS, BAD_SCORE, NO_BOX, NO_SEGMENTATION, BAD_BOX = 3, 4, 5, 6, 7
+BAD_LABEL = 8
+"""A label that the store has no category for; its own complaint names both."""
 COMPLAINTS = {
     BAD_COUNTS: "its RLE does not fill its size",
     BAD_POLYGON: "a polygon with fewer than three points, an odd number of coordinates, or "

@@ -26,7 +26,8 @@ DILATION_RATIO = 0.02
 def evaluate_plainly(
     truth: Path, results: Path, boxes: Path | None, settings: EvaluateSettings
 ) -> Outcome:
-    """As ``evaluate``, with the same errors and warnings."""
+    """As ``evaluate``, with the same errors and warnings; but of a store that tells the areas of masks the
+    fast engine reads, and so checks, only masks near a truth."""
     started = time.perf_counter()
     ranges = Ranges(tuple(settings.area_ratio_edges))
     sources = find_sources(results, boxes, settings.kinds)

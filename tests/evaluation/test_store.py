@@ -1,14 +1,18 @@
 """A detection store gives the scores of the two results files that would be written from it."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
 from lvistk.data.detection_store import DetectionWriter
 from lvistk.errors import UserError
 from lvistk.evaluation.evaluate import Results, evaluate
+from lvistk.evaluation.reference import evaluate_plainly
 from lvistk.structures.categories import Categories
 from lvistk.structures.detections import Detections
 from tests.evaluation.random_worlds import random_world
@@ -78,6 +82,36 @@ def test_store_equals_its_files(tmp_path: Path, seed: int, mask_scores: bool) ->
     assert evaluate(truth_path, Results(tmp_path), FAST).metrics == found.metrics
     two = evaluate(truth_path, Results(masks_path, boxes_path), FAST)
     assert two.metrics["segm"] == found.metrics["segm"]
+
+
+def put(column: str, place: Any, value: Any) -> Callable[[Any], None]:
+    return lambda shard: shard[column].__setitem__(place, value)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (put("score", 1, np.nan), "detection 2 (image_id 22, category_id 5): its score"),
+        (put("box", (1, 2), np.inf), "detection 2 (image_id 22, category_id 5): its bbox"),
+        (put("label", 1, 99), "image 22: label 99 is not in 0..2"),
+        (put("label", 1, -1), "image 22: label -1 is not in 0..2"),
+        (put("images/id", 0, 4242), "detection 1 (image_id 4242, category_id 8): the truth has"),
+        (put("rle_offset", 2, 10**9), "'rle_offset' goes backwards"),
+    ],
+    ids=["score", "box", "label", "negative label", "image", "offset"],
+)
+def test_broken_stores(tmp_path: Path, change: Callable[[Any], None], words: str) -> None:
+    truth, results = random_world(3, images=4, side=30, boxes="both")
+    store, _ = fill(tmp_path, truth, results, mask_scores=True)
+    path, _ = write(tmp_path, truth, [])
+    with h5py.File(store / "00001.h5", "r+") as shard:
+        change(shard)
+    with pytest.raises(UserError) as fast:
+        evaluate(path, Results(store), FAST)
+    with pytest.raises(UserError) as plain:
+        evaluate_plainly(path, store, None, FAST)
+    assert str(fast.value) == str(plain.value)
+    assert str(fast.value).startswith(f"{store / '00001.h5'}: {words}")
 
 
 def test_truncated_store(tmp_path: Path) -> None:
