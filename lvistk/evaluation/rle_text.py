@@ -109,20 +109,25 @@ def spans_of_text(text, first, last, escaped, total, plain, numbers, starts, sto
         last = unescape(text, first, last, plain)
         text, first = plain, 0
     n = _numbers(text, first, last, numbers)
-    position, area = 0, 0
+    position, area = -1, 0
     empty, filled = 0, 0
-    least = 0  # below 0 where a run is empty or negative, but for the first
+    least = (
+        0  # below 0 where a run is empty or negative, but for the first: it is counted one longer
+    )
+    numbers[0] += 1
+    if n > 2:  # the third number is no difference: make it one
+        numbers[2] -= numbers[0]
     for k in range(n >> 1):
-        empty = np.int64(numbers[2 * k]) + (empty if k > 1 else 0)
-        filled = np.int64(numbers[2 * k + 1]) + (filled if k > 0 else 0)
-        least |= (empty - (k > 0)) | (filled - 1)
+        empty += np.int64(numbers[2 * k])
+        filled += np.int64(numbers[2 * k + 1])
+        least |= (empty - 1) | (filled - 1)
         position += empty
         starts[k] = position
         position += filled
         stops[k] = position
         area += filled
     if n & 1 != 0:
-        empty = np.int64(numbers[n - 1]) + (empty if n > 3 else 0)
-        least |= empty - (n > 1)
+        empty += np.int64(numbers[n - 1])
+        least |= empty - 1
         position += empty
     return n >> 1, area, n >= 0 and least >= 0 and position == total
