@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
+from lvistk.config.stages import EvaluateSettings
 from lvistk.data.detection_store import DetectionWriter
 from lvistk.errors import UserError
 from lvistk.evaluation.evaluate import Results, evaluate
@@ -121,4 +122,44 @@ def test_truncated_store(tmp_path: Path) -> None:
     shard = store / "00001.h5"
     shard.write_bytes(shard.read_bytes()[:-200])
     with pytest.raises(UserError, match=r"00001\.h5"):
+        evaluate(truth_path, Results(store), FAST)
+
+
+def test_store_without_areas_of_masks(tmp_path: Path) -> None:
+    """An older one: every mask is decoded, and all is the same."""
+    truth, results = random_world(3, images=4, side=40, boxes="both")
+    store, _ = fill(tmp_path, truth, results, mask_scores=False)
+    truth_path, _ = write(tmp_path, truth, [])
+    found = evaluate(truth_path, Results(store), EvaluateSettings())
+    for shard in store.glob("*.h5"):
+        with h5py.File(shard, "a") as file:
+            del file["mask_area"], file["mask_box"]
+    again = evaluate(truth_path, Results(store), EvaluateSettings())
+    assert again.metrics == found.metrics
+    for name, one in found.tables.items():
+        np.testing.assert_array_equal(one.precision, again.tables[name].precision)
+
+
+def test_broken_mask_in_a_store(tmp_path: Path) -> None:
+    truth, results = random_world(3, images=4, side=40, boxes="both")
+    for one in results:
+        one["segmentation"]["counts"] = "5"
+    store, _ = fill(tmp_path, truth, results, mask_scores=False)
+    truth_path, _ = write(tmp_path, truth, [])
+    with h5py.File(store / "00001.h5") as file:
+        assert "mask_area" not in file
+    with pytest.raises(UserError, match=r"\.h5: detection .*: its RLE does not fill its size"):
+        evaluate(truth_path, Results(store), FAST)
+
+
+def test_store_of_which_some_files_have_masks(tmp_path: Path) -> None:
+    truth, results = random_world(3, images=4, side=40, boxes="both")
+    store, _ = fill(tmp_path, truth, results, mask_scores=False)
+    truth_path, _ = write(tmp_path, truth, [])
+    with h5py.File(store / "00001.h5", "a") as file:
+        for name in ("rle", "rle_offset", "mask_area", "mask_box"):
+            del file[name]
+    with pytest.raises(
+        UserError, match=r"00001\.h5: has no masks, but other files of the store have"
+    ):
         evaluate(truth_path, Results(store), FAST)
