@@ -100,6 +100,24 @@ def _extent_of(block, k, size, scratch):
 
 
 @kernel
+def _told_extent(block, k, tight):
+    """Area of mask ``k`` by its columns; its box into ``tight``."""
+    tight[0], tight[1] = block.mask_boxes[k, 0], block.mask_boxes[k, 1]
+    tight[2] = block.mask_boxes[k, 2] - tight[0]
+    tight[3] = block.mask_boxes[k, 3] - tight[1]
+    return np.int64(block.mask_areas[k])
+
+
+@kernel
+def _box_of(boxes, k):
+    """x, y, width, height of box ``k``, zeros where no boxes are read."""
+    if len(boxes) == 0:
+        return 0.0, 0.0, 0.0, 0.0
+    x, y = np.float64(boxes[k, 0]), np.float64(boxes[k, 1])
+    return x, y, np.float64(boxes[k, 2]) - x, np.float64(boxes[k, 3]) - y
+
+
+@kernel
 def _longest(offsets):
     longest = 0
     for k in range(len(offsets) - 1):
@@ -129,7 +147,8 @@ def _measure_block(block, columns, first_row, categories, truth, boundary, ratio
             score = np.float64(block.scores[k])
             if not np.isfinite(score):
                 return mask_pairs, box_pairs, 0, BAD_SCORE, k
-            if len(block.boxes) > 0 and not np.isfinite(block.boxes[k].sum()):
+            x, y, width, height = _box_of(block.boxes, k)
+            if not np.isfinite(x + y + width + height):
                 return mask_pairs, box_pairs, 0, BAD_BOX, k
             category = categories[label]
             slot = slots[category] if category >= 0 else NOWHERE
@@ -137,18 +156,10 @@ def _measure_block(block, columns, first_row, categories, truth, boundary, ratio
             if slot < 0:
                 continue
             first, last = truth.slot_truths[slot], truth.slot_truths[slot + 1]
-            x, y, width, height = 0.0, 0.0, 0.0, 0.0
-            if len(block.boxes) > 0:
-                x, y = np.float64(block.boxes[k, 0]), np.float64(block.boxes[k, 1])
-                width = np.float64(block.boxes[k, 2]) - x
-                height = np.float64(block.boxes[k, 3]) - y
             m, mask_area, ratio_out = 0, 0, 0
             if options.masks:
                 if known:
-                    mask_area = np.int64(block.mask_areas[k])
-                    tight[0], tight[1] = block.mask_boxes[k, 0], block.mask_boxes[k, 1]
-                    tight[2] = block.mask_boxes[k, 2] - tight[0]
-                    tight[3] = block.mask_boxes[k, 3] - tight[1]
+                    mask_area = _told_extent(block, k, tight)
                 else:
                     m, mask_area, code = _extent_of(block, k, size, scratch)
                     if code != OK:
