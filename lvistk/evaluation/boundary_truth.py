@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from lvistk.evaluation.boundary import boundaries_of_truths, boundary_distances
+from lvistk.evaluation.masks.boundary import boundaries_of_truths, boundary_distances
 from lvistk.evaluation.pairs import BoundaryTruth
 from lvistk.evaluation.truth import Truth
 

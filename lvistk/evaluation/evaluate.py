@@ -13,10 +13,7 @@ from lvistk.evaluation.collect import Detections
 from lvistk.evaluation.measure import Options
 from lvistk.evaluation.outcome import CategoryTable, Outcome, assemble
 from lvistk.evaluation.ranges import AREA_LABELS, Ranges
-from lvistk.evaluation.results_json import Against, read_results
-from lvistk.evaluation.results_store import read_store
-from lvistk.evaluation.scoring import Kind, Score, score, truth_ranges
-from lvistk.evaluation.sources import (
+from lvistk.evaluation.reading.sources import (
     Source,
     areas_of,
     box_area,
@@ -24,8 +21,11 @@ from lvistk.evaluation.sources import (
     mask_area,
     warnings_of,
 )
+from lvistk.evaluation.reading.truth_cache import read_truth
+from lvistk.evaluation.results_json import Against, read_results
+from lvistk.evaluation.results_store import read_store
+from lvistk.evaluation.scoring import Kind, Score, score, truth_ranges
 from lvistk.evaluation.truth import Truth
-from lvistk.evaluation.truth_cache import read_truth
 
 
 class Results(NamedTuple):

@@ -19,6 +19,8 @@ from numba.core.runtime.nrt import rtsys
 HERE = Path(__file__).parent
 CONSTANTS = ("ranges.py", "records.py", "truth.py", "wide.py")
 """Files without kernels whose values or instructions are compiled into kernels."""
+NUMBAS_OWN = ("_guard_against_spurious_io_errors", "_load_overload")
+"""What the quick start needs of numba and numba does not promise; from 0.61 to 0.68 it is there."""
 numba_config: Any = config
 """Filled from the environment when it is imported, so no checker knows its names."""
 
@@ -30,7 +32,7 @@ def cache_folder() -> Path | None:
     The first that works: below ``NUMBA_CACHE_DIR``, beside the package, in the user's cache folder.
     """
     digest = hashlib.blake2b(digest_size=6)
-    for path in sorted(HERE.glob("*.py")):
+    for path in sorted(HERE.rglob("*.py")):
         text = path.read_bytes()
         if b"@kernel" in text or path.name in CONSTANTS:
             digest.update(path.name.encode() + text)
@@ -80,6 +82,8 @@ class _KernelCache(FunctionCache):
     """numba's cache, without the 0.15 s in which it makes ready for compiling before it loads anything."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
+        if not all(hasattr(self, name) for name in NUMBAS_OWN):
+            return super().load_overload(sig, target_context)
         rtsys.initialize(target_context)  # what loaded code allocates arrays with
         with self._guard_against_spurious_io_errors():
             return self._load_overload(sig, target_context)

@@ -11,6 +11,7 @@ import numpy as np
 
 from lvistk.evaluation.columns import NOWHERE, Columns, columns_for, put
 from lvistk.evaluation.jit import kernel
+from lvistk.evaluation.masks.record_mask import mask_of, scratch_for
 from lvistk.evaluation.pairs import (
     PAIR,
     BoundaryTruth,
@@ -22,7 +23,6 @@ from lvistk.evaluation.pairs import (
     out_of_ratio,
 )
 from lvistk.evaluation.ranges import Ranges
-from lvistk.evaluation.record_mask import mask_of, scratch_for
 from lvistk.evaluation.records import (
     BAD_BOX,
     BAD_SCORE,

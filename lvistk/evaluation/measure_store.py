@@ -10,6 +10,8 @@ import numpy as np
 
 from lvistk.evaluation.columns import NOWHERE, Columns, put
 from lvistk.evaluation.jit import kernel
+from lvistk.evaluation.masks.record_mask import new_scratch, spans_of_rle
+from lvistk.evaluation.masks.runs import box_of_spans
 from lvistk.evaluation.measure import Options, enter_image
 from lvistk.evaluation.pairs import (
     PAIR,
@@ -22,9 +24,7 @@ from lvistk.evaluation.pairs import (
     out_of_ratio,
 )
 from lvistk.evaluation.ranges import Ranges
-from lvistk.evaluation.record_mask import new_scratch, spans_of_rle
 from lvistk.evaluation.records import BAD_BOX, BAD_LABEL, BAD_SCORE, OK
-from lvistk.evaluation.runs import box_of_spans
 from lvistk.evaluation.truth import TruthArrays
 
 

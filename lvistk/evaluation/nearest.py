@@ -14,14 +14,14 @@ import numpy as np
 from lvistk.data.detection_store import DetectionStore
 from lvistk.evaluation.columns import NOWHERE
 from lvistk.evaluation.jit import kernel
-from lvistk.evaluation.json_records import Records, Unsplittable, map_sections
+from lvistk.evaluation.masks.record_mask import mask_of, scratch_for
+from lvistk.evaluation.masks.runs import overlap
 from lvistk.evaluation.measure import Options, category_row, enter_image, find_row
 from lvistk.evaluation.pairs import box_iou
-from lvistk.evaluation.record_mask import mask_of, scratch_for
+from lvistk.evaluation.reading.json_records import Records, Unsplittable, map_sections
+from lvistk.evaluation.reading.sections import results_array
 from lvistk.evaluation.records import OK, RLE_RUNS, RLE_TEXT
 from lvistk.evaluation.results_store import ShardReader
-from lvistk.evaluation.runs import overlap
-from lvistk.evaluation.sections import results_array
 from lvistk.evaluation.truth import TruthArrays
 
 NEAREST = np.dtype(

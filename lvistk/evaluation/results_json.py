@@ -9,12 +9,12 @@ import numpy as np
 
 from lvistk.evaluation.collect import Collector, Detections
 from lvistk.evaluation.columns import NOWHERE
-from lvistk.evaluation.json_records import Records, Unsplittable, map_sections
 from lvistk.evaluation.measure import Measured, Options, measure
 from lvistk.evaluation.pairs import BoundaryTruth
 from lvistk.evaluation.ranges import Ranges
+from lvistk.evaluation.reading.json_records import Records, Unsplittable, map_sections
+from lvistk.evaluation.reading.sections import JsonArray, results_array
 from lvistk.evaluation.records import COMPLAINTS, UNKNOWN_IMAGE, bad_detection
-from lvistk.evaluation.sections import JsonArray, results_array
 from lvistk.evaluation.truth import TruthArrays
 
 LEAST_BYTES = 64

@@ -15,9 +15,9 @@ from lvistk.evaluation.columns import NOWHERE, Columns
 from lvistk.evaluation.measure import Options
 from lvistk.evaluation.measure_store import Found, measure_block
 from lvistk.evaluation.pairs import PAIR
+from lvistk.evaluation.reading.shard_reader import ShardReader
+from lvistk.evaluation.reading.truth_head import rows_of
 from lvistk.evaluation.results_json import Against
-from lvistk.evaluation.shard_reader import ShardReader
-from lvistk.evaluation.truth_head import rows_of
 
 
 def read_store(path: Path, *, against: Against, options: Options) -> Detections:

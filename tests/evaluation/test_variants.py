@@ -9,8 +9,8 @@ from lvis import LVISEval
 from pycocotools import mask as coco_mask
 
 from lvistk.config.stages import EvaluateSettings
-from lvistk.evaluation.boundary import boundary_distances, boundary_spans
 from lvistk.evaluation.evaluate import Results, evaluate
+from lvistk.evaluation.masks.boundary import boundary_distances, boundary_spans
 from lvistk.evaluation.scoring import Score
 from tests.evaluation.random_worlds import random_world
 from tests.evaluation.worlds import annotation, image, mask_result, run, world, write

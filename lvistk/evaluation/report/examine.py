@@ -12,9 +12,9 @@ from lvistk.config.stages import EvaluateSettings
 from lvistk.errors import UserError
 from lvistk.evaluation.evaluate import Evaluation, Results, evaluate
 from lvistk.evaluation.nearest import nearest_truths
+from lvistk.evaluation.reading.sources import find_sources
 from lvistk.evaluation.report.errors import Errors, analyse
 from lvistk.evaluation.report.gather import StageRecord
-from lvistk.evaluation.sources import find_sources
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,11 +9,11 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from lvistk.errors import UserError
-from lvistk.evaluation.json_general import parse_array, parse_records
-from lvistk.evaluation.json_scan import scan_records
-from lvistk.evaluation.numbers import PARSED
+from lvistk.evaluation.reading.json_general import parse_array, parse_records
+from lvistk.evaluation.reading.json_scan import scan_records
+from lvistk.evaluation.reading.numbers import PARSED
+from lvistk.evaluation.reading.sections import WHOLE_BYTES, JsonArray
 from lvistk.evaluation.records import PADDING, RECORD
-from lvistk.evaluation.sections import WHOLE_BYTES, JsonArray
 
 Result = TypeVar("Result")
 LEAST_RECORD_BYTES = 8

@@ -7,7 +7,7 @@ and the image's border is outside. So the boundary is the mask without its erosi
 import numpy as np
 
 from lvistk.evaluation.jit import kernel
-from lvistk.evaluation.runs import grown
+from lvistk.evaluation.masks.runs import grown
 
 DILATION_RATIO = 0.02
 

@@ -11,13 +11,12 @@ from lvistk.config.stages import EvaluateSettings
 from lvistk.data.detection_store import DetectionStore
 from lvistk.errors import UserError
 from lvistk.evaluation import records as form
-from lvistk.evaluation.json_general import parse_array
-from lvistk.evaluation.plain_records import box_of, coco_mask, complaint_of, mask_of_record
 from lvistk.evaluation.ranges import AREA_RANGES, Ranges
-from lvistk.evaluation.records import BAD_COUNTS, BAD_POLYGON, COMPLAINTS, OK
-from lvistk.evaluation.sections import results_array
-from lvistk.evaluation.sources import Source, box_area, mask_area, warnings_of
-from lvistk.evaluation.truth_head import (
+from lvistk.evaluation.reading.json_general import parse_array
+from lvistk.evaluation.reading.plain_records import box_of, coco_mask, complaint_of, mask_of_record
+from lvistk.evaluation.reading.sections import results_array
+from lvistk.evaluation.reading.sources import Source, box_area, mask_area, warnings_of
+from lvistk.evaluation.reading.truth_head import (
     Category,
     Image,
     bad_mask,
@@ -27,6 +26,7 @@ from lvistk.evaluation.truth_head import (
     require_unique,
     truth_warnings,
 )
+from lvistk.evaluation.records import BAD_COUNTS, BAD_POLYGON, COMPLAINTS, OK
 
 
 class Thing(NamedTuple):

@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from lvistk.evaluation.jit import kernel
-from lvistk.evaluation.polygons import spans_of_polygons
+from lvistk.evaluation.masks.polygons import spans_of_polygons
+from lvistk.evaluation.masks.runs import box_of_spans, decode_counts, grown, spans_of_runs
 from lvistk.evaluation.records import (
     BAD_COUNTS,
     BAD_POLYGON,
@@ -15,7 +16,6 @@ from lvistk.evaluation.records import (
     RLE_RUNS,
     RLE_TEXT,
 )
-from lvistk.evaluation.runs import box_of_spans, decode_counts, grown, spans_of_runs
 
 
 class Masks(NamedTuple):

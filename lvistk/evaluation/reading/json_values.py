@@ -6,7 +6,7 @@ Places are of bytes in ``text (bytes,)`` uint8; the text goes on for PADDING zer
 import numpy as np
 
 from lvistk.evaluation.jit import kernel
-from lvistk.evaluation.numbers import PARSED, UNUSUAL, parse_number, read_digits
+from lvistk.evaluation.reading.numbers import PARSED, UNUSUAL, parse_number, read_digits
 from lvistk.evaluation.wide import BLOCK, byte_at, lowest_bit, places_between, places_of, word_at
 
 _NAMES = (

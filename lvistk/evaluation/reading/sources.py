@@ -8,9 +8,9 @@ from typing import NamedTuple
 from lvistk.config.stages import EvaluateSettings
 from lvistk.data.detection_store import DetectionStore, is_detection_store
 from lvistk.errors import UserError
-from lvistk.evaluation.json_general import parse_records
+from lvistk.evaluation.reading.json_general import parse_records
+from lvistk.evaluation.reading.sections import WHOLE_BYTES, JsonArray, results_array
 from lvistk.evaluation.records import HAS_BOX, NO_MASK
-from lvistk.evaluation.sections import WHOLE_BYTES, JsonArray, results_array
 
 
 class Shape(NamedTuple):

@@ -9,8 +9,8 @@ import numpy as np
 
 from lvistk.errors import UserError
 from lvistk.evaluation import records as scan
+from lvistk.evaluation.reading.sections import JsonArray
 from lvistk.evaluation.records import BAD_COUNTS, BAD_POLYGON
-from lvistk.evaluation.sections import JsonArray
 
 
 class _Top(msgspec.Struct):

@@ -10,8 +10,8 @@ import numpy as np
 
 from lvistk.errors import UserError
 from lvistk.evaluation import records as scan
+from lvistk.evaluation.reading.sections import JsonArray
 from lvistk.evaluation.records import PADDING
-from lvistk.evaluation.sections import JsonArray
 
 LARGEST = 2**63
 WHOLE_NUMBERS = scan.HAS_IMAGE | scan.HAS_CATEGORY | scan.HAS_ID

@@ -8,8 +8,8 @@ so here each edge yields its toggles directly, a fifth of the walk.
 import numpy as np
 
 from lvistk.evaluation.jit import kernel
+from lvistk.evaluation.masks.runs import union_spans
 from lvistk.evaluation.records import BAD_POLYGON, COORDINATE_LIMIT, OK
-from lvistk.evaluation.runs import union_spans
 
 SCALE = 5
 MIDDLE = 2

@@ -13,11 +13,11 @@ import numpy as np
 from lvistk.data.detection_shard import Shard
 from lvistk.errors import UserError
 from lvistk.evaluation import records as scan
-from lvistk.evaluation.json_records import Records
 from lvistk.evaluation.measure_store import Block
+from lvistk.evaluation.reading.json_records import Records
+from lvistk.evaluation.reading.truth_head import rows_of
 from lvistk.evaluation.records import PADDING
 from lvistk.evaluation.truth import TruthArrays
-from lvistk.evaluation.truth_head import rows_of
 
 BLOCK = 32768
 """Detections measured at once; whole images."""

@@ -5,11 +5,11 @@ from typing import NamedTuple
 import numpy as np
 
 from lvistk.evaluation.jit import kernel
-from lvistk.evaluation.polygons import spans_of_polygons
-from lvistk.evaluation.rasterise import longest_rle
+from lvistk.evaluation.masks.polygons import spans_of_polygons
+from lvistk.evaluation.masks.rasterise import longest_rle
+from lvistk.evaluation.masks.rle_text import SLACK, spans_of_text
+from lvistk.evaluation.masks.runs import box_of_runs, box_of_spans, decode_counts, spans_of_runs
 from lvistk.evaluation.records import HAS_BOX, NO_MASK, OK, POLYGONS, RLE_TEXT
-from lvistk.evaluation.rle_text import SLACK, spans_of_text
-from lvistk.evaluation.runs import box_of_runs, box_of_spans, decode_counts, spans_of_runs
 
 
 class Scratch(NamedTuple):

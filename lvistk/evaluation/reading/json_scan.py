@@ -8,7 +8,7 @@ UNUSUAL, and a general parser takes that piece over: ``json_general``.
 import numpy as np
 
 from lvistk.evaluation.jit import kernel
-from lvistk.evaluation.json_values import (
+from lvistk.evaluation.reading.json_values import (
     AREA,
     BBOX,
     CATEGORY_ID,
@@ -26,7 +26,7 @@ from lvistk.evaluation.json_values import (
     skip_value,
     string_end,
 )
-from lvistk.evaluation.numbers import PARSED, UNUSUAL, parse_number
+from lvistk.evaluation.reading.numbers import PARSED, UNUSUAL, parse_number
 from lvistk.evaluation.records import (
     HAS_AREA,
     HAS_BOX,

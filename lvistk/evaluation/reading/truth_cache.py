@@ -14,8 +14,8 @@ import numpy as np
 
 from lvistk.artifacts import fingerprint
 from lvistk.errors import UserError
+from lvistk.evaluation.reading.truth_json import read_truth_json
 from lvistk.evaluation.truth import Truth, TruthArrays
-from lvistk.evaluation.truth_json import read_truth_json
 from lvistk.whole_file import whole_file
 
 ALIGNMENT = 64

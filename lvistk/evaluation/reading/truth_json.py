@@ -6,11 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from lvistk.evaluation.growing import Growing
-from lvistk.evaluation.json_records import Records, Unsplittable, map_sections
-from lvistk.evaluation.rasterise import rasterise
-from lvistk.evaluation.sections import JsonArray
-from lvistk.evaluation.truth import Annotations, Lists, Truth, arrange
-from lvistk.evaluation.truth_head import (
+from lvistk.evaluation.masks.rasterise import rasterise
+from lvistk.evaluation.reading.json_records import Records, Unsplittable, map_sections
+from lvistk.evaluation.reading.sections import JsonArray
+from lvistk.evaluation.reading.truth_head import (
     bad_mask,
     frequency_of,
     known_rows,
@@ -19,6 +18,7 @@ from lvistk.evaluation.truth_head import (
     rows_of,
     truth_warnings,
 )
+from lvistk.evaluation.truth import Annotations, Lists, Truth, arrange
 
 RECORD_BYTES, SPAN_BYTES = 128, 8
 """Room is made for a record and for a span in so many bytes of JSON; it grows where they take less."""

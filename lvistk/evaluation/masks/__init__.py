@@ -1,0 +1,1 @@
+"""Masks of truth and detections: their text, their spans, their boundaries."""

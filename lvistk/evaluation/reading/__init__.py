@@ -1,0 +1,1 @@
+"""Truth and results from files, in blocks, checked record by record."""
