@@ -24,11 +24,6 @@ CHANGES = {
 }
 
 
-@pytest.fixture
-def lvistk(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Commands:
-    return Commands(capsys, monkeypatch)
-
-
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("commands")

@@ -11,11 +11,6 @@ from lvistk.artifacts import read_manifest
 from tests.command_line import SIX, Commands, files_below, small_world, tta_infer
 
 
-@pytest.fixture
-def lvistk(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Commands:
-    return Commands(capsys, monkeypatch)
-
-
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("world")

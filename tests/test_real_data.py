@@ -19,11 +19,6 @@ PIPELINE = Path(__file__).parents[1] / "pipelines" / "real_small.toml"
 PLAIN = assign("boundary=false", "fixed=false")
 
 
-@pytest.fixture
-def lvistk(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Commands:
-    return Commands(capsys, monkeypatch)
-
-
 def first_photos(source: Path, target: Path, *, photos: int) -> dict[str, Any]:
     """The annotations of the first photos that have at least three, as a file of their own."""
     table = json.loads(source.read_text())

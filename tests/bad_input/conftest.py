@@ -8,11 +8,6 @@ import pytest
 from tests.command_line import Commands, small_world, tta_infer
 
 
-@pytest.fixture
-def lvistk(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Commands:
-    return Commands(capsys, monkeypatch)
-
-
 @pytest.fixture(scope="session")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve photos, annotations and a model, all sound."""

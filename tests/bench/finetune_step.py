@@ -24,11 +24,11 @@ from lvistk.structures.categories import Categories
 from lvistk.structures.image_batch import ImageBatch
 from lvistk.structures.targets import Targets
 from tests.bench.train_step import (
-    CATEGORIES,
     INSTANCES,
-    RectangleMasks,
+    categories_of,
     some_proposals,
     some_truth,
+    targets_of,
 )
 
 HEIGHT, WIDTH, PHOTOS = 480, 640, 2
@@ -44,32 +44,15 @@ RUNS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
 
 def long_tail() -> Categories:
     """As many categories in each group as LVIS v1 has: 200, 412, 334, 257."""
-    counts = np.repeat([5, 50, 500, 5000], [200, 412, 334, 257])
-    return Categories(
-        ids=np.arange(1, CATEGORIES + 1),
-        names=tuple(map(str, range(CATEGORIES))),
-        frequency=np.array(["f"] * CATEGORIES),
-        image_count=counts,
-        instance_count=counts,
-    )
+    return categories_of(np.repeat([5, 50, 500, 5000], [200, 412, 334, 257]))
 
 
 def targets_and_proposals() -> tuple[list[Targets], list[Proposals]]:
     targets, proposals = [], []
+    ratios = torch.linspace(0.1, 1.0, INSTANCES)
     for photo in range(PHOTOS):
         boxes, labels = some_truth(photo)
-        targets.append(
-            Targets(
-                boxes=boxes,
-                labels=labels,
-                masks=RectangleMasks(boxes),
-                area_ratio=torch.linspace(0.1, 1.0, INSTANCES),
-                ignore_boxes=torch.zeros(0, 4),
-                negative_labels=torch.zeros(0, dtype=torch.int64),
-                not_exhaustive_labels=torch.zeros(0, dtype=torch.int64),
-                seed=photo,
-            )
-        )
+        targets.append(targets_of(boxes, labels, area_ratio=ratios, seed=photo))
         near = some_proposals(boxes, photo)
         proposals.append(Proposals(near, near.new_zeros(len(near))))
     return targets, proposals

@@ -38,9 +38,6 @@ def test_a_changed_value_shows_its_default_and_choices(tmp_path: Path) -> None:
     assert "# Largest gradient norm; 0 does not clip." in lines
 
 
-def test_the_command_prints_and_refuses(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lvistk = Commands(capsys, monkeypatch)
+def test_the_command_prints_and_refuses(lvistk: Commands) -> None:
     assert "[stage.evaluate]" in lvistk("settings", "evaluate").out
     assert lvistk("settings", "evalute").error().endswith("did you mean 'evaluate'?")

@@ -104,10 +104,8 @@ def of_torchvision(root: Path) -> Path:
 def test_a_checkpoint_is_fine_tuned_and_detects(
     checkpoint: Callable[[Path], Path],
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    lvistk: Commands,
 ) -> None:
-    lvistk = Commands(capsys, monkeypatch)
     small_index(tmp_path, photos=4)
     imported = tmp_path / "imported"
     given = ["--categories", tmp_path / "train.json", "--out", imported]
