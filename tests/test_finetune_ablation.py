@@ -1,6 +1,5 @@
 """The table of pipelines/finetune_ablation.py: means, spreads and gains from metrics files."""
 
-import importlib.util
 import json
 import math
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 
 from lvistk.config.load import apply_overrides
+from tests.pipeline_script import load_script
 
 SCRIPT = Path(__file__).parents[1] / "pipelines" / "finetune_ablation.py"
 STAGE_2 = ("group_softmax", "assignment", "balanced_loss", "boundary", "head_compute")
@@ -18,11 +18,7 @@ STAGE_2 = ("group_softmax", "assignment", "balanced_loss", "boundary", "head_com
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("finetune_ablation", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(SCRIPT)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """pipelines/masks_in_true_boxes.py on a model whose masks are known: full boxes, or nothing."""
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -17,17 +16,14 @@ from lvistk.models.mask_branch import MaskStage
 from lvistk.structures import rle
 from tests.data.small_data import small_index
 from tests.engine.small_model import small_settings
+from tests.pipeline_script import load_script
 
 SCRIPT = Path(__file__).parents[1] / "pipelines" / "masks_in_true_boxes.py"
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("masks_in_true_boxes", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(SCRIPT)
 
 
 @pytest.fixture(scope="module")
