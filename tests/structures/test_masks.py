@@ -139,7 +139,15 @@ def test_warped_bitmaps_follow_warped_polygons(
         return
     assert abs(warped.area - area) <= max(0.02 * area, 0.35 * rim)
     if area > 30:
-        np.testing.assert_allclose(warped.box, clipped.boxes[0], atol=1.0 + 0.5 * scale)
+        # half a pixel of the rim moves the end of a cut by so much where the cut only grazes the disk
+        graze = 4 * scale if _is_cut(matrix, outline, rectangle) else 0.0
+        np.testing.assert_allclose(warped.box, clipped.boxes[0], atol=1.0 + 0.5 * scale + graze)
+
+
+def _is_cut(matrix: np.ndarray, outline: np.ndarray, rectangle: tuple[int, ...]) -> bool:
+    warped = outline @ matrix[:2, :2].T + matrix[:2, 2]
+    low, high = np.array(rectangle[:2]), np.array(rectangle[2:])
+    return bool((warped < low).any() or (warped > high).any())
 
 
 @pytest.mark.gpu
