@@ -18,8 +18,8 @@ from lvistk import artifacts, console
 from lvistk.cli.ending import run_and_exit
 from lvistk.config.load import apply_overrides
 from lvistk.config.pipeline import Pipeline, load_pipeline
-from lvistk.data.annotation_index import AnnotationIndex
-from lvistk.data.generated import GenerateSettings, generate
+from lvistk.data.index.annotation_index import AnnotationIndex
+from lvistk.data.synthetic import GenerateSettings, generate
 from lvistk.losses.group_softmax import group_categories
 from lvistk.stages.pipeline import run_pipeline
 from lvistk.whole_file import whole_file, write_json

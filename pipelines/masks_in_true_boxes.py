@@ -19,14 +19,14 @@ import typer
 
 from lvistk import console
 from lvistk.cli.ending import run_and_exit
-from lvistk.data.annotation_index import AnnotationIndex
-from lvistk.data.index_cache import cache_beside
-from lvistk.engine.model_file import load_model
-from lvistk.inference.paste import paste_masks
+from lvistk.data.index.annotation_index import AnnotationIndex
+from lvistk.data.index.index_cache import cache_beside
 from lvistk.inference.photos import Photo, load_batches
 from lvistk.inference.views import View
+from lvistk.masks import rle
+from lvistk.masks.paste import paste_masks
 from lvistk.models.mask_rcnn import MaskRCNN
-from lvistk.structures import rle
+from lvistk.models.model_file import load_model
 
 EDGES = (0.25, 0.5, 0.75)
 COLUMNS = ("model", "all", "< .25", ".25-.5", ".5-.75", "> .75", "moved", "ms a mask")

@@ -10,9 +10,9 @@ import torch
 from lvistk.cli import main
 from lvistk.config.load import parse_assignments, update
 from lvistk.config.model import ModelSettings
-from lvistk.data.annotation_index import AnnotationIndex
-from lvistk.engine.model_file import save_model
+from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.models.build import build_model
+from lvistk.models.model_file import save_model
 from tests.data.small_data import small_index
 
 MODEL = (

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from lvistk.data.annotation_index import AnnotationIndex
+from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.inference.views import View
+from lvistk.masks import rle
 from lvistk.models.build import build_model
 from lvistk.models.mask_branch import MaskStage
-from lvistk.structures import rle
 from tests.data.small_data import small_index
 from tests.engine.small_model import small_settings
 from tests.pipeline_script import load_script

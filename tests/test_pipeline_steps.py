@@ -18,12 +18,12 @@ from lvistk.config.stages import (
     TtaInferSettings,
 )
 from lvistk.console import read_metrics
-from lvistk.data.annotation_index import AnnotationIndex
-from lvistk.data.generated import GenerateSettings, generate
-from lvistk.engine.freeze import freeze
-from lvistk.engine.model_file import load_model, save_model, without_backbone_weights
+from lvistk.data.index.annotation_index import AnnotationIndex
+from lvistk.data.synthetic import GenerateSettings, generate
 from lvistk.engine.optimizer import build_optimizer
 from lvistk.models.build import build_model
+from lvistk.models.freeze import freeze
+from lvistk.models.model_file import load_model, save_model, without_backbone_weights
 from lvistk.stages.pipeline import run_pipeline
 from lvistk.structures.categories import Categories
 from tests.models.build_small import some_categories

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pycocotools import mask as coco_mask
 
-from lvistk.data.annotation_index import AnnotationIndex
+from lvistk.data.index.annotation_index import AnnotationIndex
 from tests.command_line import INFER, SIX, Commands, assign, write_model
 from tests.reference.official_lvis import official
 from tests.shared_data import REALDATA, needs_realdata

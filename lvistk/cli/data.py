@@ -32,8 +32,8 @@ def generate(
 ) -> None:
     """Draw an LVIS-format data set: long-tailed, federated, with an unlabelled pool."""
     from lvistk.config.load import parse_assignments, update
-    from lvistk.data.generated import GenerateSettings
-    from lvistk.data.generated import generate as draw
+    from lvistk.data.synthetic import GenerateSettings
+    from lvistk.data.synthetic import generate as draw
 
     given = {
         "images": images,

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from lvistk import console
-from lvistk.engine.tensor_file import read_table, read_tensors, write_tensors
 from lvistk.errors import UserError
+from lvistk.models.tensor_file import read_table, read_tensors, write_tensors
 from lvistk.whole_file import write_json
 
 

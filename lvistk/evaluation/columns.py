@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lvistk.evaluation.jit import kernel
+from lvistk.jit import kernel
 
 NOWHERE = -1
 DROPPED = np.uint16(0xFFFF)

@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from lvistk.evaluation.jit import kernel
 from lvistk.evaluation.matching import Matches
 from lvistk.evaluation.ranges import IOU_THRESHOLDS, RECALL_THRESHOLDS
 from lvistk.evaluation.ranking import Candidates, rank
+from lvistk.jit import kernel
 
 EPSILON = np.spacing(1)
 T, K = len(IOU_THRESHOLDS), len(RECALL_THRESHOLDS)

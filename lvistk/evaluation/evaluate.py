@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lvistk.config.stages import EvaluateSettings
-from lvistk.evaluation.boundary_truth import boundary_truth, no_boundary
 from lvistk.evaluation.collect import Detections
+from lvistk.evaluation.ground_truth.boundary_truth import boundary_truth, no_boundary
+from lvistk.evaluation.ground_truth.truth import Truth
+from lvistk.evaluation.ground_truth.truth_cache import read_truth
 from lvistk.evaluation.measure import Options
 from lvistk.evaluation.outcome import CategoryTable, Outcome, assemble
 from lvistk.evaluation.ranges import AREA_LABELS, Ranges
-from lvistk.evaluation.reading.sources import (
+from lvistk.evaluation.results_json.measured import Against, read_results
+from lvistk.evaluation.results_store import read_store
+from lvistk.evaluation.scoring import Kind, Score, score, truth_ranges
+from lvistk.evaluation.sources import (
     Source,
     areas_of,
     box_area,
@@ -21,11 +26,6 @@ from lvistk.evaluation.reading.sources import (
     mask_area,
     warnings_of,
 )
-from lvistk.evaluation.reading.truth_cache import read_truth
-from lvistk.evaluation.results_json import Against, read_results
-from lvistk.evaluation.results_store import read_store
-from lvistk.evaluation.scoring import Kind, Score, score, truth_ranges
-from lvistk.evaluation.truth import Truth
 
 
 class Results(NamedTuple):

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lvistk.evaluation.jit import kernel
 from lvistk.evaluation.ranges import IOU_THRESHOLDS
+from lvistk.jit import kernel
 
 THRESHOLDS = np.minimum(IOU_THRESHOLDS, 1 - 1e-10)
 

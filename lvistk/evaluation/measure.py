@@ -10,8 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lvistk.evaluation.columns import NOWHERE, Columns, columns_for, put
-from lvistk.evaluation.jit import kernel
-from lvistk.evaluation.masks.record_mask import mask_of, scratch_for
+from lvistk.evaluation.ground_truth.truth import TruthArrays
 from lvistk.evaluation.pairs import (
     PAIR,
     BoundaryTruth,
@@ -23,7 +22,8 @@ from lvistk.evaluation.pairs import (
     out_of_ratio,
 )
 from lvistk.evaluation.ranges import Ranges
-from lvistk.evaluation.records import (
+from lvistk.evaluation.results_json.record_mask import mask_of, scratch_for
+from lvistk.evaluation.results_json.records import (
     BAD_BOX,
     BAD_SCORE,
     HAS_BOX,
@@ -34,11 +34,11 @@ from lvistk.evaluation.records import (
     NO_FIELDS,
     NO_MASK,
     NO_SEGMENTATION,
-    OK,
     RLE_RUNS,
     RLE_TEXT,
 )
-from lvistk.evaluation.truth import TruthArrays
+from lvistk.jit import kernel
+from lvistk.masks.codes import OK
 
 
 class Options(NamedTuple):

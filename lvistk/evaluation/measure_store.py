@@ -9,9 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lvistk.evaluation.columns import NOWHERE, Columns, put
-from lvistk.evaluation.jit import kernel
-from lvistk.evaluation.masks.record_mask import new_scratch, spans_of_rle
-from lvistk.evaluation.masks.runs import box_of_spans
+from lvistk.evaluation.ground_truth.truth import TruthArrays
 from lvistk.evaluation.measure import Options, enter_image
 from lvistk.evaluation.pairs import (
     PAIR,
@@ -24,8 +22,11 @@ from lvistk.evaluation.pairs import (
     out_of_ratio,
 )
 from lvistk.evaluation.ranges import Ranges
-from lvistk.evaluation.records import BAD_BOX, BAD_LABEL, BAD_SCORE, OK
-from lvistk.evaluation.truth import TruthArrays
+from lvistk.evaluation.results_json.record_mask import new_scratch, spans_of_rle
+from lvistk.evaluation.results_json.records import BAD_BOX, BAD_LABEL, BAD_SCORE
+from lvistk.jit import kernel
+from lvistk.masks.codes import OK
+from lvistk.masks.runs import box_of_spans
 
 
 class Block(NamedTuple):

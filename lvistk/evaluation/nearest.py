@@ -11,18 +11,19 @@ from pathlib import Path
 
 import numpy as np
 
-from lvistk.data.detection_store import DetectionStore
+from lvistk.data.store.detection_store import DetectionStore
 from lvistk.evaluation.columns import NOWHERE
-from lvistk.evaluation.jit import kernel
-from lvistk.evaluation.masks.record_mask import mask_of, scratch_for
-from lvistk.evaluation.masks.runs import overlap
+from lvistk.evaluation.ground_truth.truth import TruthArrays
 from lvistk.evaluation.measure import Options, category_row, enter_image, find_row
 from lvistk.evaluation.pairs import box_iou
-from lvistk.evaluation.reading.json_records import Records, Unsplittable, map_sections
-from lvistk.evaluation.reading.sections import results_array
-from lvistk.evaluation.records import OK, RLE_RUNS, RLE_TEXT
+from lvistk.evaluation.results_json.json_records import Records, Unsplittable, map_sections
+from lvistk.evaluation.results_json.record_mask import mask_of, scratch_for
+from lvistk.evaluation.results_json.records import RLE_RUNS, RLE_TEXT
+from lvistk.evaluation.results_json.sections import results_array
 from lvistk.evaluation.results_store import ShardReader
-from lvistk.evaluation.truth import TruthArrays
+from lvistk.jit import kernel
+from lvistk.masks.codes import OK
+from lvistk.masks.runs import overlap
 
 NEAREST = np.dtype(
     [("same", np.int32), ("same_iou", np.float64), ("other", np.int32), ("other_iou", np.float64)]

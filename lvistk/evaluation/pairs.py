@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lvistk.evaluation.jit import kernel
-from lvistk.evaluation.masks.boundary import boundary_spans
-from lvistk.evaluation.masks.runs import grown, overlap
 from lvistk.evaluation.ranges import AREA_RANGES
+from lvistk.jit import kernel
+from lvistk.masks.boundary import boundary_spans
+from lvistk.masks.runs import grown, overlap
 
 PAIR = np.dtype(
     [("detection", np.int32), ("truth", np.int32), ("iou", np.float64), ("boundary", np.float64)]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lvistk.evaluation.jit import kernel
+from lvistk.jit import kernel
 
 
 class Candidates(NamedTuple):

@@ -16,9 +16,9 @@ import numpy as np
 from lvistk.config.stages import EvaluateSettings
 from lvistk.evaluation.outcome import CategoryTable, Outcome, Table, assemble
 from lvistk.evaluation.ranges import AREA_RANGES, IOU_THRESHOLDS, RECALL_THRESHOLDS, Ranges
-from lvistk.evaluation.reading.plain_input import Thing, World, read_things, read_world
-from lvistk.evaluation.reading.plain_records import coco_mask
-from lvistk.evaluation.reading.sources import areas_of, find_sources
+from lvistk.evaluation.results_json.plain_input import Thing, World, read_things, read_world
+from lvistk.evaluation.results_json.plain_records import coco_mask
+from lvistk.evaluation.sources import areas_of, find_sources
 
 DILATION_RATIO = 0.02
 

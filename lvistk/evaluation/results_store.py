@@ -7,17 +7,18 @@ from pathlib import Path
 
 import numpy as np
 
-from lvistk.data.detection_store import DetectionStore
+from lvistk.data.store.detection_store import DetectionStore
 from lvistk.errors import UserError
-from lvistk.evaluation import records as form
 from lvistk.evaluation.collect import KINDS, Detections
 from lvistk.evaluation.columns import NOWHERE, Columns
+from lvistk.evaluation.ground_truth.truth_head import rows_of
 from lvistk.evaluation.measure import Options
 from lvistk.evaluation.measure_store import Found, measure_block
 from lvistk.evaluation.pairs import PAIR
-from lvistk.evaluation.reading.shard_reader import ShardReader
-from lvistk.evaluation.reading.truth_head import rows_of
-from lvistk.evaluation.results_json import Against
+from lvistk.evaluation.results_json import records as form
+from lvistk.evaluation.results_json.measured import Against
+from lvistk.evaluation.shard_reader import ShardReader
+from lvistk.masks.codes import OK
 
 
 def read_store(path: Path, *, against: Against, options: Options) -> Detections:
@@ -97,9 +98,9 @@ class _StoreMeasurer:
         """Raise ``UserError`` for a detection that cannot be evaluated."""
         place, complaint = found.place, form.COMPLAINTS.get(found.code)
         strange = columns.image == NOWHERE
-        if found.code == form.OK and self.against.unknown_images == "refuse" and strange.any():
+        if found.code == OK and self.against.unknown_images == "refuse" and strange.any():
             place, complaint = int(np.argmax(strange)), form.UNKNOWN_IMAGE
-        if complaint is None and found.code == form.OK:
+        if complaint is None and found.code == OK:
             return
         row = int(reader.rows[first_image]) + place
         image = reader.shard.image_ids[np.searchsorted(reader.rows, row, side="right") - 1]

@@ -9,13 +9,13 @@ import numpy as np
 from lvistk.evaluation.collect import Detections
 from lvistk.evaluation.columns import DROPPED
 from lvistk.evaluation.curves import curves
-from lvistk.evaluation.jit import kernel
+from lvistk.evaluation.ground_truth.truth import Truth
 from lvistk.evaluation.matching import Matches, match
 from lvistk.evaluation.outcome import Table
 from lvistk.evaluation.pairs import out_of_area, out_of_ratio
 from lvistk.evaluation.ranges import Ranges
 from lvistk.evaluation.ranking import Candidates, Ranking, category_sizes, keep_best, rank
-from lvistk.evaluation.truth import Truth
+from lvistk.jit import kernel
 
 Kind = Literal["segm", "bbox", "boundary"]
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import torch
 
-from lvistk.data.photo import planes, read_photo
+from lvistk.data.training.photo import planes, read_photo
 from lvistk.inference.views import Size, View, ViewGeometry, geometry
 from lvistk.structures.image_batch import ImageBatch
 

@@ -12,10 +12,10 @@ from lvistk.config.stages import MergeSettings, PredictSettings, ViewSettings
 from lvistk.inference.candidates import Candidates
 from lvistk.inference.mask_source import make_masks
 from lvistk.inference.merge import merge_candidates, score_factors
-from lvistk.inference.paste import paste_masks
 from lvistk.inference.photos import Photo, PhotoBatch, load_batches
 from lvistk.inference.seen import Detector, LevelMoves, Masks, SeenBatch
 from lvistk.inference.views import Size, View, plan_views
+from lvistk.masks.paste import paste_masks
 from lvistk.structures.detections import Detections
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lvistk import console
-from lvistk.data.detection_store import DetectionWriter
+from lvistk.data.store.detection_store import DetectionWriter
 from lvistk.distributed import rank, world_size
 from lvistk.inference.photos import Photo
 from lvistk.inference.predict import Predictor

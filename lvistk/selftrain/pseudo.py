@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from lvistk.data.detection_store import DetectionStore
-from lvistk.data.mosaic import Labels
-from lvistk.data.objects import Objects
-from lvistk.data.sources import SourcePhoto, objects_from_detections
+from lvistk.data.augment.mosaic import Labels
+from lvistk.data.index.objects import Objects
+from lvistk.data.store.detection_store import DetectionStore
+from lvistk.data.training.sources import SourcePhoto, objects_from_detections
 from lvistk.errors import UserError
 from lvistk.structures.categories import Categories
 

@@ -7,15 +7,16 @@ from pathlib import Path
 import numpy as np
 
 from lvistk import console
+from lvistk import drawing as draw
 from lvistk.config.pipeline import Pipeline, load_pipeline
-from lvistk.data.annotation_index import AnnotationIndex
-from lvistk.data.detection_store import DetectionStore
-from lvistk.data.generated import GenerateSettings, generate
-from lvistk.data.index_cache import cache_beside
-from lvistk.data.photo import read_photo
+from lvistk.data.index.annotation_index import AnnotationIndex
+from lvistk.data.index.index_cache import cache_beside
+from lvistk.data.store.detection_store import DetectionStore
+from lvistk.data.synthetic import GenerateSettings, generate
+from lvistk.data.training.photo import read_photo
+from lvistk.masks import rle
 from lvistk.stages.pipeline import run_pipeline
 from lvistk.stages.report import run as write_report
-from lvistk.structures import draw, rle
 
 COLUMNS = ("stage", "AP", "APr", "APc", "APf", "box AP", "box - mask")
 DATA = GenerateSettings(

@@ -52,7 +52,7 @@ def _evaluate(
 
         return evaluate_plainly(truth, results, boxes, settings)
     from lvistk.evaluation.evaluate import Results, evaluate
-    from lvistk.evaluation.jit import is_compiled
+    from lvistk.jit import is_compiled
 
     if not is_compiled():
         console.say("compiling the evaluation kernels, once (about 20 s)")

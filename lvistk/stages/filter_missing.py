@@ -5,9 +5,9 @@ import numpy as np
 from lvistk import console
 from lvistk.artifacts import StageFolder
 from lvistk.config.stages import FilterMissingInputs, FilterMissingSettings
-from lvistk.data.annotation_index import AnnotationIndex
-from lvistk.data.detection_store import DetectionStore, DetectionWriter
-from lvistk.data.index_cache import cache_beside
+from lvistk.data.index.annotation_index import AnnotationIndex
+from lvistk.data.index.index_cache import cache_beside
+from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
 from lvistk.errors import UserError
 from lvistk.selftrain.missing import impossible_labels, missing_annotations
 from lvistk.structures.detections import Detections

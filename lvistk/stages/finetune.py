@@ -8,9 +8,9 @@ from lvistk import console
 from lvistk.artifacts import StageFolder
 from lvistk.config.load import apply_overrides
 from lvistk.config.stages import FinetuneInputs, FinetuneSettings
-from lvistk.engine.freeze import freeze
-from lvistk.engine.model_file import load_model
-from lvistk.engine.upgrade import upgrade_model
+from lvistk.models.freeze import freeze
+from lvistk.models.model_file import load_model
+from lvistk.models.upgrade import upgrade_model
 from lvistk.stages import training
 from lvistk.stages.training import area_ratio_prior, fit, report_moved_levels, report_thresholds
 from lvistk.whole_file import write_json

@@ -11,22 +11,22 @@ import torch
 from lvistk import console
 from lvistk.artifacts import StageFolder
 from lvistk.config.stages import ImportWeightsInputs, ImportWeightsSettings
-from lvistk.data.lvis_json import CategoryRecord, categories_of, read_category_records
-from lvistk.engine.foreign_file import ForeignFile, read_foreign
-from lvistk.engine.foreign_model import (
+from lvistk.data.index.lvis_json import CategoryRecord, categories_of, read_category_records
+from lvistk.errors import UserError
+from lvistk.importing.coco_categories import coco_categories
+from lvistk.importing.foreign_file import ForeignFile, read_foreign
+from lvistk.importing.foreign_model import (
     Entry,
     import_model,
     model_settings,
     source_categories,
     translated,
 )
-from lvistk.engine.foreign_rows import SourceRows, source_rows
-from lvistk.engine.foreign_settings import detect_toolbox
-from lvistk.engine.mmdet_config import config_settings, input_style, read_config
-from lvistk.engine.model_file import MODEL, save_model
-from lvistk.errors import UserError
+from lvistk.importing.foreign_rows import SourceRows, source_rows
+from lvistk.importing.foreign_settings import detect_toolbox
+from lvistk.importing.mmdet_config import config_settings, input_style, read_config
+from lvistk.models.model_file import MODEL, save_model
 from lvistk.structures.categories import Categories
-from lvistk.structures.coco_categories import coco_categories
 from lvistk.whole_file import write_json
 
 REQUIRED = ("checkpoint",)

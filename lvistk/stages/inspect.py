@@ -6,9 +6,9 @@ from pathlib import Path
 import msgspec
 
 from lvistk import console
-from lvistk.data.annotation_index import AnnotationIndex
-from lvistk.data.defects import DEFECTS
-from lvistk.data.inspection import Inspection, inspect_index
+from lvistk.data.index.annotation_index import AnnotationIndex
+from lvistk.data.inspect.defects import DEFECTS
+from lvistk.data.inspect.inspection import Inspection, inspect_index
 from lvistk.whole_file import write_json
 
 GROUP_NAMES = {"r": "rare", "c": "common", "f": "frequent", "": "none"}
@@ -36,7 +36,7 @@ def run(
     index = AnnotationIndex.open(annotations, cache=cache, defects="skip")
     faults = None
     if images is not None:
-        from lvistk.data.photo_check import check_photos  # imports OpenCV
+        from lvistk.data.inspect.photo_check import check_photos  # imports OpenCV
 
         with console.progress("photos", len(index)) as line:
             faults = check_photos(index, images, decode=decode, advance=line.advance)
@@ -53,7 +53,7 @@ def run(
 
 
 def _write(report: Inspection, index: AnnotationIndex, images: Path | None, out: Path) -> None:
-    from lvistk.data import inspection_pictures as pictures  # imports matplotlib
+    from lvistk.data.inspect import inspection_pictures as pictures  # imports matplotlib
 
     write_json(out / "inspect.json", msgspec.to_builtins(report))
     pictures.draw_long_tail(report, out / "long_tail.png")

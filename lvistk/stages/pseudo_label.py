@@ -10,17 +10,17 @@ import torch
 from lvistk import console
 from lvistk.artifacts import StageFolder
 from lvistk.config.stages import PseudoLabelInputs, PseudoLabelSettings
-from lvistk.data.annotation_index import AnnotationIndex
-from lvistk.data.detection_store import DetectionStore, DetectionWriter
-from lvistk.data.index_cache import cache_beside
-from lvistk.data.open_images import OpenImages
+from lvistk.data.index.annotation_index import AnnotationIndex
+from lvistk.data.index.index_cache import cache_beside
+from lvistk.data.pool.open_images import OpenImages
+from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
 from lvistk.distributed import barrier, rank
-from lvistk.engine.model_file import load_model
 from lvistk.errors import UserError
 from lvistk.inference.photos import Photo
 from lvistk.inference.predict import Predictor
 from lvistk.inference.shards import PhotoList, write_shards
 from lvistk.inference.views import plan_views
+from lvistk.models.model_file import load_model
 from lvistk.stages.tta_infer import photos_of_index
 from lvistk.structures.categories import Categories
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lvistk import console
-from lvistk.data.index_cache import cache_beside
-from lvistk.evaluation.report.examine import Examined, examine
-from lvistk.evaluation.report.gather import read_runs
-from lvistk.evaluation.report.page import render
+from lvistk.data.index.index_cache import cache_beside
+from lvistk.report.examine import Examined, examine
+from lvistk.report.gather import read_runs
+from lvistk.report.page import render
 from lvistk.whole_file import whole_file
 
 

@@ -8,12 +8,12 @@ from torch import Tensor
 from lvistk import console
 from lvistk.artifacts import StageFolder
 from lvistk.config.stages import TrainReprInputs, TrainReprSettings
-from lvistk.data.annotation_index import AnnotationIndex
-from lvistk.engine.model_file import load_model
-from lvistk.engine.upgrade import upgrade_model
+from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.errors import UserError
 from lvistk.models.build import build_model
 from lvistk.models.mask_rcnn import MaskRCNN
+from lvistk.models.model_file import load_model
+from lvistk.models.upgrade import upgrade_model
 from lvistk.selftrain.pseudo import PseudoSource, open_pseudo_source
 from lvistk.stages.training import (
     OUTPUTS,

@@ -15,19 +15,19 @@ from lvistk.config.stages import (
     TrainReprInputs,
     TrainReprSettings,
 )
-from lvistk.data.annotation_index import AnnotationIndex
-from lvistk.data.dataset import DataSettings, TrainingData
-from lvistk.data.detection_store import DetectionStore
-from lvistk.data.index_cache import cache_beside
-from lvistk.data.loader import TrainLoader
-from lvistk.data.sources import PhotoSource
+from lvistk.data.index.annotation_index import AnnotationIndex
+from lvistk.data.index.index_cache import cache_beside
+from lvistk.data.store.detection_store import DetectionStore
+from lvistk.data.training.dataset import DataSettings, TrainingData
+from lvistk.data.training.loader import TrainLoader
+from lvistk.data.training.sources import PhotoSource
 from lvistk.engine.curves import draw_curves
 from lvistk.engine.loop import METRICS, Job, train
-from lvistk.engine.model_file import MODEL, save_model
 from lvistk.errors import UserError
 from lvistk.models.box_head import BoxHead
 from lvistk.models.mask_assignment import mask_levels, moved
 from lvistk.models.mask_rcnn import MaskRCNN
+from lvistk.models.model_file import MODEL, save_model
 from lvistk.stages.validation import validator
 
 Settings = TrainReprSettings | FinetuneSettings

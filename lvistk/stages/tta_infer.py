@@ -8,17 +8,17 @@ import torch
 
 from lvistk.artifacts import StageFolder
 from lvistk.config.stages import TtaInferInputs, TtaInferSettings
-from lvistk.data.annotation_index import AnnotationIndex
-from lvistk.data.detection_store import DetectionStore, DetectionWriter
-from lvistk.data.index_cache import cache_beside
-from lvistk.data.lvis_json import write_results
-from lvistk.data.result_records import box_records, mask_records
+from lvistk.data.index.annotation_index import AnnotationIndex
+from lvistk.data.index.index_cache import cache_beside
+from lvistk.data.index.lvis_json import write_results
+from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
+from lvistk.data.store.result_records import box_records, mask_records
 from lvistk.distributed import barrier, rank
-from lvistk.engine.model_file import load_model
 from lvistk.inference.photos import Photo
 from lvistk.inference.predict import Predictor
 from lvistk.inference.shards import PhotoList, write_shards
 from lvistk.inference.views import plan_views
+from lvistk.models.model_file import load_model
 
 REQUIRED = ("model", "val", "val_images")
 OUTPUTS = ("detections", "results_segm.json", "results_bbox.json")

@@ -19,9 +19,9 @@ from lvistk.config.stages import (
     TrainReprSettings,
     ViewSettings,
 )
-from lvistk.data.annotation_index import AnnotationIndex
-from lvistk.data.detection_store import DetectionWriter
-from lvistk.data.index_cache import cache_beside
+from lvistk.data.index.annotation_index import AnnotationIndex
+from lvistk.data.index.index_cache import cache_beside
+from lvistk.data.store.detection_store import DetectionWriter
 from lvistk.errors import UserError
 from lvistk.inference.predict import Predictor
 from lvistk.inference.shards import write_shards

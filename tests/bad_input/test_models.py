@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lvistk.artifacts import read_manifest
-from lvistk.engine.tensor_file import read_tensors
+from lvistk.models.tensor_file import read_tensors
 from tests.bad_input.spoil import PHOTO, READ_MODELS, cut, edit
 from tests.command_line import SIX, Commands, assign, train_repr, tta_infer
 

@@ -25,16 +25,16 @@ lines = Path("/proc/self/smaps_rollup").read_text().splitlines()[1:]
 smaps = {{line.split(":")[0]: int(line.split()[1]) / 1024 for line in lines}}
 print(json.dumps(dict(seconds=seconds, peak=peak, resident=smaps["Rss"])))
 """
-OPEN = """from lvistk.data.annotation_index import AnnotationIndex
+OPEN = """from lvistk.data.index.annotation_index import AnnotationIndex
 index = AnnotationIndex.open([path], cache=cache)
 assert len(index.annotations(0)) and len(index) > 0"""
 WORKERS = """
 import json, sys
 from pathlib import Path
 from lvistk.config.train import AugmentSettings, LoaderSettings, SamplerSettings
-from lvistk.data.annotation_index import AnnotationIndex
-from lvistk.data.dataset import DataSettings, TrainingData
-from lvistk.data.loader import TrainLoader
+from lvistk.data.index.annotation_index import AnnotationIndex
+from lvistk.data.training.dataset import DataSettings, TrainingData
+from lvistk.data.training.loader import TrainLoader
 
 WORKERS, SAMPLES, FIRST = 8, 1000, 50
 

@@ -16,9 +16,9 @@ import pytest
 import torch
 
 from lvistk.config.train import AugmentSettings, SamplerSettings
-from lvistk.data.annotation_index import AnnotationIndex
-from lvistk.data.dataset import DataSettings, TrainingData
-from lvistk.data.samplers import SampleKey
+from lvistk.data.index.annotation_index import AnnotationIndex
+from lvistk.data.training.dataset import DataSettings, TrainingData
+from lvistk.data.training.samplers import SampleKey
 from lvistk.structures.image_batch import ImageBatch
 from tests.reference.geometry import polygon_in_roi
 from tests.shared_data import REALDATA, needs_realdata

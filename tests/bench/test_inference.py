@@ -14,9 +14,9 @@ from torchvision.ops import batched_nms
 from lvistk.config.stages import MergeSettings
 from lvistk.inference.candidates import Candidates, cut_candidates
 from lvistk.inference.merge import merge_candidates
-from lvistk.inference.paste import paste_masks
 from lvistk.inference.views import View, geometry
-from lvistk.structures import rle
+from lvistk.masks import rle
+from lvistk.masks.paste import paste_masks
 
 try:
     from detectron2.layers.mask_ops import paste_masks_in_image as detectron2_paste

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 
 from lvistk.config.train import AugmentSettings, SamplerSettings, SelfTrainSettings
-from lvistk.data.annotation_index import AnnotationIndex
-from lvistk.data.dataset import DataSettings, TrainingData
-from lvistk.structures import rle
+from lvistk.data.index.annotation_index import AnnotationIndex
+from lvistk.data.training.dataset import DataSettings, TrainingData
+from lvistk.masks import rle
 
 COLOURS = [(40, 60, 200), (60, 200, 60), (200, 80, 40), (40, 200, 200), (200, 60, 200)]
 GREY = 110

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from lvistk.config.train import AugmentSettings, LoaderSettings, SamplerSettings
-from lvistk.data.annotation_index import AnnotationIndex
-from lvistk.data.dataset import DataSettings, TrainingData
-from lvistk.data.defects import DEFECTS
-from lvistk.data.detection_store import DetectionWriter
-from lvistk.data.loader import TrainLoader
-from lvistk.data.lvis_json import read_categories
+from lvistk.data.index.annotation_index import AnnotationIndex
+from lvistk.data.index.lvis_json import read_categories
+from lvistk.data.inspect.defects import DEFECTS
+from lvistk.data.store.detection_store import DetectionWriter
+from lvistk.data.training.dataset import DataSettings, TrainingData
+from lvistk.data.training.loader import TrainLoader
 from lvistk.errors import UserError
-from lvistk.structures import rle
+from lvistk.masks import rle
 from lvistk.structures.detections import Detections
 from tests.data.lvis_files import annotation, category, image, write
 from tests.shared_data import REALDATA, needs_realdata

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lvistk.config.train import AugmentSettings
-from lvistk.data.augment import (
+from lvistk.data.augment.augment import (
     FILL,
     colour_matrix,
     draw_view,
@@ -17,9 +17,9 @@ from lvistk.data.augment import (
     resized,
     rotation,
 )
-from lvistk.data.objects import Objects, envelopes
-from lvistk.structures.bitmaps import translation
-from lvistk.structures.polygons import Polygons
+from lvistk.data.index.objects import Objects, envelopes
+from lvistk.masks.bitmaps import translation
+from lvistk.masks.polygons import Polygons
 from tests.reference.geometry import sampled_mask
 
 OUTLINE = np.array([[14, 10], [50, 14], [44, 40], [30, 30], [18, 42]], float)

@@ -7,9 +7,9 @@ import h5py
 import numpy as np
 import pytest
 
-from lvistk.data.detection_store import DetectionStore, DetectionWriter, is_detection_store
+from lvistk.data.store.detection_store import DetectionStore, DetectionWriter, is_detection_store
 from lvistk.errors import UserError
-from lvistk.structures import rle
+from lvistk.masks import rle
 from lvistk.structures.categories import Categories
 from lvistk.structures.detections import Detections
 

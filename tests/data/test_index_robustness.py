@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lvistk.data.annotation_index import AnnotationIndex
-from lvistk.data.index_build import build_index
+from lvistk.data.index.annotation_index import AnnotationIndex
+from lvistk.data.index.index_build import build_index
 from lvistk.errors import UserError
-from lvistk.structures import rle
+from lvistk.masks import rle
 from tests.data.lvis_files import SQUARE, annotation, category, image, write
 
 CORNER = st.integers(0, 50)

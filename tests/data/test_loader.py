@@ -11,15 +11,15 @@ import pytest
 import torch
 
 from lvistk.config.train import AugmentSettings, LoaderSettings, SamplerSettings
-from lvistk.data.annotation_index import AnnotationIndex
-from lvistk.data.dataset import TrainingData
-from lvistk.data.detection_store import DetectionStore, DetectionWriter
-from lvistk.data.loader import TrainLoader
+from lvistk.data.index.annotation_index import AnnotationIndex
+from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
+from lvistk.data.training.dataset import TrainingData
+from lvistk.data.training.loader import TrainLoader
 from lvistk.errors import UserError
-from lvistk.structures import rle
+from lvistk.masks import rle
+from lvistk.masks.instance_masks import FrameMasks, PhotoMasks
 from lvistk.structures.detections import Detections
 from lvistk.structures.image_batch import ImageBatch
-from lvistk.structures.masks import FrameMasks, PhotoMasks
 from lvistk.structures.targets import Targets
 from tests.data.small_data import small_index, training_data
 
@@ -220,7 +220,7 @@ def test_a_process_ends_though_a_loader_was_never_closed(data: TrainingData) -> 
     script = """
 import gc, pickle, sys
 from lvistk.config.train import LoaderSettings
-from lvistk.data.loader import TrainLoader
+from lvistk.data.training.loader import TrainLoader
 
 def abandon(data):
     loader = TrainLoader(data, batch_size_per_rank=2, settings=LoaderSettings(workers=1))

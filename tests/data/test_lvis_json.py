@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lvistk.data.lvis_json import (
+from lvistk.data.index.lvis_json import (
     AnnotationFile,
     Broken,
     ImageRecord,

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from lvistk.config.train import AugmentSettings
-from lvistk.data.annotation_index import AnnotationIndex
-from lvistk.data.augment import View, draw_view
-from lvistk.data.mosaic import Labels, Tile, compose, mosaic_centre, place_in_mosaic
-from lvistk.data.objects import Objects
-from lvistk.structures.bitmaps import Bitmap
-from lvistk.structures.polygons import Polygons
+from lvistk.data.augment.augment import View, draw_view
+from lvistk.data.augment.mosaic import Labels, Tile, compose, mosaic_centre, place_in_mosaic
+from lvistk.data.index.annotation_index import AnnotationIndex
+from lvistk.data.index.objects import Objects
+from lvistk.masks.bitmaps import Bitmap
+from lvistk.masks.polygons import Polygons
 from tests.reference.geometry import perimeter, sampled_mask
 from tests.shared_data import REALDATA, needs_realdata
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from lvistk.config.train import AugmentSettings
-from lvistk.data.copy_paste import paste_objects, uncovered
-from lvistk.data.instaboost import SCALES, SHIFT, boost, fill_holes
-from lvistk.data.mosaic import Labels, Picture
-from lvistk.data.objects import Objects
-from lvistk.structures.bitmaps import Bitmap
-from lvistk.structures.polygons import Polygons
+from lvistk.data.augment.copy_paste import paste_objects, uncovered
+from lvistk.data.augment.instaboost import SCALES, SHIFT, boost, fill_holes
+from lvistk.data.augment.mosaic import Labels, Picture
+from lvistk.data.index.objects import Objects
+from lvistk.masks.bitmaps import Bitmap
+from lvistk.masks.polygons import Polygons
 
 SETTINGS = AugmentSettings()
 NONE = np.zeros(0, np.int64)

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lvistk.data.photo import PhotoError, planes, read_photo
+from lvistk.data.training.photo import PhotoError, planes, read_photo
 
 
 @pytest.fixture

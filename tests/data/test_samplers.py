@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lvistk.config.train import SamplerSettings
-from lvistk.data.samplers import (
+from lvistk.data.training.samplers import (
     EpochPlan,
     RepeatFactors,
     fill_up,

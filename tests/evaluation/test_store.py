@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lvistk.config.stages import EvaluateSettings
-from lvistk.data.detection_store import DetectionWriter
+from lvistk.data.store.detection_store import DetectionWriter
 from lvistk.errors import UserError
 from lvistk.evaluation.evaluate import Results, evaluate
 from lvistk.evaluation.reference import evaluate_plainly

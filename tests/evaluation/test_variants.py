@@ -10,8 +10,8 @@ from pycocotools import mask as coco_mask
 
 from lvistk.config.stages import EvaluateSettings
 from lvistk.evaluation.evaluate import Results, evaluate
-from lvistk.evaluation.masks.boundary import boundary_distances, boundary_spans
 from lvistk.evaluation.scoring import Score
+from lvistk.masks.boundary import boundary_distances, boundary_spans
 from tests.evaluation.random_worlds import random_world
 from tests.evaluation.worlds import annotation, image, mask_result, run, world, write
 from tests.reference import variants_lvis

@@ -12,8 +12,8 @@ import pytest
 import torch
 from torchvision.ops import batched_nms
 
-from lvistk.engine.model_file import load_model
 from lvistk.models.mask_rcnn import MaskRCNN
+from lvistk.models.model_file import load_model
 from lvistk.structures.image_batch import ImageBatch
 from tests.golden.conftest import CLASSES, FOLDER, detectron2_weights
 from tests.golden.test_detectron2_parity import assert_boxes_close, closest_order

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from lvistk.config.stages import MergeSettings, PredictSettings, ViewSettings
-from lvistk.inference.paste import paste_masks
 from lvistk.inference.photos import Photo
 from lvistk.inference.predict import predict_photos
+from lvistk.masks import rle
+from lvistk.masks.paste import paste_masks
 from lvistk.models.mask_rcnn import MaskRCNN
-from lvistk.structures import rle
 from lvistk.structures.detections import Detections
 from tests.golden.conftest import FOLDER
 from tests.golden.test_detectron2_parity import assert_boxes_close, closest_order

@@ -9,7 +9,7 @@ from lvistk.errors import UserError
 from lvistk.inference.photos import Photo, load_batches, plan_batches
 from lvistk.inference.predict import predict_photos
 from lvistk.inference.views import View
-from lvistk.structures import rle
+from lvistk.masks import rle
 from tests.inference.colours import ColourDetector, paint, truth, write
 
 ONE = ViewSettings(short_edges=(160,), long_edge=999)

@@ -11,8 +11,8 @@ from lvistk.config.stages import MergeSettings, PredictSettings, ViewSettings
 from lvistk.inference.photos import Photo, load_batches
 from lvistk.inference.predict import predict_photos
 from lvistk.inference.views import plan_views
+from lvistk.masks import rle
 from lvistk.models.mask_rcnn import MaskRCNN
-from lvistk.structures import rle
 from tests.inference.colours import paint, write
 from tests.models.build_small import ALL_MASK_PARTS, small_model
 

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from lvistk.config.stages import MergeSettings, PredictSettings, ViewSettings
-from lvistk.data.detection_store import DetectionStore, DetectionWriter
-from lvistk.data.result_records import box_records, mask_records
+from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
+from lvistk.data.store.result_records import box_records, mask_records
 from lvistk.errors import UserError
 from lvistk.inference.photos import Photo
 from lvistk.inference.predict import Predictor
 from lvistk.inference.shards import PhotoList, own_shards, write_shards
 from lvistk.inference.views import plan_views
-from lvistk.structures import rle
+from lvistk.masks import rle
 from tests.inference.colours import CATEGORIES, ColourDetector, paint, write
 
 RANK = """

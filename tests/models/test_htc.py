@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from lvistk.importing.names import MMDETECTION, translate
 from lvistk.models.mask_rcnn import MaskRCNN
-from lvistk.models.names import MMDETECTION, translate
 from tests.models.build_small import (
     ALL_MASK_PARTS,
     CASCADE,

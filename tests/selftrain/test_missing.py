@@ -9,8 +9,8 @@ import pytest
 
 from lvistk.artifacts import StageFolder
 from lvistk.config.stages import FilterMissingInputs, FilterMissingSettings
-from lvistk.data.detection_store import DetectionStore, DetectionWriter
-from lvistk.data.lvis_json import read_categories
+from lvistk.data.index.lvis_json import read_categories
+from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
 from lvistk.errors import UserError
 from lvistk.selftrain.missing import impossible_labels, max_overlap, missing_annotations
 from lvistk.stages import filter_missing

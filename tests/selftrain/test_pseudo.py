@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from lvistk.config.train import AugmentSettings, SamplerSettings, SelfTrainSettings
-from lvistk.data.detection_store import DetectionStore, DetectionWriter
-from lvistk.data.samplers import subsample
-from lvistk.data.sources import objects_from_detections
+from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
+from lvistk.data.training.samplers import subsample
+from lvistk.data.training.sources import objects_from_detections
 from lvistk.errors import UserError
+from lvistk.masks import rle
 from lvistk.selftrain.pseudo import PseudoSource, open_pseudo_source
-from lvistk.structures import rle
 from lvistk.structures.categories import Categories
 from lvistk.structures.detections import Detections
 from tests.data.small_data import small_index, training_data

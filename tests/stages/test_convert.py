@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from lvistk.data.annotation_index import AnnotationIndex
-from lvistk.data.convert_yolo import read_names
+from lvistk.data.convert.convert_yolo import read_names
+from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.errors import UserError
 from lvistk.stages import convert
 from tests.data.lvis_files import annotation, category, image, write

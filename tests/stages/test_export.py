@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lvistk.data.detection_store import DetectionStore, DetectionWriter
-from lvistk.data.lvis_json import read_categories
+from lvistk.data.index.lvis_json import read_categories
+from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
 from lvistk.errors import UserError
+from lvistk.masks import rle
 from lvistk.stages import export
-from lvistk.structures import rle
 from lvistk.structures.detections import Detections
 from tests.data.lvis_files import annotation, image, write
 from tests.shared_data import REALDATA, needs_realdata

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from lvistk.config.model import BackboneSettings
-from lvistk.engine.tensor_file import write_tensors
 from lvistk.errors import UserError
 from lvistk.models.backbone import build_backbone
+from lvistk.models.tensor_file import write_tensors
 from lvistk.stages.export_backbone import run
 
 SMALL = BackboneSettings(name="resnet18", width=0.125, norm="bn", frozen_stages=0)

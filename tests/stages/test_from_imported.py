@@ -15,9 +15,9 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from lvistk.config.load import update
 from lvistk.config.model import ModelSettings
-from lvistk.data.detection_store import DetectionStore
-from lvistk.engine.tensor_file import read_tensors
+from lvistk.data.store.detection_store import DetectionStore
 from lvistk.models.build import build_model
+from lvistk.models.tensor_file import read_tensors
 from tests.command_line import Commands, assign, finetune, tta_infer
 from tests.data.small_data import small_index
 

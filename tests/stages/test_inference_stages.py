@@ -17,14 +17,14 @@ from lvis import LVIS, LVISResults
 from lvistk.config.load import update
 from lvistk.config.model import ModelSettings
 from lvistk.config.pipeline import Pipeline, load_pipeline
-from lvistk.data.annotation_index import AnnotationIndex
-from lvistk.data.detection_store import DetectionStore
-from lvistk.engine.model_file import save_model
+from lvistk.data.index.annotation_index import AnnotationIndex
+from lvistk.data.store.detection_store import DetectionStore
 from lvistk.errors import UserError
+from lvistk.masks import rle
 from lvistk.models.build import build_model
+from lvistk.models.model_file import save_model
 from lvistk.selftrain.pseudo import PseudoSource
 from lvistk.stages.runner import run_stage
-from lvistk.structures import rle
 from tests.data.small_data import small_index
 
 ROOT = Path(__file__).parents[2]

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lvistk.data.inspection import counted_frequency
+from lvistk.data.inspect.inspection import counted_frequency
 from lvistk.errors import UserError
 from lvistk.stages import inspect
 from tests.data.lvis_files import annotation, category, image, write

@@ -10,11 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 from lvistk.cli import app
-from lvistk.data.generated import GenerateSettings, generate
+from lvistk.data.synthetic import GenerateSettings, generate
 from lvistk.errors import UserError
+from lvistk.masks.rle import coco_mask
 from lvistk.stages.compare import run as compare
 from lvistk.stages.report import run
-from lvistk.structures.rle import coco_mask
 
 VOID = {"meta", "img", "link", "br", "hr", "input"}
 DATA = GenerateSettings(

@@ -14,10 +14,10 @@ import pytest
 import torch
 
 from lvistk.console import read_metrics
-from lvistk.data.detection_store import DetectionStore, DetectionWriter
-from lvistk.engine.model_file import load_model, model_table
-from lvistk.engine.tensor_file import read_tensors
+from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
 from lvistk.errors import UserError
+from lvistk.models.model_file import load_model, model_table
+from lvistk.models.tensor_file import read_tensors
 from lvistk.stages.pipeline import run_pipeline
 from lvistk.stages.runner import run_stage
 from lvistk.structures.categories import Categories

@@ -1,0 +1,1 @@
+"""What is done to an image and its instances before training."""

@@ -1,0 +1,94 @@
+"""Objects of another photo pasted onto a picture (Ghiasi et al., CVPR 2021); federated lists stay true."""
+
+import numpy as np
+
+from lvistk.config.train import AugmentSettings
+from lvistk.data.augment.mosaic import Labels, Picture
+from lvistk.data.index.objects import Objects
+from lvistk.masks.bitmaps import Bitmap
+from lvistk.masks.clipping import select_polygons
+from lvistk.masks.polygons import Polygons
+
+CHOSEN = 0.5
+"""Chance of each object of the other photo to be pasted."""
+
+
+def paste_objects(
+    picture: Picture, other: Picture, rng: np.random.Generator, *, settings: AugmentSettings
+) -> Picture:
+    """A random half of the objects of ``other``, a picture of the same size, pasted onto ``picture``.
+
+    What they cover is cut out of the masks below; objects of which too little is left are dropped, by
+    ``min_area`` and ``min_kept``. A pasted category that was neither verified absent nor annotated here
+    becomes not exhaustive, since nobody looked for it in this photo.
+    """
+    chosen = np.flatnonzero(rng.random(len(other.labels.objects)) < CHOSEN)
+    if not len(chosen):
+        return picture
+    pasted = other.labels.objects.select(chosen)
+    height, width = picture.pixels.shape[:2]
+    cover = np.zeros((height, width), bool)
+    for i in range(len(pasted)):
+        bitmap = pasted.bitmap(i, (height, width))
+        if bitmap is not None:
+            x0, y0, x1, y1 = bitmap.box
+            cover[y0:y1, x0:x1] |= bitmap.pixels.view(bool)
+    pixels = np.where(cover[..., None], other.pixels, picture.pixels)
+    below = picture.labels
+    return Picture(
+        pixels=pixels,
+        labels=Labels(
+            objects=Objects.concatenate([uncovered(below.objects, cover, settings), pasted]),
+            missing=uncovered(below.missing, cover, settings),
+            negative=np.setdiff1d(below.negative, pasted.labels),
+            not_exhaustive=_not_exhaustive(below, pasted),
+        ),
+    )
+
+
+def uncovered(objects: Objects, cover: np.ndarray, settings: AugmentSettings) -> Objects:
+    """What is left of objects outside ``cover (H, W)`` bool; those it touches become bitmaps."""
+    boxes, areas = objects.boxes.copy(), objects.areas.copy()
+    bitmaps, kept = dict(objects.bitmaps), np.ones(len(objects), bool)
+    with_polygon = np.ones(len(objects), bool)
+    height, width = cover.shape
+    for i in np.flatnonzero([_reaches(cover, box) for box in boxes]).tolist():
+        bitmap = objects.bitmap(i, (height, width))
+        if bitmap is None:
+            continue
+        x0, y0, x1, y1 = bitmap.box
+        hidden = cover[y0:y1, x0:x1] & bitmap.pixels.view(bool)
+        if not hidden.any():
+            continue
+        rest = Bitmap(x0, y0, bitmap.pixels * ~hidden).tighten()
+        left = 0 if rest is None else rest.area
+        kept[i] = left >= max(settings.min_area, settings.min_kept * bitmap.area, 1.0)
+        if rest is not None:
+            bitmaps[i], boxes[i], areas[i], with_polygon[i] = rest, rest.box, left, False
+    cut = Objects(
+        labels=objects.labels,
+        boxes=boxes,
+        areas=areas,
+        polygons=_without(objects.polygons, with_polygon),
+        bitmaps=bitmaps,
+    )
+    return cut.select(np.flatnonzero(kept))
+
+
+def _reaches(cover: np.ndarray, box: np.ndarray) -> bool:
+    x0, y0, x1, y1 = (int(side) for side in (*np.floor(box[:2]), *np.ceil(box[2:])))
+    return bool(cover[y0:y1, x0:x1].any())
+
+
+def _without(polygons: Polygons, keep: np.ndarray) -> Polygons:
+    """The polygons with the instances off ``keep`` emptied."""
+    if keep.all():
+        return polygons
+    kept = select_polygons(polygons, np.flatnonzero(keep))
+    counts = np.diff(polygons.instance_start) * keep
+    return Polygons(kept.points, kept.part_start, np.concatenate([[0], np.cumsum(counts)]))
+
+
+def _not_exhaustive(below: Labels, pasted: Objects) -> np.ndarray:
+    looked_for = np.concatenate([below.negative, below.objects.labels])
+    return np.union1d(below.not_exhaustive, np.setdiff1d(pasted.labels, looked_for))

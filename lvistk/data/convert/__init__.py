@@ -1,0 +1,1 @@
+"""COCO, YOLO and LabelMe data made into LVIS annotation files."""

@@ -1,0 +1,53 @@
+"""The categories of several annotation files as one label set."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from lvistk.data.index.lvis_json import CategoryRecord, categories_of
+from lvistk.errors import UserError
+from lvistk.structures.categories import Categories
+
+
+def union_categories(files: Sequence[tuple[Path, Sequence[CategoryRecord]]]) -> Categories:
+    """Union by id, counts 0; one file's own label set where there is one file.
+
+    A record without a name, of a detection store, takes what an annotation file says of its id, else
+    the name ``category ID``. Raises ``UserError`` where an id has two names or two frequencies,
+    naming the file that differs.
+    """
+    found: dict[int, tuple[Path, CategoryRecord]] = {}
+    for path, records in files:
+        categories_of(records, path)  # refuses an id used twice within the file
+        for record in records:
+            first, known = found.setdefault(record.id, (path, record))
+            _require_same(known, record, first=first, path=path)
+            if (bool(record.name), bool(record.frequency)) > (
+                bool(known.name),
+                bool(known.frequency),
+            ):
+                found[record.id] = (path, record)
+    records = [record for _, record in found.values()]
+    for record in records:
+        record.name = record.name or f"category {record.id}"
+    united = categories_of(records, files[0][0])
+    return dataclasses.replace(
+        united,
+        image_count=united.image_count * 0,
+        instance_count=united.instance_count * 0,
+    )
+
+
+def _require_same(
+    known: CategoryRecord, record: CategoryRecord, *, first: Path, path: Path
+) -> None:
+    if record.name and known.name and record.name != known.name:
+        raise UserError(
+            f"{path}: category {record.id} is '{record.name}', but '{known.name}' in {first}; "
+            "files trained together need one label set (`lvistk convert` merges by name)"
+        )
+    if record.frequency and known.frequency and record.frequency != known.frequency:
+        raise UserError(
+            f"{path}: category {record.id} has frequency '{record.frequency}', but "
+            f"'{known.frequency}' in {first}; `lvistk convert` merges files and counts anew"
+        )

@@ -1,0 +1,1 @@
+"""LVIS annotation files as flat, memory-mapped arrays."""

@@ -1,0 +1,182 @@
+"""Annotation files into the flat arrays of an index: read, check, sort by photo.
+
+A record with a defect is left out and noted; what a caller does about it is the policy of
+``AnnotationIndex.open``. Memory stays at a few chunks: everything goes to the disk as it is read and
+is put into photo order at the end.
+"""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from lvistk.data.convert.category_union import union_categories
+from lvistk.data.index.flat_arrays import FlatWriter, map_arrays
+from lvistk.data.index.index_images import ImageTable
+from lvistk.data.index.index_sources import Source, open_source
+from lvistk.data.index.instance_check import check_instances, fill_areas
+from lvistk.data.index.instances import Instances, instances_of
+from lvistk.data.index.lvis_json import Broken
+from lvistk.data.inspect.defects import Defect
+from lvistk.masks.polygons import starts
+from lvistk.structures.categories import Categories
+
+CHUNK = 4096
+"""Annotations moved together."""
+DEFECTS_FILE = "defects.json"
+
+
+def build_index(paths: Sequence[Path], folder: Path) -> None:
+    """Write the index of ``paths`` into the new folder ``folder``.
+
+    Raises ``UserError`` for what no policy can leave out: a file that is no JSON, categories that
+    differ, an image id in two files.
+    """
+    sources = [open_source(path) for path in paths]
+    categories = union_categories([(source.path, source.categories()) for source in sources])
+    images = ImageTable(categories)
+    defects: list[Defect] = []
+    for number, source in enumerate(sources):
+        defects += images.add(number, source.path, source.images(), list(paths))
+    unsorted = folder / "unsorted"
+    computed = 0
+    with FlatWriter(unsorted) as writer:
+        for number, source in enumerate(sources):
+            found, areas = _write_source(
+                writer, number, source, images=images, categories=categories
+            )
+            defects += found
+            computed += areas
+        writer.finish(notes={})
+    arrays, _ = map_arrays(unsorted)
+    keep, found = _drop_repeated_ids(arrays)
+    defects += found
+    (folder / DEFECTS_FILE).write_bytes(msgspec.json.encode(defects))
+    notes = {
+        "defects": len(defects),
+        "areas_computed": computed,
+        "category_names": list(categories.names),
+    }
+    with FlatWriter(folder) as writer:
+        images.write(writer)
+        _write_sorted(writer, arrays, keep, image_count=len(images))
+        labels, rows = arrays["labels"][keep], arrays["rows"][keep]
+        _write_categories(writer, categories, labels=labels, rows=rows)
+        shutil.rmtree(unsorted)
+        writer.finish(notes=notes)
+
+
+def _write_source(
+    writer: FlatWriter,
+    number: int,
+    source: Source,
+    *,
+    images: ImageTable,
+    categories: Categories,
+) -> tuple[list[Defect], int]:
+    """Append the sound annotations of one source; returns its defects and how many areas it lacked."""
+    defects: list[Defect] = []
+    computed = 0
+    left_out = list(images.left_out)
+    sizes = np.concatenate([images.sizes(), np.zeros((1, 2), np.int32)])  # the last: unknown photo
+    _append(writer, number, instances_of([]), rows=np.zeros(0, np.int64), labels=np.zeros(0))
+    for read, broken in source.chunks():
+        defects += [_as_defect(number, record) for record in broken]
+        chunk = read.select(~np.isin(read.image_ids, left_out))
+        rows = images.rows(chunk.image_ids, source=number)
+        labels = categories.labels(chunk.category_ids)
+        sound, found = check_instances(chunk, source=number, sizes=sizes[rows], labels=labels)
+        defects += found
+        chunk = chunk.select(sound)
+        computed += fill_areas(chunk, sizes[rows[sound]])
+        _append(writer, number, chunk, rows=rows[sound], labels=labels[sound])
+    return defects, computed
+
+
+def _as_defect(number: int, record: Broken) -> Defect:
+    text = f"(number {record.position} of the list) {record.reason}"
+    return Defect(number, "annotation", record.id, "wrong_type", text)
+
+
+def _append(
+    writer: FlatWriter, number: int, chunk: Instances, *, rows: np.ndarray, labels: np.ndarray
+) -> None:
+    polygons = chunk.masks.polygons
+    counts = [b"" if mask is None else mask.counts for mask in chunk.masks.rle]
+    writer.append("source", np.full(len(chunk), number, np.int32))
+    writer.append("ids", chunk.ids)
+    writer.append("rows", rows)
+    writer.append("labels", labels.astype(np.int32))
+    writer.append("boxes", chunk.boxes.astype(np.float32))
+    writer.append("areas", chunk.areas.astype(np.float32))
+    writer.append("part_count", np.diff(polygons.instance_start))
+    writer.append("part_length", np.diff(polygons.part_start))
+    writer.append("points", polygons.points)
+    writer.append("rle_length", np.array([len(value) for value in counts], np.int64))
+    writer.append("rle", np.frombuffer(b"".join(counts), np.uint8))
+
+
+def _drop_repeated_ids(arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, list[Defect]]:
+    """Which annotations stay: of those that share an id within a file, the first."""
+    ids, sources = arrays["ids"], arrays["source"]
+    order = np.lexsort((ids, sources))  # stable, so that the first in the file stays first
+    same = (ids[order][1:] == ids[order][:-1]) & (sources[order][1:] == sources[order][:-1])
+    repeated = np.sort(order[1:][same])
+    defects = [
+        Defect(int(sources[n]), "annotation", int(ids[n]), "id_twice", "its id is used twice")
+        for n in repeated
+    ]
+    keep = np.ones(len(ids), bool)
+    keep[repeated] = False
+    return keep, defects
+
+
+def _write_sorted(
+    writer: FlatWriter, arrays: dict[str, np.ndarray], keep: np.ndarray, *, image_count: int
+) -> None:
+    """The annotations that stay, in photo order, and where each photo's start."""
+    kept = np.flatnonzero(keep)
+    rows = arrays["rows"][kept]
+    order = kept[np.argsort(rows, kind="stable")]
+    writer.append("row", starts(np.bincount(rows, minlength=image_count)))
+    for old, new in (
+        ("ids", "annotation_ids"),
+        ("labels", "labels"),
+        ("boxes", "boxes"),
+        ("areas", "areas"),
+    ):
+        writer.append(new, arrays[old][order])
+    part_start, rle_start = starts(arrays["part_count"]), starts(arrays["rle_length"])
+    point_start = starts(arrays["part_length"])[part_start]
+    writer.append("instance_start", starts(arrays["part_count"][order]))
+    writer.append("rle_start", starts(arrays["rle_length"][order]))
+    lengths = [np.zeros(0, np.int64)]
+    for first in range(0, max(len(order), 1), CHUNK):
+        block = order[first : first + CHUNK]
+        lengths.append(gather_runs(arrays["part_length"], part_start, block))
+        writer.append("points", gather_runs(arrays["points"], point_start, block))
+        writer.append("rle", gather_runs(arrays["rle"], rle_start, block))
+    writer.append("part_start", starts(np.concatenate(lengths)))
+
+
+def gather_runs(values: np.ndarray, start: np.ndarray, runs: np.ndarray) -> np.ndarray:
+    """The runs ``values[start[r]:start[r + 1]]`` for each r of ``runs``, one after the other."""
+    lengths = start[runs + 1] - start[runs]
+    shift = start[runs] - starts(lengths)[:-1]
+    return values[np.repeat(shift, lengths) + np.arange(lengths.sum())]
+
+
+def _write_categories(
+    writer: FlatWriter, categories: Categories, *, labels: np.ndarray, rows: np.ndarray
+) -> None:
+    """The label set, with photos and instances counted on the annotations that stay."""
+    count = len(categories)
+    pairs = np.unique(rows * max(count, 1) + labels)
+    writer.append("category_ids", categories.ids)
+    writer.append(
+        "category_frequency", np.array([ord(f or " ") for f in categories.frequency], np.uint8)
+    )
+    writer.append("category_images", np.bincount(pairs % max(count, 1), minlength=count))
+    writer.append("category_instances", np.bincount(labels, minlength=count))

@@ -1,0 +1,102 @@
+"""Where built indexes lie: a folder each, under a name made from the content of their sources.
+
+Reading a gigabyte through only to know that it is unchanged would take seconds, so the content hash of
+a file is remembered with its size and times. Many processes may ask at once: one builds, the others wait.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from lvistk.data.index.flat_arrays import TABLE
+from lvistk.errors import UserError
+from lvistk.whole_file import whole_file
+
+VERSION = 1
+"""Raised whenever the arrays or the checks change, so that older indexes are built again."""
+
+
+def user_cache() -> Path:
+    """``lvistk/index`` below XDG_CACHE_HOME, else ``~/.cache``."""
+    root = os.environ.get("XDG_CACHE_HOME")
+    return (Path(root) if root else Path.home() / ".cache") / "lvistk" / "index"
+
+
+def cache_beside(run: Path) -> Path:
+    """Where the indexes of a run lie: beside its folder, so that the stages of a pipeline share them."""
+    return run.parent / ".index"
+
+
+def built_folder(
+    paths: Sequence[Path], cache: Path, build: Callable[[Sequence[Path], Path], None]
+) -> Path:
+    """The folder of the index of ``paths`` below ``cache``, built where it is not there.
+
+    ``build(paths, folder)`` writes into a temporary folder that gets its name when it is complete.
+    """
+    digest = hashlib.blake2b(f"version {VERSION}".encode(), digest_size=16)
+    for path in paths:
+        digest.update(_content_hash(path, cache).encode())
+    folder = cache / digest.hexdigest()
+    if (folder / TABLE).is_file():
+        return folder
+    with _lock(cache / f"{folder.name}.lock"):
+        if not (folder / TABLE).is_file():
+            for left in cache.glob(f".{folder.name}.*.part"):  # of a build that was killed
+                shutil.rmtree(left)
+            temporary = cache / f".{folder.name}.{os.getpid()}.part"
+            try:
+                build(paths, temporary)
+                temporary.rename(folder)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def _content_hash(path: Path, cache: Path) -> str:
+    """Hash of a file, or of the shards of a detection store."""
+    if (path / "detections").is_dir():
+        path = path / "detections"
+    if not path.is_dir():
+        return _file_hash(path, cache)
+    shards = sorted(path.glob("*.h5"))
+    if not shards:
+        raise UserError(f"{path}: is a folder; give the annotation file itself")
+    hashes = [_file_hash(shard, cache) for shard in shards]
+    return hashlib.blake2b(json.dumps(hashes).encode(), digest_size=16).hexdigest()
+
+
+def _file_hash(path: Path, cache: Path) -> str:
+    try:
+        status = path.stat()
+    except OSError:
+        raise UserError(f"{path}: no such file") from None
+    state = [
+        str(path.resolve()),
+        status.st_size,
+        status.st_ino,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    ]
+    name = hashlib.blake2b(json.dumps(state).encode(), digest_size=16).hexdigest()
+    note = cache / "seen" / name
+    with contextlib.suppress(OSError):
+        return note.read_text()
+    with path.open("rb") as handle:
+        found = hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    with whole_file(note) as temporary:
+        temporary.write_text(found)
+    return found
+
+
+@contextlib.contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,258 @@
+"""LVIS annotation and results JSON: typed records, read one by one from mapped bytes, written as streams.
+
+LVIS v1 and v0.5 and COCO files that keep their keys. Boxes are xywh here and only
+here. A file that is no JSON is a ``UserError``; a single record that does not fit is a ``Broken``, so that
+the caller decides between refusing and leaving it out.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, TypeVar
+
+import msgspec
+import numpy as np
+
+from lvistk.data.index.json_bytes import JSON_ERRORS, decode, mapped, plain_message
+from lvistk.errors import UserError
+from lvistk.structures.categories import FREQUENCIES, Categories
+from lvistk.whole_file import whole_file
+
+Id = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]
+Side = Annotated[int, msgspec.Meta(ge=1, le=2**30)]
+Record = TypeVar("Record")
+WRITE_BYTES = 1 << 20
+
+
+class RleRecord(msgspec.Struct):
+    """A mask as COCO's RLE: ``size`` (height, width); ``counts`` compressed text or plain runs."""
+
+    size: tuple[Side, Side]
+    counts: str | list[Annotated[int, msgspec.Meta(ge=0, le=2**31)]]
+
+
+def _no_ids() -> list[int]:
+    """An empty list that ``omit_defaults`` does not leave out; the official code needs the key."""
+    return []
+
+
+class ImageRecord(msgspec.Struct, omit_defaults=True):
+    """One photo. v1 names it by ``coco_url`` only, v0.5 and COCO by ``file_name``."""
+
+    id: Id
+    height: Side
+    width: Side
+    file_name: str = ""
+    coco_url: str = ""
+    flickr_url: str = ""
+    neg_category_ids: list[Id] = msgspec.field(default_factory=_no_ids)
+    not_exhaustive_category_ids: list[Id] = msgspec.field(default_factory=_no_ids)
+
+    @property
+    def name(self) -> str:
+        """Path below the image folder: ``train2017/000000000001.jpg``, else ``file_name``, or ''."""
+        parts = [part for part in self.coco_url.split("?")[0].split("/") if part]
+        return "/".join(parts[-2:]) if len(parts) >= 2 else self.file_name
+
+
+class AnnotationRecord(msgspec.Struct, omit_defaults=True):
+    """One instance; the segmentation stays JSON bytes until somebody needs it."""
+
+    id: Id
+    image_id: Id
+    category_id: Id
+    bbox: tuple[float, float, float, float]
+    segmentation: msgspec.Raw
+    area: float | None = None
+    iscrowd: int = 0
+
+
+class CategoryRecord(msgspec.Struct):
+    id: Id
+    name: str
+    frequency: str = ""
+    image_count: int = 0
+    instance_count: int = 0
+    synset: str = ""
+    synonyms: list[str] = []
+    definition: str = msgspec.field(default="", name="def")
+
+
+class ResultRecord(msgspec.Struct):
+    """One detection of a results file."""
+
+    image_id: Id
+    category_id: Id
+    score: float
+    bbox: tuple[float, float, float, float] | None = None
+    segmentation: RleRecord | None = None
+
+
+class Broken(NamedTuple):
+    """A record that does not fit its type: its place in the list, its id where it has one, and why."""
+
+    position: int
+    id: int | None
+    reason: str
+
+
+class _Sections(msgspec.Struct):
+    """Top level lists; empty bytes where one is not there."""
+
+    images: msgspec.Raw = msgspec.Raw()
+    categories: msgspec.Raw = msgspec.Raw()
+    annotations: msgspec.Raw = msgspec.Raw()
+
+
+class _OnlyId(msgspec.Struct):
+    id: Id
+
+
+class AnnotationFile:
+    """A mapped annotation JSON, checked to be whole; its records are decoded when they are asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        data = mapped(path)
+        sections = decode(data, _Sections, path=path)
+        if not memoryview(sections.images).nbytes:
+            raise UserError(f"{path}: no 'images' list: not an LVIS annotation file")
+        if not memoryview(sections.categories).nbytes:
+            raise UserError(f"{path}: no 'categories' list: not an LVIS annotation file")
+        self._sections = sections
+
+    def images(self) -> Iterator[ImageRecord | Broken]:
+        return self._records("images", ImageRecord)
+
+    def annotations(self) -> Iterator[AnnotationRecord | Broken]:
+        """None at all where the file lists photos only, as LVIS test-dev does."""
+        return self._records("annotations", AnnotationRecord)
+
+    def categories(self) -> list[CategoryRecord]:
+        """A category that does not fit is a ``UserError``: every label depends on it."""
+        return _strict_categories(self._records("categories", CategoryRecord), self.path)
+
+    def _records(self, section: str, kind: type[Record]) -> Iterator[Record | Broken]:
+        raw = getattr(self._sections, section)
+        if not memoryview(raw).nbytes:
+            return iter(())
+        items = decode(raw, list[msgspec.Raw], path=self.path, section=section)
+        return _typed(items, kind)
+
+
+def read_categories(path: Path) -> Categories:
+    """Categories of an annotation file, or of a JSON list of categories.
+
+    The counts are the file's own fields, 0 where it has none; training counts its annotations instead
+    (ours). Raises ``UserError`` for a broken file and for an id used twice.
+    """
+    return categories_of(read_category_records(path), path)
+
+
+def read_category_records(path: Path) -> list[CategoryRecord]:
+    """Categories as ``read_categories`` takes them, in the order of the file, with their synonyms."""
+    if is_results_file(path):
+        items = decode(mapped(path), list[msgspec.Raw], path=path)
+        return _strict_categories(_typed(items, CategoryRecord), path)
+    return AnnotationFile(path).categories()
+
+
+def categories_of(records: Sequence[CategoryRecord], path: Path) -> Categories:
+    """Records in label order (ascending id); an id used twice is a ``UserError`` naming ``path``."""
+    ordered = sorted(records, key=lambda record: record.id)
+    ids = np.array([record.id for record in ordered], np.int64)
+    twice = ids[1:][ids[1:] == ids[:-1]]
+    if len(twice):
+        raise UserError(f"{path}: category id {twice[0]} is used twice; give each its own id")
+    return Categories(
+        ids=ids,
+        names=tuple(record.name for record in ordered),
+        frequency=np.array([r.frequency for r in ordered], dtype="<U1"),
+        image_count=np.array([r.image_count for r in ordered], np.int64),
+        instance_count=np.array([r.instance_count for r in ordered], np.int64),
+    )
+
+
+def is_results_file(path: Path) -> bool:
+    """Whether a JSON is a list, as results are, and not an annotation file."""
+    return bytes(mapped(path)[:WRITE_BYTES]).lstrip()[:1] == b"["
+
+
+def read_results(path: Path) -> Iterator[ResultRecord]:
+    """The detections of a results file, one by one; one that does not fit is a ``UserError``."""
+    data = mapped(path)
+    for record in _typed(decode(data, list[msgspec.Raw], path=path), ResultRecord):
+        if isinstance(record, Broken):
+            raise UserError(f"{path}: result {record.position}: {record.reason}")
+        yield record
+
+
+def write_annotations(
+    path: Path,
+    *,
+    images: Iterable[Any],
+    annotations: Iterable[Any],
+    categories: Iterable[Any],
+    info: str = "",
+) -> None:
+    """An annotation file, whole or not at all, holding one record in memory at a time.
+
+    Records are dictionaries or records of this module, with xywh boxes.
+    """
+    with whole_file(path) as temporary, temporary.open("wb") as out:
+        head = msgspec.json.encode({"description": info, "version": "v1"})
+        out.write(b'{"info": ' + head + b', "licenses": []')
+        for name, records in (
+            ("images", images),
+            ("annotations", annotations),
+            ("categories", categories),
+        ):
+            out.write(f',\n"{name}": '.encode())
+            _write_list(out, records)
+        out.write(b"}\n")
+
+
+def write_results(path: Path, results: Iterable[Any]) -> None:
+    """A results file (a JSON list), written as a stream, whole or not at all."""
+    with whole_file(path) as temporary, temporary.open("wb") as out:
+        _write_list(out, results)
+        out.write(b"\n")
+
+
+def _write_list(out: Any, records: Iterable[Any]) -> None:
+    encoder = msgspec.json.Encoder()
+    buffer = bytearray(b"[")
+    for number, record in enumerate(records):
+        buffer += b",\n" if number else b"\n"
+        buffer += encoder.encode(record)
+        if len(buffer) > WRITE_BYTES:
+            out.write(buffer)
+            buffer.clear()
+    out.write(buffer + b"]")
+
+
+def _typed(items: Sequence[msgspec.Raw], kind: type[Record]) -> Iterator[Record | Broken]:
+    decode = msgspec.json.Decoder(kind).decode
+    for position, item in enumerate(items):
+        try:
+            yield decode(item)
+        except JSON_ERRORS as error:
+            found = None
+            with suppress(*JSON_ERRORS):
+                found = msgspec.json.decode(item, type=_OnlyId).id
+            yield Broken(position, found, plain_message(error))
+
+
+def _strict_categories(
+    records: Iterable[CategoryRecord | Broken], path: Path
+) -> list[CategoryRecord]:
+    kept = []
+    for record in records:
+        if isinstance(record, Broken):
+            raise UserError(f"{path}: category {record.id or record.position}: {record.reason}")
+        if record.frequency not in ("", *FREQUENCIES):
+            raise UserError(
+                f"{path}: category {record.id}: frequency '{record.frequency}' is none of r, c, f"
+            )
+        kept.append(record)
+    return kept

@@ -1,0 +1,105 @@
+"""A whole data set as records in memory, while it is converted, merged or split."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import numpy as np
+
+from lvistk.data.index.lvis_json import (
+    AnnotationRecord,
+    CategoryRecord,
+    ImageRecord,
+    write_annotations,
+)
+from lvistk.data.inspect.inspection import counted_frequency
+from lvistk.masks import rle
+from lvistk.masks.polygons import Polygons, tight_boxes
+
+
+@dataclass
+class Records:
+    """Photos, annotations and categories, as an LVIS file lists them."""
+
+    images: list[ImageRecord]
+    annotations: list[AnnotationRecord]
+    categories: list[CategoryRecord]
+
+
+def polygon_annotation(
+    number: int, image: ImageRecord, category_id: int, parts: Sequence[np.ndarray]
+) -> AnnotationRecord:
+    """An annotation from polygons ``parts`` (each (V, 2) in pixels): clamped to the photo, with box and area.
+
+    Coordinates are written to a hundredth of a pixel; the area is that of the rasterised union.
+    """
+    limit = np.array([image.width, image.height])
+    clamped = [np.clip(np.asarray(part, np.float64), 0, limit).round(2) for part in parts]
+    x0, y0, x1, y1 = tight_boxes(Polygons.from_lists([clamped]))[0].tolist()
+    size = (image.height, image.width)
+    drawable = [part for part in clamped if len(part) > 2]
+    area = int(rle.areas([rle.from_polygons(drawable, size)], size)[0]) if drawable else 0
+    return AnnotationRecord(
+        id=number,
+        image_id=image.id,
+        category_id=category_id,
+        bbox=(round(x0, 2), round(y0, 2), round(x1 - x0, 2), round(y1 - y0, 2)),
+        segmentation=msgspec.Raw(
+            msgspec.json.encode([part.reshape(-1).tolist() for part in clamped])
+        ),
+        area=area,
+    )
+
+
+def present_categories(records: Records) -> dict[int, set[int]]:
+    """Ids of the categories with an annotation, by image id."""
+    present: dict[int, set[int]] = defaultdict(set)
+    for record in records.annotations:
+        present[record.image_id].add(record.category_id)
+    return present
+
+
+def fill_federated_lists(records: Records, *, exhaustive: bool) -> None:
+    """Set the lists of every photo of a data set that has none.
+
+    Where all instances of all categories are annotated (``exhaustive``), every absent category is
+    negative; else nothing is known to be absent, and every present category may miss instances. Categories
+    that a photo already lists as not exhaustive (crowds) stay so and are not negative.
+    """
+    ids = {category.id for category in records.categories}
+    present = present_categories(records)
+    for image in records.images:
+        incomplete = set(image.not_exhaustive_category_ids)
+        here = present.get(image.id, set())
+        if exhaustive:
+            image.neg_category_ids = sorted(ids - here - incomplete)
+        else:
+            image.not_exhaustive_category_ids = sorted(incomplete | here)
+
+
+def count_categories(records: Records, *, frequency: Literal["count", "keep"]) -> None:
+    """Set image and instance counts, and the frequency group by the number of photos.
+
+    ``keep`` leaves the groups that the file gives. A category without a photo is rare.
+    """
+    instances = Counter(record.category_id for record in records.annotations)
+    images = Counter(n for here in present_categories(records).values() for n in here)
+    for category in records.categories:
+        category.instance_count = instances[category.id]
+        category.image_count = images[category.id]
+        if frequency == "count" or not category.frequency:
+            category.frequency = counted_frequency(category.image_count) or "r"
+
+
+def write_records(records: Records, path: Path, *, info: str) -> None:
+    """``records`` as an LVIS annotation file."""
+    write_annotations(
+        path,
+        images=records.images,
+        annotations=records.annotations,
+        categories=records.categories,
+        info=info,
+    )

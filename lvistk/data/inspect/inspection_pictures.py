@@ -1,0 +1,124 @@
+"""Pictures of an annotation file: the long tail, area ratios, a contact sheet with masks."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from matplotlib.figure import Figure
+
+from lvistk.data.index.annotation_index import AnnotationIndex
+from lvistk.data.inspect.inspection import Inspection
+from lvistk.data.training.photo import PhotoError, read_photo
+from lvistk.drawing import draw_instances, write_picture
+from lvistk.errors import UserError
+from lvistk.masks import rle
+from lvistk.whole_file import whole_file
+
+COLORS = {"r": "#c44e52", "c": "#dd8452", "f": "#4c72b0", "": "#8c8c8c"}
+GROUP_NAMES = {"r": "rare", "c": "common", "f": "frequent", "": "no group"}
+CELL = (400, 300)
+"""Width and height of a photo on the contact sheet, in pixels."""
+SHEET_COLUMNS, SHEET_PHOTOS = 4, 16
+CAPTIONS = 12
+"""Instances of a photo that get a caption, the largest first; more would hide it."""
+
+
+def draw_long_tail(report: Inspection, path: Path) -> None:
+    """Instances of each category, most first, coloured by the file's frequency group."""
+    figure = Figure(figsize=(9, 4.2), layout="constrained")
+    axes = figure.subplots()
+    ordered = sorted(report.categories, key=lambda c: -c.instances)
+    present = [c for c in ordered if c.instances]
+    for group, color in COLORS.items():
+        ranks = [rank for rank, c in enumerate(present, 1) if c.frequency == group]
+        counts = [present[rank - 1].instances for rank in ranks]
+        if ranks:
+            label = f"{GROUP_NAMES[group]} ({len(ranks)} categories, {sum(counts)} instances)"
+            axes.bar(ranks, counts, width=1.0, color=color, label=label)
+    if present:
+        axes.set_yscale("log")
+        axes.set_ylim(0.7)
+        axes.legend(frameon=False)
+    absent = len(ordered) - len(present)
+    axes.set(xlabel="category, most instances first", ylabel="instances")
+    axes.set_title(f"{len(present)} categories with instances, {absent} without", loc="left")
+    _finish(figure, path)
+
+
+def draw_area_ratios(report: Inspection, path: Path) -> None:
+    """Histogram of mask area over box area, and the mean of each category beside it."""
+    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    bins = len(report.area_ratio_histogram)
+    edges = np.linspace(0, 1, bins + 1)
+    left.bar(edges[:-1], report.area_ratio_histogram, width=1 / bins, align="edge", color="#4c72b0")
+    left.set(xlabel="mask area / box area", ylabel="instances", xlim=(0, 1))
+    mean = report.area_ratio_mean
+    left.set_title("all instances" + (f", mean {mean:.2f}" if mean is not None else ""), loc="left")
+    filled = [c for c in report.categories if c.area_ratio is not None]
+    for group, color in COLORS.items():
+        chosen = [c for c in filled if c.frequency == group]
+        if chosen:
+            right.scatter(
+                [c.area_ratio for c in chosen],
+                [c.instances for c in chosen],
+                s=9,
+                color=color,
+                label=GROUP_NAMES[group],
+            )
+    if filled:
+        right.set_yscale("log")
+        right.legend(frameon=False, loc="upper left")
+    right.set(xlabel="mean area ratio of a category", ylabel="instances", xlim=(0, 1))
+    right.set_title("categories", loc="left")
+    _finish(figure, path)
+
+
+def draw_contact_sheet(index: AnnotationIndex, root: Path, path: Path) -> int:
+    """Photos with their masks, spread evenly over those with annotations; returns how many.
+
+    Photos that cannot be read are left out; without any, nothing is written.
+    """
+    filled = np.flatnonzero(np.diff(index.row))
+    places = np.unique(np.linspace(0, len(filled) - 1, SHEET_PHOTOS).astype(int))
+    chosen = filled[places] if len(filled) else filled
+    cells = [cell for i in chosen.tolist() if (cell := _cell(index, i, root)) is not None]
+    if not cells:
+        return 0
+    rows = -(-len(cells) // SHEET_COLUMNS)
+    width, height = CELL[0] + 6, CELL[1] + 6
+    sheet = np.full((rows * height, min(len(cells), SHEET_COLUMNS) * width, 3), 255, np.uint8)
+    for number, cell in enumerate(cells):
+        y = number // SHEET_COLUMNS * height + (height - cell.shape[0]) // 2
+        x = number % SHEET_COLUMNS * width + (width - cell.shape[1]) // 2
+        sheet[y : y + cell.shape[0], x : x + cell.shape[1]] = cell
+    write_picture(path, sheet)
+    return len(cells)
+
+
+def _cell(index: AnnotationIndex, i: int, root: Path) -> np.ndarray | None:
+    size = index.size(i)
+    try:
+        photo = read_photo(index.photo_path(i, root), size=size)
+    except (PhotoError, UserError):
+        return None
+    found = index.annotations(i)
+    order = np.argsort(found.areas, kind="stable")  # the smallest lies on top
+    masks = [found.rle[g] or rle.from_polygons(found.polygons.parts(g), size) for g in order]
+    captioned = set(order[-CAPTIONS:].tolist())
+    drawn = draw_instances(
+        cv2.cvtColor(photo, cv2.COLOR_BGR2RGB),
+        boxes=found.boxes[order],
+        labels=found.labels[order],
+        masks=masks,
+        captions=[index.categories.names[found.labels[g]] if g in captioned else "" for g in order],
+    )
+    scale = min(CELL[0] / drawn.shape[1], CELL[1] / drawn.shape[0])
+    return cv2.resize(drawn, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+
+
+def _finish(figure: Figure, path: Path) -> None:
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)

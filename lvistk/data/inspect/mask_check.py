@@ -1,0 +1,81 @@
+"""What the masks of a chunk of annotations are like: broken or sound, how large, how tight a box."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from lvistk.data.index.instances import Instances, Rle
+from lvistk.masks import rle
+from lvistk.masks.polygons import instance_areas, tight_boxes
+
+MIN_POINTS = 3
+
+
+class MaskFacts(NamedTuple):
+    """Of N annotations: ``faults`` kind and reason by place; ``boxes (N, 4)`` float64 tight around the
+    mask, NaN where it is broken; ``areas (N,)`` float64 in pixels, polygons as the sum of their parts."""
+
+    faults: dict[int, tuple[str, str]]
+    boxes: np.ndarray
+    areas: np.ndarray
+
+
+def mask_facts(instances: Instances, sizes: np.ndarray) -> MaskFacts:
+    """``sizes (N, 2)``: height and width of each annotation's photo, 0 where it is unknown."""
+    faults = dict(instances.masks.errors)
+    polygons = instances.masks.polygons
+    faults |= _polygon_faults(instances, set(faults))
+    boxes = tight_boxes(polygons).astype(np.float64)
+    with np.errstate(invalid="ignore"):  # numbers that are not finite are faults already
+        areas = instance_areas(polygons)
+    for place, mask in enumerate(instances.masks.rle):
+        if mask is None:
+            continue
+        fault = rle_fault(mask, sizes[place])
+        if fault:
+            faults[place] = ("broken_rle", fault)
+        else:
+            boxes[place] = rle.boxes([mask.counts], mask.size)[0]
+            areas[place] = rle.areas([mask.counts], mask.size)[0]
+    broken = list(faults)
+    boxes[broken] = np.nan
+    areas[broken] = np.nan
+    for place in np.flatnonzero(areas == 0):
+        faults[int(place)] = ("empty_mask", "its mask has no area")
+    return MaskFacts(faults, boxes, areas)
+
+
+def rle_fault(mask: Rle, size: np.ndarray) -> str | None:
+    """Why an RLE cannot be a mask of a photo of ``size`` (0: unknown); None where it can."""
+    if size[0] and tuple(size) != mask.size:
+        return f"its RLE is {mask.size[0]} x {mask.size[1]}, the photo {size[0]} x {size[1]}"
+    try:
+        total = rle.runs(mask.counts).sum()
+    except ValueError as error:
+        return f"its RLE cannot be decoded: {error}"
+    pixels = mask.size[0] * mask.size[1]
+    return None if total == pixels else f"its RLE covers {total} of {pixels} pixels"
+
+
+def _polygon_faults(instances: Instances, known: set[int]) -> dict[int, tuple[str, str]]:
+    polygons = instances.masks.polygons
+    faults: dict[int, tuple[str, str]] = {}
+    counts = np.diff(polygons.part_start)
+    owners = np.repeat(np.arange(len(instances)), np.diff(polygons.instance_start))
+    finite = np.isfinite(polygons.points).all(axis=1)
+    wrong = counts < MIN_POINTS
+    if not finite.all():
+        parts = np.searchsorted(polygons.part_start, np.flatnonzero(~finite), side="right") - 1
+        wrong[parts] = True
+    for part in np.flatnonzero(wrong):
+        number = part - polygons.instance_start[owners[part]]
+        why = (
+            f"has {counts[part]} points, and a polygon needs {MIN_POINTS}"
+            if counts[part] < MIN_POINTS
+            else "has numbers that are not finite"
+        )
+        faults.setdefault(int(owners[part]), ("degenerate_polygon", f"polygon {number} {why}"))
+    for place in np.flatnonzero(np.diff(polygons.instance_start) == 0):
+        if instances.masks.rle[place] is None and place not in known:
+            faults[int(place)] = ("degenerate_polygon", "it has no polygon")
+    return faults

@@ -1,0 +1,66 @@
+"""Missing, broken and cut photos of an index."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from lvistk.data.index.annotation_index import AnnotationIndex
+from lvistk.data.training.photo import JPEG_END, JPEG_START, PhotoError, read_photo
+from lvistk.errors import UserError
+
+TAIL_BYTES = 4096
+"""Some cameras write a few bytes after a JPEG's end."""
+
+
+class PhotoFault(msgspec.Struct):
+    """A photo that training could not use: ``kind`` is missing, truncated or broken."""
+
+    image_id: int
+    file: str
+    kind: str
+    text: str
+
+
+def check_photos(
+    index: AnnotationIndex, root: Path, *, decode: bool, advance: Callable[[], None]
+) -> list[PhotoFault]:
+    """The faulty photos of ``index`` below ``root``.
+
+    Each must be there and, as a JPEG, have its end; with ``decode`` each is also decoded and measured,
+    some 5 ms a photo. ``advance`` is called after every photo.
+    """
+    if not root.is_dir():
+        raise UserError(f"{root}: no such folder of photos")
+    faults = []
+    for i in range(len(index)):
+        fault = _fault(index, i, root, decode=decode)
+        if fault is not None:
+            kind, text = fault
+            faults.append(PhotoFault(int(index.image_ids[i]), index.file_name(i), kind, text))
+        advance()
+    return faults
+
+
+def _fault(index: AnnotationIndex, i: int, root: Path, *, decode: bool) -> tuple[str, str] | None:
+    try:
+        path = index.photo_path(i, root)
+    except UserError:
+        return "missing", f"not below {root}"
+    if _is_cut(path):
+        return "truncated", "the file ends before the picture does; copy or download it again"
+    if decode:
+        try:
+            read_photo(path, size=index.size(i))
+        except PhotoError as error:
+            return "broken", str(error)
+    return None
+
+
+def _is_cut(path: Path) -> bool:
+    with path.open("rb") as handle:
+        start = handle.read(2)
+        if start != JPEG_START:
+            return not start
+        handle.seek(max(handle.seek(0, 2) - TAIL_BYTES, 0))
+        return JPEG_END not in handle.read()

@@ -1,0 +1,1 @@
+"""Folders of images without annotations, such as Open Images."""

@@ -1,0 +1,199 @@
+"""The Open Images pool: millions of photos on disk, known by 8 bytes each in mapped arrays.
+
+Photos are ``<16 hex digits>.jpg`` anywhere below a folder: flat, in ``train_0`` to ``train_f``, or nested.
+A list restricts them and says how they are turned; photos of annotation files are left out by their
+Flickr id.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lvistk.artifacts import fingerprint
+from lvistk.data.index.flat_arrays import TABLE, FlatWriter, map_arrays
+from lvistk.data.index.index_cache import user_cache
+from lvistk.data.index.lvis_json import AnnotationFile, ImageRecord
+from lvistk.data.pool.open_images_list import PhotoList, flickr_id, read_list
+from lvistk.errors import UserError
+
+PHOTO_NAME = re.compile(r"[0-9a-fA-F]{16}\.jpe?g", re.ASCII)
+
+
+@dataclass(eq=False)
+class OpenImages:
+    """N photos in the order of their ids; ``open`` makes one. Pickles by path.
+
+    Fields: ``root``; ``ids (N,)`` uint64, mapped; ``unlisted`` photos of the folder, not of the list,
+    ``absent`` photos of the list, not of the folder, ``excluded`` duplicates left out.
+    """
+
+    root: Path
+    cached: Path
+
+    def __post_init__(self) -> None:
+        arrays, notes = map_arrays(self.cached)
+        self.ids = arrays["ids"]
+        self._folder, self._turns = arrays["folder"], arrays["turns"]
+        self._suffix = arrays["suffix"]
+        self._folders: list[str] = [name for name, _ in notes["folders"]]
+        self.unlisted: int = notes["unlisted"]
+        self.absent: int = notes["absent"]
+        self.excluded: int = notes["excluded"]
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        *,
+        list_path: Path | None = None,
+        exclude: Sequence[Path] = (),
+        cache: Path | None = None,
+    ) -> "OpenImages":
+        """The photos below ``folder``, found once and cached until one of its folders changes.
+
+        ``list_path`` is an image CSV, a downloader list (``split/ImageID`` lines) or a list of bare ids.
+        ``exclude`` are annotation files whose photos must not be in the pool (the leak guard). Raises
+        ``UserError`` for a missing folder, a broken list, and when no photo is left.
+        """
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder of Open Images photos")
+        request = [str(folder.resolve()), *(fingerprint(p) for p in (list_path, *exclude) if p)]
+        digest = hashlib.blake2b(json.dumps(request).encode(), digest_size=16).hexdigest()
+        cached = (cache or user_cache()) / f"openimages-{digest}"
+        if not _is_current(folder, cached):
+            _build(folder, cached, list_path=list_path, exclude=exclude)
+        pool = cls(folder, cached)
+        if not len(pool):
+            raise UserError(
+                f"{folder}: no photo <16 hex digits>.jpg"
+                + (f" that {list_path} names" if list_path and pool.unlisted else "")
+                + "; give the folder that holds them or their shards (train_0, ...)"
+            )
+        return pool
+
+    def __reduce__(self) -> tuple[type["OpenImages"], tuple[Path, Path]]:
+        return type(self), (self.root, self.cached)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def name(self, i: int) -> str:
+        """Path below the pool's folder, ``train_3/3a09c1f0d8b2e4f7.jpg``."""
+        file = f"{int(self.ids[i]):016x}" + (".jpeg" if self._suffix[i] else ".jpg")
+        folder = self._folders[self._folder[i]]
+        return f"{folder}/{file}" if folder else file
+
+    def path(self, i: int) -> Path:
+        return self.root / self.name(i)
+
+    def image_id(self, i: int) -> int:
+        """The 64 bits of the ImageID as a signed number (the upper half of the ids is negative)."""
+        return int(self.ids[i : i + 1].view(np.int64)[0])
+
+    def rotation(self, i: int) -> int:
+        """Degrees, counter-clockwise, by which the photo is to be turned; 0 where the list doesn't say."""
+        return 90 * int(self._turns[i])
+
+
+def _is_current(folder: Path, cached: Path) -> bool:
+    """Whether a cache is there and no folder of photos has changed since."""
+    try:
+        notes = json.loads((cached / TABLE).read_text())["notes"]
+        return all((folder / name).stat().st_mtime_ns == time for name, time in notes["folders"])
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _build(folder: Path, cached: Path, *, list_path: Path | None, exclude: Sequence[Path]) -> None:
+    found = _walk(folder)
+    listed = None if list_path is None else read_list(list_path)
+    notes: dict[str, Any] = {"folders": found.folders, "unlisted": 0, "absent": 0, "excluded": 0}
+    keep, turns = np.ones(len(found.ids), bool), np.zeros(len(found.ids), np.uint8)
+    if listed is not None:
+        place, known = _look_up(found.ids, listed)
+        turns[known] = listed.turns[place[known]]
+        notes["unlisted"] = int((~known).sum())
+        notes["absent"] = int(len(listed.ids) - len(np.unique(place[known])))
+        keep &= known
+        if exclude:
+            banned = np.zeros(len(found.ids), bool)
+            banned[known] = np.isin(listed.flickr_ids[place[known]], _flickr_ids(exclude))
+            notes["excluded"] = int(banned.sum())
+            keep &= ~banned
+    temporary = cached.with_name(f".{cached.name}.{os.getpid()}.part")
+    shutil.rmtree(temporary, ignore_errors=True)
+    with FlatWriter(temporary) as writer:
+        writer.append("ids", found.ids[keep])
+        writer.append("folder", found.folder[keep])
+        writer.append("suffix", found.suffix[keep])
+        writer.append("turns", turns[keep])
+        writer.finish(notes=notes)
+    old = cached.with_name(f".{cached.name}.{os.getpid()}.old")
+    if cached.exists():  # processes that have it open keep their pages
+        cached.rename(old)
+    try:
+        temporary.rename(cached)
+    except OSError:  # another process built the same at the same time
+        shutil.rmtree(temporary)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+@dataclass(eq=False)
+class _Found:
+    """Photos of a folder by ascending id, each once; ``folders`` with their times of change."""
+
+    ids: np.ndarray
+    folder: np.ndarray
+    suffix: np.ndarray
+    folders: list[tuple[str, int]]
+
+
+def _walk(root: Path) -> _Found:
+    ids, owner, suffix = array("Q"), array("I"), array("B")
+    folders: list[tuple[str, int]] = []
+    waiting = [""]
+    while waiting:
+        name = waiting.pop()
+        path = root / name
+        number = len(folders)
+        folders.append((name, path.stat().st_mtime_ns))
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if PHOTO_NAME.fullmatch(entry.name):
+                    ids.append(int(entry.name[:16], 16))
+                    owner.append(number)
+                    suffix.append(entry.name.endswith("jpeg"))
+                elif entry.is_dir():
+                    waiting.append(f"{name}/{entry.name}" if name else entry.name)
+    unique, first = np.unique(np.frombuffer(ids, np.uint64), return_index=True)
+    return _Found(
+        ids=unique,
+        folder=np.frombuffer(owner, np.uint32)[first],
+        suffix=np.frombuffer(suffix, np.uint8)[first],
+        folders=folders,
+    )
+
+
+def _look_up(ids: np.ndarray, listed: PhotoList) -> tuple[np.ndarray, np.ndarray]:
+    """Place in the list (N,) of each id, and whether it is there (N,)."""
+    if not len(listed.ids):
+        return np.zeros(len(ids), np.int64), np.zeros(len(ids), bool)
+    place = np.searchsorted(listed.ids, ids).clip(0, len(listed.ids) - 1)
+    return place, listed.ids[place] == ids
+
+
+def _flickr_ids(paths: Sequence[Path]) -> np.ndarray:
+    """Flickr ids of the photos of annotation files, as far as they name them."""
+    records = (record for path in paths for record in AnnotationFile(path).images())
+    urls = [record.flickr_url for record in records if isinstance(record, ImageRecord)]
+    found = [flickr_id(url) for url in urls]
+    return np.array([number for number in found if number >= 0], np.int64)

@@ -1,0 +1,1 @@
+"""The detection store: detections and masks in HDF5 shards."""

@@ -1,0 +1,226 @@
+"""The detection store: detections of many photos as columns, one HDF5 file a shard, mapped not read.
+
+A file holds N detections of M photos: ``label (N,)`` int32, ``score (N,)`` float32, ``box (N, 4)``
+float32 xyxy in original pixels, optionally ``mask_score (N,)`` float32 and masks as ``rle`` bytes with
+``rle_offset (N + 1,)``, and what is asked of most masks, ``mask_area (N,)`` and ``mask_box (N, 4)`` int32,
+px and tight xyxy (older stores have neither); ``images/id (M,)`` int64, ``images/height``,
+``images/width`` (M,) int32, ``images/row (M + 1,)`` int64: photo m has the detections
+``row[m]:row[m + 1]``; optionally ``images/name`` bytes with ``images/name_offset (M + 1,)`` and
+``images/rotation (M,)`` int32, the degrees counter-clockwise that turned each photo upright;
+``category_ids (C,)`` int64 in label order. Attributes: ``format``, ``version``, ``role``. Datasets are
+contiguous, so that each is a piece of the file that processes share as mapped pages.
+"""
+
+import itertools
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from lvistk.data.store.detection_shard import FORMAT, VERSION, open_shard
+from lvistk.errors import UserError
+from lvistk.masks.polygons import starts
+from lvistk.masks.rle_extent import extents
+from lvistk.structures.categories import Categories
+from lvistk.structures.detections import Detections
+from lvistk.whole_file import whole_file
+
+OPEN_SHARDS = 64
+"""Shards mapped at once; a store of the Open Images pool has thousands."""
+
+
+class DetectionWriter:
+    """Writes shards into a folder, or one file where ``path`` ends in ``.h5``.
+
+    ``role`` says what the detections are for: ``detections``, ``missing`` or ``pseudo``.
+    """
+
+    def __init__(self, path: Path, *, categories: Categories, role: str) -> None:
+        self.path = path
+        self._category_ids = np.asarray(categories.ids, np.int64)
+        self._role = role
+
+    def shard_path(self, k: int) -> Path:
+        """Where shard ``k`` lies; a shard that is there is complete."""
+        return self.path if self.path.suffix == ".h5" else self.path / f"{k:05d}.h5"
+
+    def has_shard(self, k: int) -> bool:
+        return self.shard_path(k).is_file()
+
+    def write_shard(
+        self,
+        k: int,
+        photos: Sequence[Detections],
+        *,
+        names: Sequence[str] | None = None,
+        rotations: Sequence[int] | None = None,
+    ) -> None:
+        """Write the detections of M photos as shard ``k``, whole or not at all.
+
+        ``names (M,)`` are the photos' relative paths, for photos that no annotation file lists, and
+        ``rotations (M,)`` the counter-clockwise degrees by which they were turned before. Either
+        every photo with detections has masks (mask scores), or none has.
+        """
+        columns = _columns(photos)
+        if names is not None:
+            encoded = [name.encode() for name in names]
+            columns["images/name"] = np.frombuffer(b"".join(encoded), np.uint8)
+            columns["images/name_offset"] = starts([len(name) for name in encoded])
+        if rotations is not None:
+            columns["images/rotation"] = np.asarray(rotations, np.int32)
+        columns["category_ids"] = self._category_ids
+        with whole_file(self.shard_path(k)) as temporary, h5py.File(temporary, "w") as file:
+            file.attrs.update({"format": FORMAT, "version": VERSION, "role": self._role})
+            for name, values in columns.items():
+                file.create_dataset(name, data=values)
+
+
+def _columns(photos: Sequence[Detections]) -> dict[str, np.ndarray]:
+    filled = [photo for photo in photos if len(photo)]
+    columns = {
+        "label": _joined([photo.labels for photo in filled], np.int32),
+        "score": _joined([photo.scores for photo in filled], np.float32),
+        "box": _joined([photo.boxes for photo in filled], np.float32, width=4),
+        "images/id": np.array([photo.image_id for photo in photos], np.int64),
+        "images/height": np.array([photo.size[0] for photo in photos], np.int32),
+        "images/width": np.array([photo.size[1] for photo in photos], np.int32),
+        "images/row": starts([len(photo) for photo in photos]),
+    }
+    if all(photo.masks is not None for photo in filled):
+        masks = [mask for photo in filled for mask in photo.masks or ()]
+        columns["rle"] = np.frombuffer(b"".join(masks), np.uint8)
+        columns["rle_offset"] = starts([len(mask) for mask in masks])
+        columns |= _extents(filled)
+    elif any(photo.masks is not None for photo in filled):
+        raise ValueError("some photos of a shard have masks and others have none")
+    mask_scores = [photo.mask_scores for photo in filled if photo.mask_scores is not None]
+    if filled and len(mask_scores) == len(filled):
+        columns["mask_score"] = _joined(mask_scores, np.float32)
+    return columns
+
+
+def _extents(photos: Sequence[Detections]) -> dict[str, np.ndarray]:
+    """Areas and tight boxes of the masks; none of them where a mask is no RLE of its photo's size, so
+    that who reads them knows every mask to be whole."""
+    try:
+        found = [extents(photo.masks or [], photo.size) for photo in photos]
+    except ValueError:
+        return {}
+    return {
+        "mask_area": _joined([one.areas for one in found], np.int32),
+        "mask_box": _joined([one.boxes for one in found], np.int32, width=4),
+    }
+
+
+def _joined(arrays: Sequence[np.ndarray], kind: Any, *, width: int = 0) -> np.ndarray:
+    empty = np.zeros((0, width) if width else 0, kind)
+    return np.concatenate([empty, *[np.asarray(values, kind) for values in arrays]])
+
+
+class DetectionStore:
+    """Detections of M photos in one or many shards; ``open`` makes one. Pickles by path.
+
+    Fields: ``image_ids (M,)`` int64, ``category_ids (C,)`` int64 in label order, ``role``, ``shards``.
+    Indexing and iterating go by photo: ``store[row]`` is the ``Detections`` of the photo at ``row``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        files = sorted(path.glob("*.h5")) if path.is_dir() else [path]
+        if not files:
+            raise UserError(f"{path}: no detection store (*.h5) in this folder")
+        opened = [open_shard(file) for file in files]
+        self.shards = [shard for shard, _, _ in opened]
+        _, self.category_ids, self.role = opened[0]
+        for shard, category_ids, _ in opened:
+            if not np.array_equal(category_ids, self.category_ids):
+                raise UserError(f"{shard.path}: other categories than in {files[0]}")
+        self.image_ids = np.concatenate([shard.image_ids for shard in self.shards])
+        self._first = starts([len(shard.image_ids) for shard in self.shards])
+        self._order = np.argsort(self.image_ids, kind="stable")
+        self._mapped: OrderedDict[int, dict[str, np.ndarray]] = OrderedDict()
+        ordered = self.image_ids[self._order]
+        twice = ordered[1:][ordered[1:] == ordered[:-1]]
+        if len(twice):
+            raise UserError(f"{path}: image {twice[0]} is in the store twice; give each its own id")
+
+    @classmethod
+    def open(cls, path: Path) -> "DetectionStore":
+        """A store of one file, or of a folder of ``*.h5``; a stage folder's ``detections`` too.
+
+        Raises ``UserError`` for a file that is missing, truncated or no detection store.
+        """
+        if (path / "detections").is_dir():
+            path = path / "detections"
+        return cls(path)
+
+    def __reduce__(self) -> tuple[type["DetectionStore"], tuple[Path]]:
+        return type(self), (self.path,)
+
+    def __len__(self) -> int:
+        """Photos."""
+        return len(self.image_ids)
+
+    def __iter__(self) -> Iterator[Detections]:
+        return (self[row] for row in range(len(self)))
+
+    def __getitem__(self, row: int) -> Detections:
+        """The detections of the photo at ``row``; masks are None in a store of boxes."""
+        if not 0 <= row < len(self):
+            raise IndexError(row)
+        columns, place = self._place(row)
+        first, last = (int(edge) for edge in columns["images/row"][place : place + 2])
+        masks = None
+        if "rle" in columns:
+            offsets = columns["rle_offset"][first : last + 1].tolist()
+            whole = columns["rle"][offsets[0] : offsets[-1]].tobytes()
+            masks = [whole[a - offsets[0] : b - offsets[0]] for a, b in itertools.pairwise(offsets)]
+        scores = columns.get("mask_score")
+        return Detections(
+            image_id=int(self.image_ids[row]),
+            size=(int(columns["images/height"][place]), int(columns["images/width"][place])),
+            boxes=columns["box"][first:last],
+            scores=columns["score"][first:last],
+            labels=columns["label"][first:last],
+            masks=masks,
+            mask_scores=None if scores is None else scores[first:last],
+        )
+
+    def rows(self, image_id: int) -> np.ndarray:
+        """Rows (K,) of the photo with this id: one, or none where the store has not seen it."""
+        found = np.searchsorted(self.image_ids, [image_id, image_id + 1], sorter=self._order)
+        return self._order[found[0] : found[1]]
+
+    def name(self, row: int) -> str:
+        """Relative path of the photo at ``row``, '' where the store names none."""
+        columns, place = self._place(row)
+        if "images/name" not in columns:
+            return ""
+        first, last = columns["images/name_offset"][place : place + 2]
+        return columns["images/name"][first:last].tobytes().decode()
+
+    def rotation(self, row: int) -> int:
+        """Degrees counter-clockwise that turn the photo at ``row`` upright, as its detections lie."""
+        columns, place = self._place(row)
+        return int(columns["images/rotation"][place]) if "images/rotation" in columns else 0
+
+    def _place(self, row: int) -> tuple[dict[str, np.ndarray], int]:
+        """The columns of the shard that holds ``row``, and its place there."""
+        number = int(np.searchsorted(self._first, row, side="right")) - 1
+        columns = self._mapped.pop(number, None)
+        if columns is None:
+            columns = self.shards[number].columns()
+        self._mapped[number] = columns
+        if len(self._mapped) > OPEN_SHARDS:
+            self._mapped.popitem(last=False)
+        return columns, row - int(self._first[number])
+
+
+def is_detection_store(path: Path) -> bool:
+    """Whether ``path`` is meant as a detection store: an ``.h5`` file, or a folder of them."""
+    if (path / "detections").is_dir():
+        path = path / "detections"
+    return path.suffix == ".h5" or (path.is_dir() and any(path.glob("*.h5")))

@@ -1,0 +1,72 @@
+"""A detection store as the records of an LVIS annotation file."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lvistk.data.index.lvis_json import AnnotationFile, Broken, CategoryRecord, ImageRecord
+from lvistk.data.store.detection_store import DetectionStore
+from lvistk.errors import UserError
+from lvistk.masks import rle
+
+
+def annotation_records(store: DetectionStore, *, min_score: float) -> Iterator[dict[str, Any]]:
+    """Each detection of at least ``min_score`` as an annotation with RLE, area and ``score``; ids from 1.
+
+    A detection without a mask becomes its rectangle.
+    """
+    number = 0
+    for found in store:
+        photo = found.select(found.scores >= min_score)
+        areas = rle.areas(photo.masks, photo.size) if photo.masks is not None else None
+        ids = store.category_ids[photo.labels]
+        for k, (x0, y0, x1, y1) in enumerate(photo.boxes.astype(np.float64).tolist()):
+            number += 1
+            if photo.masks is None or areas is None:
+                area = (x1 - x0) * (y1 - y0)
+                segmentation: Any = [[x0, y0, x1, y0, x1, y1, x0, y1]]
+            else:
+                area = int(areas[k])
+                counts = photo.masks[k].decode("ascii")
+                segmentation = {"size": list(photo.size), "counts": counts}
+            yield {
+                "id": number,
+                "image_id": photo.image_id,
+                "category_id": int(ids[k]),
+                "bbox": [x0, y0, x1 - x0, y1 - y0],
+                "area": area,
+                "segmentation": segmentation,
+                "score": float(photo.scores[k]),
+            }
+
+
+def image_records(store: DetectionStore, annotations: Path | None) -> Iterator[ImageRecord]:
+    """The photos of a store, as ``annotations`` lists them, else under the store's own names."""
+    known: dict[int, ImageRecord] = {}
+    if annotations is not None:
+        listed = AnnotationFile(annotations).images()
+        known = {record.id: record for record in listed if not isinstance(record, Broken)}
+    for row, photo in enumerate(store):
+        name = store.name(row)
+        if photo.image_id in known:
+            yield known[photo.image_id]
+        elif name:
+            yield ImageRecord(photo.image_id, *photo.size, file_name=name)
+        else:
+            raise UserError(
+                f"{store.path}: photo {photo.image_id} has no name here; give --annotations with "
+                "the file that lists it"
+            )
+
+
+def category_records(store: DetectionStore, annotations: Path | None) -> list[CategoryRecord]:
+    """The categories of a store in label order, named by ``annotations`` or ``category ID``."""
+    if annotations is None:
+        return [CategoryRecord(int(n), f"category {n}") for n in store.category_ids]
+    known = {record.id: record for record in AnnotationFile(annotations).categories()}
+    unknown = [int(number) for number in store.category_ids if int(number) not in known]
+    if unknown:
+        raise UserError(f"{annotations}: no category {unknown[0]}, which {store.path} has")
+    return [known[int(number)] for number in store.category_ids]

@@ -1,0 +1,1 @@
+"""From the index to batches: sources, samplers, data set, loader."""

@@ -1,0 +1,229 @@
+"""Training samples: photo and labels of a source, augmented, as a tensor and its ``Targets``."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lvistk.config.train import AugmentSettings, SamplerSettings, SelfTrainSettings
+from lvistk.data.augment.augment import Region, colour_matrix, draw_view, recolour, reduction
+from lvistk.data.augment.copy_paste import paste_objects
+from lvistk.data.augment.instaboost import boost
+from lvistk.data.augment.mosaic import Picture, Tile, compose, mosaic_centre, place_in_mosaic
+from lvistk.data.index.annotation_index import AnnotationIndex
+from lvistk.data.store.detection_store import DetectionStore
+from lvistk.data.training.photo import planes, read_photo
+from lvistk.data.training.samplers import (
+    EpochPlan,
+    SampleKey,
+    fill_up,
+    group_by_aspect,
+    mix,
+    repeat_factors,
+    repeated_rows,
+    stream,
+    subsample,
+)
+from lvistk.data.training.sources import AnnotatedPhotos, PhotoSource, SourcePhoto
+from lvistk.errors import UserError
+from lvistk.masks.instance_masks import PhotoMasks
+from lvistk.structures.targets import Targets
+
+SAMPLE = 5
+"""Stream of a sample's random numbers; beside those of ``samplers``."""
+MOST_SKIPPED = 100
+"""Broken photos in a row after which ``skip`` gives up."""
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """The settings that decide what a sample looks like and which samples there are."""
+
+    augment: AugmentSettings
+    sampler: SamplerSettings
+    selftrain: SelfTrainSettings = field(default_factory=SelfTrainSettings)
+    seed: int = 0
+    defects: Literal["fail", "skip"] = "fail"
+
+
+@dataclass(eq=False)
+class Sample:
+    """A finished sample: ``image (3, H, W)`` uint8 RGB, ``targets``, and why photos were ``skipped``."""
+
+    image: Tensor
+    targets: Targets
+    skipped: list[str]
+
+
+class TrainingData:
+    """All training photos, and the samples of every epoch as a function of (seed, epoch, k).
+
+    ``pseudo`` is a further source, of which ``selftrain.pseudo_images_per_epoch`` photos come each
+    epoch. ``missing`` holds missing annotations, which become ``Targets.ignore_boxes``.
+    """
+
+    def __init__(
+        self,
+        index: AnnotationIndex,
+        images_root: Path,
+        *,
+        settings: DataSettings,
+        pseudo: PhotoSource | None = None,
+        missing: DetectionStore | None = None,
+    ) -> None:
+        self.settings = settings
+        annotated = AnnotatedPhotos(
+            index,
+            images_root,
+            missing=missing,
+            missing_score=settings.selftrain.missing_score,
+        )
+        self.sources: list[PhotoSource] = [annotated, *([] if pseudo is None else [pseudo])]
+        self.repeats = repeat_factors(
+            index.row,
+            index.labels,
+            categories=len(index.categories),
+            settings=settings.sampler,
+        )
+        by_repeat = settings.augment.mosaic_partners == "repeat_factor"
+        weights = self.repeats.photos if by_repeat else np.ones(len(index))
+        self._partner_ends = np.cumsum(weights)
+
+    def plan(self, epoch: int, *, batch: int) -> EpochPlan:
+        """The samples of an epoch in order, a multiple of the global ``batch``."""
+        settings = self.settings
+        rows = repeated_rows(self.repeats, seed=settings.seed, epoch=epoch)
+        others = np.zeros(0, np.int64)
+        if len(self.sources) > 1:
+            wanted = settings.selftrain.pseudo_images_per_epoch
+            others = subsample(len(self.sources[1]), wanted, seed=settings.seed, epoch=epoch)
+        plan = mix(rows, others, seed=settings.seed, epoch=epoch)
+        if settings.sampler.aspect_grouping:
+            plan = group_by_aspect(plan, self._wide(plan), batch=batch)
+        return fill_up(plan, batch=batch)
+
+    def sample(self, key: SampleKey) -> Sample:
+        """The sample of ``key``; raises ``UserError`` for a broken photo, or takes the next with ``skip``."""
+        source, skipped = self.sources[key.source], []
+        for attempt in range(MOST_SKIPPED):
+            rng = stream(self.settings.seed, key.epoch, key.k, SAMPLE, attempt)
+            row = (key.row + attempt) % len(source)
+            try:
+                return self._draw(key, source, row, rng, skipped)
+            except UserError as error:
+                if self.settings.defects == "fail":
+                    raise
+                skipped.append(str(error))
+        raise UserError(f"{skipped[-1]} ({MOST_SKIPPED} broken photos in a row)")
+
+    def _wide(self, plan: EpochPlan) -> np.ndarray:
+        wide = np.zeros(len(plan), bool)
+        for number, source in enumerate(self.sources):
+            chosen = plan.sources == number
+            wide[chosen] = source.wide(plan.rows[chosen])
+        return wide
+
+    def _draw(
+        self,
+        key: SampleKey,
+        source: PhotoSource,
+        row: int,
+        rng: np.random.Generator,
+        skipped: list[str],
+    ) -> Sample:
+        settings = self.settings.augment
+        photo = source.photo(row)
+        if rng.random() < settings.mosaic_probability:
+            picture = self._mosaic(key.source, photo, rng)
+        else:
+            picture = self._single(photo, rng)
+        if rng.random() < settings.copy_paste_probability:
+            picture = self._with_pasted(key.source, picture, rng)
+        if settings.colour:
+            picture.pixels = recolour(picture.pixels, colour_matrix(rng, settings.colour))
+        seed = int(rng.integers(1 << 62))
+        return Sample(
+            image=torch.from_numpy(planes(picture.pixels)),
+            targets=targets_of(picture, photo, seed=seed),
+            skipped=skipped,
+        )
+
+    def _single(self, photo: SourcePhoto, rng: np.random.Generator) -> Picture:
+        settings = self.settings.augment
+        view = draw_view(photo.size, rng, settings=settings)
+        region = (0, 0, view.width, view.height)
+        tile = decoded_tile(photo, view.matrix, region, rng, settings=settings)
+        return compose([tile], height=view.height, width=view.width, settings=settings)
+
+    def _mosaic(self, source: int, photo: SourcePhoto, rng: np.random.Generator) -> Picture:
+        """Four photos of one source around a point, the sample's own in the upper left."""
+        settings = self.settings.augment
+        height, width = settings.mosaic_size
+        photos = [photo]
+        photos += [self.sources[source].photo(row) for row in self._partners(source, 3, rng)]
+        views = [draw_view(one.size, rng, settings=settings) for one in photos]
+        centre = mosaic_centre(settings.mosaic_size, rng)
+        placed = place_in_mosaic(views, centre=centre, size=settings.mosaic_size)
+        tiles = [
+            decoded_tile(one, matrix, region, rng, settings=settings)
+            for one, (matrix, region) in zip(photos, placed, strict=True)
+        ]
+        return compose(tiles, height=height, width=width, settings=settings)
+
+    def _with_pasted(self, source: int, picture: Picture, rng: np.random.Generator) -> Picture:
+        """The picture with objects of one more photo of its source."""
+        settings = self.settings.augment
+        photo = self.sources[source].photo(self._partners(source, 1, rng)[0])
+        view = draw_view(photo.size, rng, settings=settings)
+        height, width = picture.pixels.shape[:2]
+        tile = decoded_tile(photo, view.matrix, (0, 0, width, height), rng, settings=settings)
+        other = compose([tile], height=height, width=width, settings=settings)
+        return paste_objects(picture, other, rng, settings=settings)
+
+    def _partners(self, source: int, count: int, rng: np.random.Generator) -> list[int]:
+        """Rows of other photos of the source, by repeat factor or uniformly."""
+        if source:
+            return rng.integers(len(self.sources[source]), size=count).tolist()
+        places = rng.random(count) * self._partner_ends[-1]
+        return np.searchsorted(self._partner_ends, places, side="right").tolist()
+
+
+def decoded_tile(
+    photo: SourcePhoto,
+    matrix: np.ndarray,
+    region: Region,
+    rng: np.random.Generator,
+    *,
+    settings: AugmentSettings,
+) -> Tile:
+    """The photo decoded, no larger than ``matrix`` needs, its objects jittered where InstaBoost is due."""
+    boosted = rng.random() < settings.instaboost_probability
+    part = 1 if boosted else reduction(matrix)
+    pixels = read_photo(photo.path, size=photo.size, rotation=photo.rotation, reduce=part)
+    labels = photo.labels
+    if boosted:
+        pixels, objects = boost(pixels, labels.objects, rng, settings=settings)
+        labels = replace(labels, objects=objects)
+    return Tile(pixels, photo.size, labels, matrix, region)
+
+
+def targets_of(picture: Picture, photo: SourcePhoto, *, seed: int) -> Targets:
+    """Tensors of what is known of a finished picture."""
+    labels, objects = picture.labels, picture.labels.objects
+    sides = np.maximum(objects.boxes[:, 2:] - objects.boxes[:, :2], 1e-6)
+    ratio = np.clip(objects.areas / (sides[:, 0] * sides[:, 1]), 0.0, 1.0)
+    return Targets(
+        boxes=torch.from_numpy(np.array(objects.boxes)),
+        labels=torch.from_numpy(np.array(objects.labels)),
+        masks=PhotoMasks.build(objects.polygons, boxes=objects.boxes, bitmaps=objects.bitmaps),
+        area_ratio=torch.from_numpy(ratio.astype(np.float32)),
+        ignore_boxes=torch.from_numpy(np.array(labels.missing.boxes)),
+        negative_labels=torch.from_numpy(np.array(labels.negative)),
+        not_exhaustive_labels=torch.from_numpy(np.array(labels.not_exhaustive)),
+        loss_weight=photo.weight,
+        image_id=photo.image_id,
+        seed=seed,
+    )

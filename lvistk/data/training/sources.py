@@ -1,0 +1,131 @@
+"""Where training photos come from: annotated files, and whatever else offers labelled photos."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from lvistk.data.augment.mosaic import Labels
+from lvistk.data.index.annotation_index import AnnotationIndex
+from lvistk.data.index.objects import Objects
+from lvistk.data.store.detection_store import DetectionStore
+from lvistk.masks.bitmaps import bitmap_from_rle
+from lvistk.masks.polygons import Polygons, starts
+from lvistk.structures.detections import Detections
+
+
+@dataclass(eq=False)
+class SourcePhoto:
+    """A photo that is not decoded yet. ``size`` (height, width) after ``rotation`` (counter-clockwise
+    degrees); ``weight`` of its loss."""
+
+    path: Path
+    image_id: int
+    size: tuple[int, int]
+    labels: Labels
+    rotation: int = 0
+    weight: float = 1.0
+
+
+class PhotoSource(Protocol):
+    """Photos with labels by row; cheap to hand to worker processes."""
+
+    def __len__(self) -> int: ...
+
+    def photo(self, row: int) -> SourcePhoto: ...
+
+    def wide(self, rows: np.ndarray) -> np.ndarray:
+        """Whether each photo (N,) is wider than high: bool (N,)."""
+        ...
+
+
+class AnnotatedPhotos:
+    """The photos of an annotation index, with missing annotations from a store."""
+
+    def __init__(
+        self,
+        index: AnnotationIndex,
+        root: Path,
+        *,
+        missing: DetectionStore | None = None,
+        missing_score: float = 0.0,
+    ) -> None:
+        self.index, self.root = index, root
+        self._missing, self._missing_score = missing, missing_score
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def wide(self, rows: np.ndarray) -> np.ndarray:
+        return self.index.widths[rows] > self.index.heights[rows]
+
+    def photo(self, row: int) -> SourcePhoto:
+        index = self.index
+        size = (int(index.heights[row]), int(index.widths[row]))
+        image_id = int(index.image_ids[row])
+        return SourcePhoto(
+            path=index.photo_path(row, self.root),
+            image_id=image_id,
+            size=size,
+            labels=Labels(
+                objects=self._objects(row, size),
+                missing=self._missing_objects(image_id),
+                negative=np.asarray(index.negative_labels(row), np.int64),
+                not_exhaustive=np.asarray(index.not_exhaustive_labels(row), np.int64),
+            ),
+        )
+
+    def _objects(self, row: int, size: tuple[int, int]) -> Objects:
+        found = self.index.annotations(row)
+        masks = ((i, rle) for i, rle in enumerate(found.rle) if rle is not None)
+        bitmaps = {i: bitmap_from_rle(rle, size) for i, rle in masks}
+        return Objects(
+            labels=np.asarray(found.labels, np.int64),
+            boxes=np.asarray(found.boxes, np.float32),
+            areas=np.asarray(found.areas, np.float64),
+            polygons=found.polygons,
+            bitmaps={i: bitmap for i, bitmap in bitmaps.items() if bitmap is not None},
+        )
+
+    def _missing_objects(self, image_id: int) -> Objects:
+        if self._missing is None:
+            return Objects.empty()
+        rows = self._missing.rows(image_id)
+        if not len(rows):
+            return Objects.empty()
+        found = self._missing[int(rows[0])]
+        return objects_from_detections(found.select(found.scores >= self._missing_score))
+
+
+def objects_from_detections(detections: Detections) -> Objects:
+    """Detections as objects; one without a mask is its box, one of an empty mask is left out."""
+    masks = detections.masks
+    if masks is None:
+        return _rectangles(detections)
+    bitmaps = [bitmap_from_rle(counts, detections.size) for counts in masks]
+    kept = [i for i, bitmap in enumerate(bitmaps) if bitmap is not None]
+    filled = {new: bitmap for new, i in enumerate(kept) if (bitmap := bitmaps[i]) is not None}
+    return Objects(
+        labels=detections.labels[kept].astype(np.int64),
+        boxes=np.array([b.box for b in filled.values()], np.float32).reshape(-1, 4),
+        areas=np.array([b.area for b in filled.values()], np.float64),
+        polygons=Polygons.from_lists([[] for _ in kept]),
+        bitmaps=filled,
+    )
+
+
+def _rectangles(detections: Detections) -> Objects:
+    boxes, count = detections.boxes, len(detections)
+    sides = boxes[:, 2:] - boxes[:, :2]
+    return Objects(
+        labels=detections.labels.astype(np.int64),
+        boxes=boxes,
+        areas=(sides[:, 0] * sides[:, 1]).astype(np.float64),
+        polygons=Polygons(
+            points=boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 2),
+            part_start=starts(np.full(count, 4)),
+            instance_start=starts(np.ones(count, np.int64)),
+        ),
+        bitmaps={},
+    )

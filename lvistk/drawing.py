@@ -1,0 +1,97 @@
+"""Detections drawn on a photo, and pictures side by side, with OpenCV alone."""
+
+import colorsys
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from lvistk.masks import rle
+from lvistk.whole_file import whole_file
+
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+MASK_OPACITY = 0.45
+GOLDEN_ANGLE = 0.61803398875
+"""Hues this far apart (of a turn) stay distinct however many there are."""
+
+
+def label_color(label: int) -> tuple[int, int, int]:
+    """RGB of a label, the same in every picture."""
+    hue = (label * GOLDEN_ANGLE) % 1.0
+    value = 1.0 - 0.15 * (label % 3)
+    red, green, blue = colorsys.hsv_to_rgb(hue, 0.75, value)
+    return int(255 * red), int(255 * green), int(255 * blue)
+
+
+def draw_instances(
+    photo: np.ndarray,
+    *,
+    boxes: np.ndarray,
+    labels: np.ndarray,
+    masks: Sequence[bytes] | None,
+    captions: Sequence[str],
+    min_side: int = 320,
+) -> np.ndarray:
+    """A copy of ``photo`` (H, W, 3) uint8 RGB with N masks, outlines, boxes and captions.
+
+    ``boxes`` (N, 4) xyxy and RLE ``masks`` in photo pixels; ``labels`` (N,) choose the colours. The
+    first instance is drawn last, so that the best lies on top. A photo whose short side is below
+    ``min_side`` is enlarged by a whole factor first, so that captions can be read.
+    """
+    factor = max(1, -(-min_side // min(photo.shape[:2])))
+    canvas = cv2.resize(photo, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+    canvas = np.ascontiguousarray(canvas)
+    for k in reversed(range(len(labels))):
+        color = label_color(int(labels[k]))
+        if masks is not None:
+            _fill(canvas, rle.decode(masks[k], photo.shape[:2]), color, factor)
+        x0, y0, x1, y1 = (round(float(v) * factor) for v in boxes[k])
+        cv2.rectangle(canvas, (x0, y0), (x1 - 1, y1 - 1), color, 1)
+    for k in reversed(range(len(labels))):
+        corner = boxes[k, :2] * factor
+        _caption(canvas, captions[k], corner, label_color(int(labels[k])))
+    return canvas
+
+
+def side_by_side(pictures: Sequence[np.ndarray], *, titles: Sequence[str]) -> np.ndarray:
+    """Pictures (H, W, 3) uint8 in a row on white, each under its title; smaller ones are padded."""
+    height = max(picture.shape[0] for picture in pictures)
+    columns = []
+    for picture, title in zip(pictures, titles, strict=True):
+        column = np.full((height + 26, picture.shape[1] + 8, 3), 255, np.uint8)
+        column[22 : 22 + picture.shape[0], 4 : 4 + picture.shape[1]] = picture
+        cv2.putText(column, title, (5, 16), FONT, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
+        columns.append(column)
+    return np.concatenate(columns, axis=1)
+
+
+def write_picture(path: Path, picture: np.ndarray) -> None:
+    """A picture (H, W, 3) uint8 RGB as PNG or JPEG, by the name's ending; whole or not at all."""
+    good, data = cv2.imencode(path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    if not good:
+        raise ValueError(f"{path}: cannot write pictures of this kind")
+    with whole_file(path) as temporary:
+        temporary.write_bytes(data.tobytes())
+
+
+def _fill(canvas: np.ndarray, mask: np.ndarray, color: tuple[int, int, int], factor: int) -> None:
+    large = np.kron(mask, np.ones((factor, factor), np.uint8)) if factor > 1 else mask
+    inside = large.astype(bool)
+    mixed = canvas[inside] * (1 - MASK_OPACITY) + np.array(color) * MASK_OPACITY
+    canvas[inside] = mixed.astype(np.uint8)
+    outline, _ = cv2.findContours(large, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(canvas, outline, -1, color, 1)
+
+
+def _caption(
+    canvas: np.ndarray, text: str, corner: np.ndarray, color: tuple[int, int, int]
+) -> None:
+    if not text:
+        return
+    (width, height), base = cv2.getTextSize(text, FONT, 0.36, 1)
+    x = int(np.clip(corner[0], 0, max(0, canvas.shape[1] - width - 2)))
+    y = int(np.clip(corner[1] - 3, height + 2, canvas.shape[0] - base))
+    dark = tuple(int(0.45 * part) for part in color)
+    cv2.rectangle(canvas, (x, y - height - 2), (x + width + 2, y + base - 2), dark, -1)
+    cv2.putText(canvas, text, (x + 1, y - 1), FONT, 0.36, (255, 255, 255), 1, cv2.LINE_AA)

@@ -1,0 +1,1 @@
+"""The ground truth as flat arrays, read once and cached."""

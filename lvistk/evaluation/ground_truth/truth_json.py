@@ -1,0 +1,152 @@
+"""LVIS annotation JSON into ``Truth``: checked, masks rasterised once and kept beside the file."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lvistk.evaluation.ground_truth.truth import Annotations, Lists, Truth, arrange
+from lvistk.evaluation.ground_truth.truth_head import (
+    bad_mask,
+    frequency_of,
+    known_rows,
+    read_head,
+    require_unique,
+    rows_of,
+    truth_warnings,
+)
+from lvistk.evaluation.growing import Growing
+from lvistk.evaluation.results_json.json_records import Records, Unsplittable, map_sections
+from lvistk.evaluation.results_json.record_masks import rasterise
+from lvistk.evaluation.results_json.sections import JsonArray
+
+RECORD_BYTES, SPAN_BYTES = 128, 8
+"""Room is made for a record and for a span in so many bytes of JSON; it grows where they take less."""
+
+
+def read_truth_json(path: Path, *, masks: bool, threads: int) -> Truth:
+    """The truth of an LVIS (or COCO) annotation file; ``masks`` False leaves the masks out.
+
+    Raises ``UserError`` naming the file and the annotation for anything that is missing or impossible.
+    """
+    head = read_head(path)
+    images, categories = head.images, head.categories
+    image_ids = np.array([image.id for image in images], np.int64)
+    category_ids = np.array([category.id for category in categories], np.int64)
+    heights = np.array([image.height for image in images], np.int32)
+    widths = np.array([image.width for image in images], np.int32)
+    reader = _AnnotationReader(path, image_ids, category_ids, heights, widths, masks)
+    annotations = reader.read(head.array, threads=threads)
+    negative = _lists([image.neg_category_ids for image in images], category_ids)
+    not_exhaustive = _lists([image.not_exhaustive_category_ids for image in images], category_ids)
+    arrays = arrange(
+        annotations,
+        image_ids=image_ids,
+        heights=heights,
+        widths=widths,
+        category_ids=category_ids,
+        negative=negative,
+        not_exhaustive=not_exhaustive,
+    )
+    counts = [-1 if c.image_count is None else c.image_count for c in categories]
+    return Truth(
+        arrays=arrays,
+        names=tuple(category.name for category in categories),
+        frequency=np.array([frequency_of(category, path) for category in categories], "<U1"),
+        image_counts=np.array(counts, np.int64),
+        has_masks=masks,
+        warnings=truth_warnings(head, ids=annotations.ids, areas=annotations.areas),
+    )
+
+
+def _lists(lists: Sequence[list[int] | None], category_ids: np.ndarray) -> Lists:
+    counts = [len(one) if one else 0 for one in lists]
+    images = np.repeat(np.arange(len(lists)), counts)
+    ids = np.array([category for one in lists if one for category in one], np.int64)
+    rows = rows_of(ids, category_ids)
+    return Lists(images[rows >= 0], rows[rows >= 0])
+
+
+def _joined(parts: Iterator[Annotations], size: int) -> Annotations:
+    """All parts, of ``size`` bytes of JSON, in order: each is copied while the next are made."""
+    columns = [
+        Growing(
+            like.dtype, size // (SPAN_BYTES if "span_" in name else RECORD_BYTES), like.shape[1:]
+        )
+        for name, like in _NONE._asdict().items()
+    ]
+    for part in parts:
+        for column, values in zip(columns, part, strict=True):
+            column.add(values)
+    return Annotations(*(column.filled() for column in columns))
+
+
+_NUMBERS, _SPANS = np.zeros(0, np.int64), np.zeros(0, np.uint32)
+_NONE = Annotations(
+    ids=_NUMBERS,
+    images=_NUMBERS,
+    categories=_NUMBERS,
+    areas=np.zeros(0),
+    boxes=np.zeros((0, 4)),
+    ignored=np.zeros(0, bool),
+    span_counts=_NUMBERS,
+    span_starts=_SPANS,
+    span_stops=_SPANS,
+    mask_areas=_NUMBERS,
+    mask_boxes=np.zeros((0, 4), np.int32),
+)
+
+
+class _AnnotationReader:
+    """Reads annotation records against the images and categories of the file."""
+
+    def __init__(
+        self,
+        path: Path,
+        image_ids: np.ndarray,
+        category_ids: np.ndarray,
+        heights: np.ndarray,
+        widths: np.ndarray,
+        masks: bool,
+    ) -> None:
+        self.path, self.masks = path, masks
+        self.image_ids, self.category_ids = image_ids, category_ids
+        self.heights, self.widths = heights, widths
+
+    def read(self, array: JsonArray, *, threads: int) -> Annotations:
+        """All annotations of the file in its order."""
+        try:
+            parts = map_sections(array, self._convert, threads=threads, masks=self.masks)
+            whole = _joined(parts, array.last - array.first)
+        except Unsplittable:
+            parts = map_sections(array, self._convert, threads=1, whole=True)
+            whole = _joined(parts, array.last - array.first)
+        require_unique(np.sort(whole.ids), path=self.path, what="annotation")
+        return whole
+
+    def _convert(self, found: Records) -> Annotations:
+        records = found.records
+        images, categories = known_rows(records, self.path, self.image_ids, self.category_ids)
+        masks = rasterise(
+            found.text,
+            records if self.masks else records[:0],
+            found.numbers,
+            self.heights[images],
+            self.widths[images],
+        )
+        if masks.code:
+            raise bad_mask(records[masks.place], masks.code, self.path)
+        n = len(records)
+        return Annotations(
+            ids=records["id"].copy(),
+            images=images,
+            categories=categories,
+            areas=records["area"].copy(),
+            boxes=np.stack([records[k] for k in ("x", "y", "width", "height")], axis=1),
+            ignored=records["ignore"] != 0,
+            span_counts=masks.counts if self.masks else np.zeros(n, np.int64),
+            span_starts=masks.starts,
+            span_stops=masks.stops,
+            mask_areas=masks.areas if self.masks else np.zeros(n, np.int64),
+            mask_boxes=masks.boxes if self.masks else np.zeros((n, 4), np.int32),
+        )

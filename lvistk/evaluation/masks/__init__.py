@@ -1,1 +1,0 @@
-"""Masks of truth and detections: their text, their spans, their boundaries."""

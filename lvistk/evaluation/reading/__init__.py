@@ -1,1 +1,0 @@
-"""Truth and results from files, in blocks, checked record by record."""

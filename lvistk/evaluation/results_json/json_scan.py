@@ -1,0 +1,208 @@
+"""Records of a results or annotations JSON array, scanned by compiled code.
+
+The scanner knows the record shapes of LVIS and COCO (keys in any order, unknown keys skipped). Whatever is
+out of the ordinary (escaped keys, numbers as strings, odd syntax, a broken file) makes it stop with
+UNUSUAL, and a general parser takes that piece over: ``json_general``.
+"""
+
+import numpy as np
+
+from lvistk.evaluation.results_json.json_values import (
+    AREA,
+    BBOX,
+    CATEGORY_ID,
+    COUNTS,
+    ID,
+    IGNORE,
+    IMAGE_ID,
+    SCORE,
+    SEGMENTATION,
+    SIZE,
+    read_integer,
+    read_key,
+    read_numbers,
+    skip_space,
+    skip_value,
+    string_end,
+)
+from lvistk.evaluation.results_json.numbers import PARSED, UNUSUAL, parse_number
+from lvistk.evaluation.results_json.records import (
+    HAS_AREA,
+    HAS_BOX,
+    HAS_CATEGORY,
+    HAS_ID,
+    HAS_IMAGE,
+    HAS_SCORE,
+    NO_MASK,
+    POLYGONS,
+    RLE_RUNS,
+    RLE_TEXT,
+)
+from lvistk.jit import kernel
+from lvistk.wide import byte_at
+
+
+@kernel
+def read_polygons(text, p, stop, numbers, n):
+    """A list of lists of numbers at p in the layout of POLYGONS: (n after it, place, code)."""
+    head = n
+    numbers[head] = 0
+    n += 1
+    p = skip_space(text, p + 1)
+    if byte_at(text, p) == 93:
+        return n, p + 1, PARSED
+    while p < stop:
+        place = n
+        n, p, code = read_numbers(text, p, stop, numbers, n + 1)
+        numbers[place] = n - place - 1
+        numbers[head] += 1
+        p = skip_space(text, p)
+        if code != PARSED or (byte_at(text, p) != 44 and byte_at(text, p) != 93):
+            return n, p, UNUSUAL
+        if byte_at(text, p) == 93:
+            return n, p + 1, PARSED
+        p = skip_space(text, p + 1)
+    return n, p, UNUSUAL
+
+
+@kernel
+def read_rle(text, p, stop, record, numbers, n):
+    """An RLE object at p into ``record``: (n after it, place, code)."""
+    p = skip_space(text, p + 1)
+    sized = False
+    while p < stop:
+        key, p, code = read_key(text, p, stop)
+        if code != PARSED:
+            return n, p, UNUSUAL
+        place = n
+        if key == COUNTS and byte_at(text, p) == 34:
+            end = string_end(text, p + 1, stop)
+            if end < 0:
+                return n, p, UNUSUAL
+            record["mask_kind"] = RLE_TEXT
+            record["mask_start"] = p + 1
+            record["mask_stop"] = end
+            p = end + 1
+        elif key in (COUNTS, SIZE):
+            n, p, code = read_numbers(text, p, stop, numbers, n)
+            if key == COUNTS:
+                record["mask_kind"] = RLE_RUNS
+                record["mask_start"] = place
+                record["mask_stop"] = n
+            elif n == place + 2:
+                record["mask_height"] = np.int64(numbers[place])
+                record["mask_width"] = np.int64(numbers[place + 1])
+                sized = True
+        else:
+            p, code = skip_value(text, p, stop)
+        p = skip_space(text, p)
+        if code != PARSED or (byte_at(text, p) != 44 and byte_at(text, p) != 125):
+            return n, p, UNUSUAL
+        if byte_at(text, p) == 125:
+            done = sized and record["mask_kind"] != NO_MASK
+            return n, p + 1, PARSED if done else UNUSUAL
+        p = skip_space(text, p + 1)
+    return n, p, UNUSUAL
+
+
+@kernel
+def read_box(text, p, stop, record, numbers, n):
+    """A box [x, y, width, height] at p into ``record``: (place, code)."""
+    last, p, code = read_numbers(text, p, stop, numbers, n)
+    if code != PARSED or last != n + 4:
+        return p, UNUSUAL
+    record["x"] = numbers[n]
+    record["y"] = numbers[n + 1]
+    record["width"] = numbers[n + 2]
+    record["height"] = numbers[n + 3]
+    record["has"] |= HAS_BOX
+    return p, PARSED
+
+
+@kernel
+def read_mask(text, p, stop, record, numbers, n):
+    """A segmentation at p, RLE or polygons, into ``record``: (n after it, place, code)."""
+    if byte_at(text, p) == 123:
+        return read_rle(text, p, stop, record, numbers, n)
+    if byte_at(text, p) != 91:
+        return n, p, UNUSUAL
+    record["mask_kind"] = POLYGONS
+    record["mask_start"] = n
+    n, p, code = read_polygons(text, p, stop, numbers, n)
+    record["mask_stop"] = n
+    return n, p, code
+
+
+@kernel
+def read_plain_field(text, p, stop, key, record):
+    """The value at p of a key that holds one number, or of an unknown key: (place, code)."""
+    if key == IMAGE_ID:
+        record["image_id"], p, code = read_integer(text, p)
+        record["has"] |= HAS_IMAGE
+    elif key == CATEGORY_ID:
+        record["category_id"], p, code = read_integer(text, p)
+        record["has"] |= HAS_CATEGORY
+    elif key == SCORE:
+        record["score"], p, code = parse_number(text, p)
+        record["has"] |= HAS_SCORE
+    elif key == ID:
+        record["id"], p, code = read_integer(text, p)
+        record["has"] |= HAS_ID
+    elif key == AREA:
+        record["area"], p, code = parse_number(text, p)
+        record["has"] |= HAS_AREA
+    else:
+        if key == IGNORE:  # 0, 1, true, false, null; anything else is for the general parser
+            record["ignore"] = byte_at(text, p) == 49 or byte_at(text, p) == 116
+            if byte_at(text, p) == 34 or byte_at(text, p) == 45 or byte_at(text, p + 1) == 46:
+                return p, UNUSUAL
+        p, code = skip_value(text, p, stop)
+    return p, code
+
+
+@kernel
+def scan_records(text, p, stop, records, masks):
+    """Records of ``text[p:stop]``, separated by commas: (count, numbers, place, code).
+
+    ``records (R,)`` of RECORD takes them, without masks where ``masks`` is False; ``numbers`` holds the
+    runs and polygons. Spaces and one comma may stand after the last record. The place is where an UNUSUAL
+    piece stands.
+    """
+    numbers = np.empty(
+        stop - p + 8, np.float64
+    )  # no number is shorter; what is unused stays untouched
+    n = 0
+    count = 0
+    p = skip_space(text, p)
+    while p < stop:
+        if byte_at(text, p) != 123 or count >= len(records):
+            return count, numbers, p, UNUSUAL
+        record = records[count]
+        record["has"] = 0
+        record["mask_kind"] = NO_MASK
+        record["ignore"] = 0
+        record["escaped"] = 1
+        start = p
+        p = skip_space(text, p + 1)
+        while byte_at(text, p) != 125:
+            key, p, code = read_key(text, p, stop)
+            if code == PARSED:
+                if key == SEGMENTATION and masks:
+                    n, p, code = read_mask(text, p, stop, record, numbers, n)
+                elif key == BBOX:
+                    p, code = read_box(text, p, stop, record, numbers, n)
+                else:
+                    p, code = read_plain_field(text, p, stop, key, record)
+            p = skip_space(text, p)
+            more = byte_at(text, p) == 44
+            if code != PARSED or p >= stop or not (more or byte_at(text, p) == 125):
+                return count, numbers, start, UNUSUAL
+            if more:
+                p = skip_space(text, p + 1)
+                if byte_at(text, p) != 34:
+                    return count, numbers, start, UNUSUAL
+        count += 1
+        p = skip_space(text, p + 1)
+        if p < stop and byte_at(text, p) == 44:
+            p = skip_space(text, p + 1)
+    return count, numbers, p, PARSED

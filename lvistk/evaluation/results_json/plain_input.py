@@ -1,0 +1,256 @@
+"""What the plain engine evaluates: truths and detections as objects, by the fast engine's rules."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lvistk.config.stages import EvaluateSettings
+from lvistk.data.store.detection_store import DetectionStore
+from lvistk.errors import UserError
+from lvistk.evaluation.ground_truth.truth_head import (
+    Category,
+    Image,
+    bad_mask,
+    frequency_of,
+    known_rows,
+    read_head,
+    require_unique,
+    truth_warnings,
+)
+from lvistk.evaluation.ranges import AREA_RANGES, Ranges
+from lvistk.evaluation.results_json import records as form
+from lvistk.evaluation.results_json.json_general import parse_array
+from lvistk.evaluation.results_json.plain_records import (
+    box_of,
+    coco_mask,
+    complaint_of,
+    mask_of_record,
+)
+from lvistk.evaluation.results_json.records import COMPLAINTS
+from lvistk.evaluation.results_json.sections import results_array
+from lvistk.evaluation.sources import Source, box_area, mask_area, warnings_of
+from lvistk.masks.codes import BAD_COUNTS, BAD_POLYGON, OK
+
+
+class Thing(NamedTuple):
+    """A truth or a detection: ids, box x, y, width, height, RLE (None without masks), the area that it
+    is judged by, score, whether the file says ignore, and its place in the file."""
+
+    image: int
+    category: int
+    box: list[float]
+    rle: dict[str, Any] | None
+    area: float
+    score: float
+    ignore: bool
+    id: int
+
+    def out(self, ranges: Ranges) -> np.ndarray:
+        """(R,) bool: outside of each range."""
+        found = [self.area < low or self.area > high for low, high in AREA_RANGES]
+        ends = ranges.ratio_ends
+        if self.rle is None:
+            return np.array(found + [False] * (len(ends) - 1))
+        side = coco_mask.toBbox(self.rle)
+        ratio = float(coco_mask.area(self.rle)) / max(side[2] * side[3], 1)
+        for k in range(len(ends) - 1):
+            last = k == len(ends) - 2
+            found.append(ratio < ends[k] or (ratio >= ends[k + 1] and not last))
+        return np.array(found)
+
+
+class World(NamedTuple):
+    """The truth file's content, by id; categories and their ``frequency (C,)`` by ascending id."""
+
+    images: dict[int, Image]
+    truths: dict[tuple[int, int], list[Thing]]
+    categories: list[Category]
+    frequency: np.ndarray
+    warnings: tuple[str, ...]
+
+    def judges(self, image: int, category: int) -> bool:
+        """Whether detections of the category in the image say anything (federated annotation)."""
+        return (image, category) in self.truths or category in (
+            self.images[image].neg_category_ids or ()
+        )
+
+
+def read_world(path: Path, *, masks: bool) -> World:
+    """The annotation file; ``masks`` False leaves the masks out. Raises ``UserError`` as the fast engine."""
+    head = read_head(path)
+    text, records, numbers = parse_array(head.array)
+    ids = [np.array([one.id for one in some], np.int64) for some in (head.images, head.categories)]
+    known_rows(records, path, *ids)
+    images = {image.id: image for image in head.images}
+    truths: dict[tuple[int, int], list[Thing]] = defaultdict(list)
+    for record in records:
+        image_id, category_id = record["image_id"].item(), record["category_id"].item()
+        rle = _truth_rle(text, record, numbers, images[image_id], path) if masks else None
+        area = record["area"].item()
+        if not 0 < area < np.inf:
+            continue
+        truths[image_id, category_id].append(
+            Thing(
+                image_id,
+                category_id,
+                box_of(record),
+                rle,
+                area,
+                score=0.0,
+                ignore=bool(record["ignore"]),
+                id=record["id"].item(),
+            )
+        )
+    require_unique(np.sort(records["id"]), path=path, what="annotation")
+    frequency = [frequency_of(category, path) for category in head.categories]
+    warnings = truth_warnings(head, ids=records["id"], areas=records["area"])
+    return World(images, dict(truths), head.categories, np.array(frequency, "<U1"), warnings)
+
+
+def _truth_rle(
+    text: np.ndarray, record: np.void, numbers: np.ndarray, image: Image, path: Path
+) -> dict[str, Any]:
+    height, width = image.height, image.width
+    if record["mask_kind"] == form.NO_MASK:
+        raise bad_mask(record, BAD_POLYGON, path)
+    rle, code = mask_of_record(text, record, numbers, height=height, width=width)
+    if code == OK and rle["size"] != [height, width]:
+        code = BAD_COUNTS
+    if code != OK:
+        raise bad_mask(record, code, path)
+    return rle
+
+
+class _Part(NamedTuple):
+    """Detections of one file: records, their masks, and what masks are ranked by, (N,)."""
+
+    path: Path
+    text: np.ndarray
+    records: np.ndarray
+    numbers: np.ndarray
+    mask_scores: np.ndarray
+
+
+def read_things(
+    source: Source, world: World, settings: EvaluateSettings
+) -> tuple[dict[str, list[Thing]], list[str]]:
+    """Detections of the source by kind (``segm``, ``bbox``), and warnings.
+
+    Those that are not judged have no area. Raises ``UserError`` as the fast engine.
+    """
+    kinds = [k for k, wanted in (("segm", source.masks), ("bbox", source.boxes)) if wanted]
+    found: dict[str, list[Thing]] = {kind: [] for kind in kinds}
+    known = {category.id for category in world.categories}
+    counts: Counter[str] = Counter()
+    for part in _parts(source):
+        for place, record in enumerate(part.records):
+            code = complaint_of(record, boxed=source.shape.boxes)
+            if code != OK:
+                raise form.bad_detection(part.path, place, record, COMPLAINTS[code])
+            image_id, category_id = record["image_id"].item(), record["category_id"].item()
+            counts["categories"] += category_id not in known
+            counts["images"] += image_id not in world.images
+            if image_id not in world.images and settings.unknown_images == "refuse":
+                raise form.bad_detection(part.path, place, record, form.UNKNOWN_IMAGE)
+            things = _unjudged(record, part.mask_scores[place])
+            if image_id in world.images and world.judges(image_id, category_id):
+                things, foreign = _judged(
+                    things, part, place, source=source, world=world, settings=settings
+                )
+                counts["foreign"] += foreign
+            for kind in kinds:
+                found[kind].append(things[kind]._replace(id=len(found[kind])))
+    warnings = warnings_of(
+        source,
+        unknown_categories=counts["categories"],
+        unknown_images=counts["images"],
+        foreign_sizes=counts["foreign"],
+    )
+    return found, warnings
+
+
+def _unjudged(record: np.void, mask_score: float) -> dict[str, Thing]:
+    one = Thing(
+        record["image_id"].item(),
+        record["category_id"].item(),
+        box_of(record),
+        rle=None,
+        area=0.0,
+        score=record["score"].item(),
+        ignore=False,
+        id=0,
+    )
+    return {"segm": one._replace(score=float(mask_score)), "bbox": one}
+
+
+def _judged(
+    things: dict[str, Thing],
+    part: _Part,
+    place: int,
+    *,
+    source: Source,
+    world: World,
+    settings: EvaluateSettings,
+) -> tuple[dict[str, Thing], bool]:
+    """The things with mask and area, and whether the mask has another size than its image."""
+    record = part.records[place]
+    image = world.images[record["image_id"].item()]
+    rle, foreign = None, False
+    if source.masks or not source.shape.boxes:
+        height, width = image.height, image.width
+        rle, code = mask_of_record(part.text, record, part.numbers, height=height, width=width)
+        if code != OK:
+            raise form.bad_detection(part.path, place, record, COMPLAINTS[code])
+        foreign = source.masks and rle["size"] != [height, width]
+    boxless = rle is not None and not record["has"] & form.HAS_BOX
+    box = coco_mask.toBbox(rle).tolist() if boxless else box_of(record)
+    areas = {"box": box[2] * box[3], "mask": float(coco_mask.area(rle)) if rle else 0.0}
+    judged_by = {"segm": mask_area(source, settings), "bbox": box_area(source, settings)}
+    return {
+        kind: thing._replace(box=box, rle=rle, area=areas[judged_by[kind]])
+        for kind, thing in things.items()
+    }, foreign
+
+
+def _parts(source: Source) -> Iterator[_Part]:
+    if not source.store:
+        text, records, numbers = parse_array(results_array(source.path))
+        yield _Part(source.path, text, records, numbers, records["score"])
+        return
+    for shard in DetectionStore.open(source.path).shards:
+        yield _shard_part(shard.path)
+
+
+def _shard_part(path: Path) -> _Part:
+    """The detections of one file of a store as records of a results file."""
+    store = DetectionStore.open(path)
+    rows: list[np.ndarray] = []
+    ranked: list[np.ndarray] = []
+    text = bytearray()
+    for found in store:
+        strange = (found.labels < 0) | (found.labels >= len(store.category_ids))
+        if strange.any():
+            bad = found.labels[strange][0]
+            last = len(store.category_ids) - 1
+            raise UserError(f"{path}: image {found.image_id}: label {bad} is not in 0..{last}")
+        some = np.zeros(len(found), form.RECORD)
+        some["image_id"], some["category_id"] = found.image_id, store.category_ids[found.labels]
+        some["score"] = found.scores
+        boxes = found.boxes.astype(np.float64)
+        some["x"], some["y"] = boxes[:, 0], boxes[:, 1]
+        some["width"], some["height"] = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
+        some["has"] = form.HAS_IMAGE | form.HAS_CATEGORY | form.HAS_SCORE | form.HAS_BOX
+        for record, counts in zip(some, found.masks or (), strict=False):
+            record["mask_kind"], record["mask_start"] = form.RLE_TEXT, len(text)
+            text += counts
+            record["mask_stop"] = len(text)
+            record["mask_height"], record["mask_width"] = found.size
+        rows.append(some)
+        better = found.scores if found.mask_scores is None else found.mask_scores
+        ranked.append(np.where(np.isnan(better), found.scores, better))
+    records = np.concatenate([np.zeros(0, form.RECORD), *rows])
+    scores = np.concatenate([np.zeros(0, np.float32), *ranked])
+    return _Part(path, np.frombuffer(bytes(text), np.uint8), records, np.zeros(0), scores)

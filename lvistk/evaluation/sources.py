@@ -1,0 +1,132 @@
+"""The inputs of an evaluation: what a results file or store has, and what of it is evaluated."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from lvistk.config.stages import EvaluateSettings
+from lvistk.data.store.detection_store import DetectionStore, is_detection_store
+from lvistk.errors import UserError
+from lvistk.evaluation.results_json.json_general import parse_records
+from lvistk.evaluation.results_json.records import HAS_BOX, NO_MASK
+from lvistk.evaluation.results_json.sections import WHOLE_BYTES, JsonArray, results_array
+
+
+class Shape(NamedTuple):
+    """What the first detection of a file has: it decides for all (lvis-api)."""
+
+    boxes: bool
+    masks: bool
+
+
+NOTHING = Shape(boxes=True, masks=True)
+"""An empty list of results is evaluated for masks and boxes: all scores are 0, where lvis-api crashes."""
+
+
+class Source(NamedTuple):
+    """One input file or store, what it has, and what of it is evaluated."""
+
+    path: Path
+    store: bool
+    shape: Shape
+    masks: bool
+    boxes: bool
+
+
+def find_sources(main: Path, boxes: Path | None, kinds: Sequence[str]) -> list[Source]:
+    """The inputs and what is to be evaluated of each, at most ``kinds`` (``segm``, ``bbox``).
+
+    ``boxes`` is where the boxes are, if they are in a file of their own. Raises ``UserError`` for inputs
+    that are missing, broken at their beginning, or have nothing of ``kinds``.
+    """
+    if not kinds or set(kinds) - {"segm", "bbox"}:
+        raise UserError(f"evaluate.kinds {list(kinds)}: give segm, bbox or both")
+    first = _source(main, kinds)
+    if boxes is None:
+        if not first.masks and not first.boxes:
+            raise UserError(f"{first.path}: has no masks, and evaluate.kinds asks for nothing else")
+        return [first]
+    second = _source(boxes, kinds)
+    if not first.shape.masks:
+        raise UserError(f"{first.path}: has no masks; with --boxes it should")
+    sources = [first._replace(boxes=False), second._replace(masks=False)]
+    return [source for source in sources if source.masks or source.boxes]
+
+
+def _source(path: Path, kinds: Sequence[str]) -> Source:
+    if not path.exists():
+        raise UserError(f"{path}: no such file")
+    store = is_detection_store(path)
+    if path.is_dir() and not store:
+        raise UserError(f"{path}: a folder without detections; give results JSON or a store")
+    shape = _store_shape(path) if store else _shape_of(path)
+    return Source(path, store, shape, shape.masks and "segm" in kinds, "bbox" in kinds)
+
+
+def _store_shape(path: Path) -> Shape:
+    """A store always has boxes; it has masks if all its files have that hold detections."""
+    filled = [s for s in DetectionStore.open(path).shards if s.layout["score"][1][0]]
+    masked = [shard for shard in filled if "rle" in shard.layout]
+    if masked and len(masked) < len(filled):
+        bare = next(shard for shard in filled if "rle" not in shard.layout)
+        raise UserError(f"{bare.path}: has no masks, but other files of the store have")
+    return Shape(True, bool(masked) or not filled)
+
+
+def _shape_of(path: Path) -> Shape:
+    heads = parse_records(b"[" + _first_record(results_array(path)) + b"]", path=path)[1]
+    if not len(heads):
+        return NOTHING
+    shape = Shape(bool(heads[0]["has"] & HAS_BOX), bool(heads[0]["mask_kind"] != NO_MASK))
+    if not any(shape):
+        raise UserError(f"{path}: the first detection has neither bbox nor segmentation")
+    return shape
+
+
+def _first_record(array: JsonArray) -> bytes:
+    """The JSON of the first record, or the whole array where it has none that can be told apart."""
+    first, last = array.cuts()[0]
+    section = array.piece(first, last)
+    try:
+        body = section.decode().lstrip()
+        _, end = json.JSONDecoder().raw_decode(body)
+        return body[:end].encode()
+    except ValueError:
+        whole = array.last - array.first <= WHOLE_BYTES
+        return array.piece(array.first, array.last) if whole else section
+
+
+def mask_area(source: Source, settings: EvaluateSettings) -> str:
+    """Which area a mask is judged by: ``mask`` or ``box``."""
+    if settings.area != "official":
+        return settings.area
+    return "box" if source.shape.boxes and not source.store else "mask"
+
+
+def box_area(source: Source, settings: EvaluateSettings) -> str:
+    """Which area a box is judged by; results with masks only have the mask's, as in lvis-api."""
+    return "box" if source.shape.boxes or settings.area == "box" else "mask"
+
+
+def areas_of(sources: Sequence[Source], settings: EvaluateSettings) -> dict[str, str]:
+    """Which area small, medium and large go by, of masks and of boxes."""
+    areas: dict[str, str] = {}
+    for source in sources:
+        if source.masks:
+            areas["segm"] = mask_area(source, settings)
+        if source.boxes:
+            areas["bbox"] = box_area(source, settings)
+    return areas
+
+
+def warnings_of(
+    source: Source, *, unknown_categories: int, unknown_images: int, foreign_sizes: int
+) -> list[str]:
+    """What a user should know of detections that were left out or match nothing."""
+    counts = (
+        (unknown_categories, "detections of categories that the truth has not"),
+        (unknown_images, "detections in images that the truth has not"),
+        (foreign_sizes, "masks of another size than their image; they match nothing"),
+    )
+    return [f"{source.path.name}: {count} {what}" for count, what in counts if count]

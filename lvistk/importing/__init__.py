@@ -1,0 +1,1 @@
+"""Checkpoints of other toolboxes, read without running them."""

@@ -1,0 +1,1 @@
+"""Masks as polygons, runs and bitmaps: read, rasterised, clipped, measured, pasted."""

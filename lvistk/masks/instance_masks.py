@@ -1,0 +1,140 @@
+"""Instance masks of training targets: exact on the CPU, one batched operation on a GPU.
+
+``PhotoMasks`` crops each RoI from the polygons (or bitmaps) themselves. ``FrameMasks`` holds each instance
+once as F x F pixels of its own box and resamples them where the RoIs are, without waiting for the
+device. ``docs/benchmarks.md`` has their speed and how far they agree.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lvistk.masks.bitmaps import Bitmap
+from lvistk.masks.polygons import Polygons, starts
+from lvistk.masks.rasterise import crop_bitmaps, crop_polygons
+
+FRAME = 112
+"""Side of a frame: four pixels a cell of a 28 x 28 target."""
+
+
+@dataclass(eq=False)
+class PhotoMasks:
+    """Masks of G instances on the CPU (an ``InstanceMasks``); an instance is polygons or a bitmap.
+
+    Fields as in ``rasterise``: ``points (P, 2)`` float64, ``part_start``, ``instance_start``; ``pixels``
+    uint8 of all bitmaps, ``pixel_start (G + 1,)``, ``pixel_box (G, 4)`` int64, zeros for polygons;
+    ``boxes (G, 4)`` float32, tight. All are tensors, so that workers hand them over by shared memory.
+    """
+
+    points: Tensor
+    part_start: Tensor
+    instance_start: Tensor
+    pixels: Tensor
+    pixel_start: Tensor
+    pixel_box: Tensor
+    boxes: Tensor
+
+    def __len__(self) -> int:
+        return len(self.instance_start) - 1
+
+    @classmethod
+    def build(
+        cls, polygons: Polygons, *, boxes: np.ndarray, bitmaps: Mapping[int, Bitmap] | None = None
+    ) -> "PhotoMasks":
+        """From polygons of G instances in network-input pixels, the tight ``boxes (G, 4)``, and the
+        bitmaps of those instances that have no polygon."""
+        count = len(polygons)
+        lengths, pixel_box = np.zeros(count, np.int64), np.zeros((count, 4), np.int64)
+        for i, bitmap in (bitmaps or {}).items():
+            lengths[i], pixel_box[i] = bitmap.pixels.size, bitmap.box
+        flat = [bitmap.pixels.reshape(-1) for _, bitmap in sorted((bitmaps or {}).items())]
+        return cls(
+            points=torch.from_numpy(np.array(polygons.points, np.float64)),
+            part_start=torch.from_numpy(np.array(polygons.part_start)),
+            instance_start=torch.from_numpy(np.array(polygons.instance_start)),
+            pixels=torch.from_numpy(np.concatenate(flat) if flat else np.zeros(0, np.uint8)),
+            pixel_start=torch.from_numpy(starts(lengths)),
+            pixel_box=torch.from_numpy(pixel_box),
+            boxes=torch.from_numpy(np.array(boxes, np.float32).reshape(-1, 4)),
+        )
+
+    def crop(self, instances: Tensor, boxes: Tensor, size: int) -> Tensor:
+        """Mask targets (K, size, size) float32 of 0 and 1, by detectron2's rules for both kinds."""
+        chosen, rois = instances.numpy(), boxes.detach().to(torch.float32).contiguous().numpy()
+        masks = crop_polygons(
+            self.points.numpy(),
+            self.part_start.numpy(),
+            self.instance_start.numpy(),
+            chosen,
+            rois,
+            size,
+        )
+        if len(self.pixels):
+            masks |= crop_bitmaps(
+                self.pixels.numpy(),
+                self.pixel_start.numpy(),
+                self.pixel_box.numpy(),
+                chosen,
+                rois,
+                size,
+            )
+        return torch.from_numpy(masks).to(torch.float32)
+
+    def frames(self, side: int = FRAME) -> "FrameMasks":
+        """Every instance drawn once, ``side`` x ``side`` pixels, in its own tight box."""
+        drawn = self.crop(torch.arange(len(self)), self.boxes, side)
+        return FrameMasks(drawn.to(torch.uint8), self.boxes)
+
+    def to(self, device: torch.device) -> "PhotoMasks | FrameMasks":
+        """Itself on the CPU; elsewhere its frames there."""
+        return self if device.type == "cpu" else self.frames().to(device)
+
+    def pin_memory(self) -> "PhotoMasks":
+        """Itself: polygons stay on the CPU."""
+        return self
+
+
+@dataclass(eq=False)
+class FrameMasks:
+    """Masks of G instances as ``frames (G, F, F)`` uint8 in their ``boxes (G, 4)`` (an ``InstanceMasks``)."""
+
+    frames: Tensor
+    boxes: Tensor
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def crop(self, instances: Tensor, boxes: Tensor, size: int) -> Tensor:
+        """Mask targets (K, size, size): the frame, interpolated at the centre of each cell, at least half.
+
+        One gather and one ``grid_sample``; nothing waits for the device.
+        """
+        if not len(self) or not len(boxes):
+            return boxes.new_zeros((len(boxes), size, size))
+        own = self.boxes[instances]  # (K, 4)
+        steps = (torch.arange(size, device=boxes.device, dtype=torch.float32) + 0.5) / size
+        rois = boxes.detach().to(torch.float32)
+        axes = []
+        for low, high in ((0, 2), (1, 3)):
+            places = rois[:, low, None] + steps * (rois[:, high] - rois[:, low])[:, None]  # (K, M)
+            sides = (own[:, high] - own[:, low]).clamp(min=1e-3)[:, None]
+            axes.append((places - own[:, low, None]) / sides * 2 - 1)
+        x, y = (axis.clamp(-4, 4) for axis in axes)
+        grid = torch.stack(
+            [x[:, None, :].expand(-1, size, -1), y[:, :, None].expand(-1, -1, size)], dim=-1
+        )  # (K, M, M, 2)
+        frames = self.frames[instances, None].to(torch.float32)  # (K, 1, F, F)
+        sampled = F.grid_sample(frames, grid, mode="bilinear", align_corners=False)
+        return (sampled[:, 0] >= 0.5).to(torch.float32)
+
+    def to(self, device: torch.device) -> "FrameMasks":
+        return FrameMasks(
+            self.frames.to(device, non_blocking=True), self.boxes.to(device, non_blocking=True)
+        )
+
+    def pin_memory(self) -> "FrameMasks":
+        return FrameMasks(self.frames.pin_memory(), self.boxes.pin_memory())

@@ -1,0 +1,84 @@
+"""A stage 1 model made into another: its weights where they fit, new parts where they don't."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lvistk.config.model import ClassifierSettings, ModelSettings
+from lvistk.losses.group_softmax import group_categories
+from lvistk.models.build import build_model
+from lvistk.models.mask_rcnn import MaskRCNN
+from lvistk.models.model_file import without_backbone_weights
+from lvistk.structures.categories import Categories
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What became of the weights, by name: ``copied`` as they are, ``new`` parts, old ones
+    ``replaced`` by a new part of the same name, old ones ``dropped``."""
+
+    copied: tuple[str, ...]
+    new: tuple[str, ...]
+    replaced: tuple[str, ...]
+    dropped: tuple[str, ...]
+
+    def to_table(self) -> dict[str, list[str]]:
+        names = ("copied", "new", "replaced", "dropped")
+        return {name: list(getattr(self, name)) for name in names}
+
+    def line(self) -> str:
+        """How many of each, for a person."""
+        return ", ".join(f"{len(names)} weights {name}" for name, names in self.to_table().items())
+
+
+def upgrade_model(
+    old: MaskRCNN,
+    *,
+    settings: ModelSettings,
+    categories: Categories,
+    area_ratio_prior: Tensor | None,
+) -> tuple[MaskRCNN, Transfer]:
+    """A model of ``settings`` that starts from the weights of ``old``; both have the same labels.
+
+    A tensor is copied when name and shape are the same. A classifier whose kind or groups change
+    starts anew even where its shape happens to fit, since its channels mean something else; the
+    priors of Eq. 1 are those given. The backbone's weights file is not read again.
+    """
+    settings = without_backbone_weights(settings)
+    new = build_model(settings=settings, categories=categories, area_ratio_prior=area_ratio_prior)
+    same = _same_channels(old, settings.classifier, categories)
+    theirs, ours = old.state_dict(), new.state_dict()
+    fits = [name for name in ours if name in theirs and _fits(theirs[name], ours[name], name, same)]
+    with torch.no_grad():
+        for name in fits:
+            ours[name].copy_(theirs[name])
+    return new, Transfer(
+        copied=tuple(fits),
+        new=tuple(name for name in ours if name not in theirs),
+        replaced=tuple(name for name in ours if name in theirs and name not in fits),
+        dropped=tuple(name for name in theirs if name not in ours),
+    )
+
+
+def _fits(theirs: Tensor, ours: Tensor, name: str, same_channels: bool) -> bool:
+    if name.endswith("area_ratio_prior") or (".classifier." in name and not same_channels):
+        return False
+    return theirs.shape == ours.shape
+
+
+def _same_channels(old: MaskRCNN, wanted: ClassifierSettings, categories: Categories) -> bool:
+    """Whether the classifier's channels keep their meaning."""
+    had = old.settings.classifier
+    if had.kind != wanted.kind:
+        return False
+    if wanted.kind != "group_softmax":
+        return True
+    groups = [
+        group_categories(counts.tolist(), edges=edges)
+        for counts, edges in (
+            (old.categories.instance_count, had.group_edges),
+            (categories.instance_count, wanted.group_edges),
+        )
+    ]
+    return groups[0] == groups[1]

@@ -1,0 +1,99 @@
+"""A second look at an evaluation whose inputs are still there: curves, and kinds of error."""
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from lvistk.artifacts import fingerprint
+from lvistk.config.load import from_table
+from lvistk.config.stages import EvaluateSettings
+from lvistk.errors import UserError
+from lvistk.evaluation.evaluate import Evaluation, Results, evaluate
+from lvistk.evaluation.nearest import nearest_truths
+from lvistk.evaluation.sources import find_sources
+from lvistk.report.errors import Errors, analyse
+from lvistk.report.gather import StageRecord
+
+
+@dataclass(frozen=True, eq=False)
+class Examined:
+    """What a page shows of one evaluation that was done again; the evaluation itself takes a gigabyte.
+
+    ``kind`` is ``segm`` where there are masks, else ``bbox``; ``precision (T, K, C)`` over all areas and
+    ``errors`` are of it. ``frequency (C,)`` is 'r', 'c', 'f' or ''. ``results`` and ``truth_path`` are where
+    its inputs lie.
+    """
+
+    label: str
+    kind: str
+    precision: np.ndarray
+    frequency: np.ndarray
+    errors: Errors
+    truth_path: Path
+    results: Results
+
+
+def examine(stage: StageRecord, *, threads: int) -> Examined | str:
+    """Evaluate the stage's inputs again; a reason where they have gone or have changed."""
+    if not stage.manifest:
+        return f"{stage.label}: only its metrics.json is known"
+    inputs = stage.manifest.get("inputs", {})
+    paths = {}
+    for name in ("val", "detections", "boxes"):
+        if name not in inputs:
+            continue
+        path = Path(inputs[name]["path"])
+        try:
+            same = fingerprint(path) == inputs[name]["fingerprint"]
+        except UserError:
+            return f"{stage.label}: {path} is no longer there"
+        if not same:
+            return f"{stage.label}: {path} has changed since"
+        paths[name] = path
+    settings = evaluate_settings(stage.manifest)
+    settings = replace(settings, boundary=False, fixed=False, threads=threads)
+    results = Results(paths["detections"], paths.get("boxes"))
+    found = evaluate(paths["val"], results, settings)
+    kind = "segm" if "segm" in found.scores else "bbox"
+    errors = find_errors(found, results, kind=kind, threads=threads)
+    return Examined(
+        label=stage.label,
+        kind=kind,
+        precision=found.scores[kind].precision[:, :, :, 0].copy(),
+        frequency=found.truth.frequency,
+        errors=errors,
+        truth_path=paths["val"],
+        results=results,
+    )
+
+
+def evaluate_settings(manifest: dict) -> EvaluateSettings:
+    """The settings that an ``evaluate`` stage ran with."""
+    return from_table(EvaluateSettings, manifest["settings"], where="stage.json")
+
+
+def find_errors(found: Evaluation, results: Results, *, kind: str, threads: int) -> Errors:
+    """Error kinds of masks (``segm``) or boxes (``bbox``) of an evaluation of ``results``."""
+    sources = find_sources(results.main, results.boxes, [kind])
+    source = next(s for s in sources if (s.masks if kind == "segm" else s.boxes))
+    nearest = nearest_truths(
+        source.path,
+        store=source.store,
+        masks=kind == "segm",
+        boxed=source.shape.boxes,
+        truth=found.truth.arrays,
+        threads=threads or os.cpu_count() or 1,
+    )
+    detections = found.detections[kind]
+    ranked_by = detections.table.score
+    if kind == "segm" and detections.mask_scores is not None:
+        ranked_by = detections.mask_scores
+    return analyse(
+        found.scores[kind],
+        detections.table,
+        ranked_by=ranked_by,
+        nearest=nearest,
+        truth=found.truth,
+    )

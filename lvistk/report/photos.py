@@ -1,0 +1,107 @@
+"""Photos as data URIs: detections beside the truth, and missing annotations."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from lvistk import drawing as draw
+from lvistk.data.index.lvis_json import read_results
+from lvistk.data.store.detection_store import DetectionStore, is_detection_store
+from lvistk.masks import rle
+from lvistk.structures.detections import Detections
+
+LONGEST = 640
+"""Pixels of the longer side of a picture."""
+QUALITY = 80
+
+
+def read_photo(path: Path) -> np.ndarray | None:
+    """A photo (H, W, 3) uint8 RGB; None where it cannot be read."""
+    photo = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    return None if photo is None else np.ascontiguousarray(photo[:, :, ::-1])
+
+
+def drawn(photo: np.ndarray, found: Detections, names: Sequence[str], *, scores: bool) -> str:
+    """The photo with instances on it, as HTML with a JPEG inside."""
+    captions = [
+        f"{names[label]} {score:.0%}" if scores else names[label]
+        for label, score in zip(found.labels, found.scores, strict=True)
+    ]
+    order = np.argsort(_areas(found), kind="stable")  # the smallest on top
+    found = found.select(order)
+    picture = draw.draw_instances(
+        photo,
+        boxes=found.boxes,
+        labels=found.labels,
+        masks=found.masks,
+        captions=[captions[k] for k in order.tolist()],
+    )
+    return image(picture)
+
+
+def image(picture: np.ndarray) -> str:
+    """HTML with the picture (H, W, 3) uint8 RGB as JPEG, at most LONGEST pixels long; large on a click."""
+    scale = LONGEST / max(picture.shape[:2])
+    if scale < 1:
+        picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    height, width = picture.shape[:2]
+    bgr = np.ascontiguousarray(picture[:, :, ::-1])
+    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    text = base64.b64encode(data.tobytes()).decode()
+    return (
+        '<label class="zoom"><input type="checkbox" aria-label="large">'
+        f'<img loading="lazy" width="{width}" height="{height}" alt="" '
+        f'src="data:image/jpeg;base64,{text}"></label>'
+    )
+
+
+def detections_of(
+    results: Path, wanted: Mapping[int, tuple[int, int]], *, category_ids: np.ndarray
+) -> dict[int, Detections]:
+    """Detections of some photos, ``{image id: (height, width)}``, out of a store or results JSON."""
+    if is_detection_store(results):
+        store = DetectionStore.open(results)
+        rows = [(number, store.rows(number)) for number in wanted]
+        return {number: store[int(row[0])] for number, row in rows if len(row)}
+    grouped: dict[int, list] = {number: [] for number in wanted}
+    for record in read_results(results):
+        if record.image_id in grouped and record.category_id in category_ids:
+            grouped[record.image_id].append(record)
+    return {
+        number: _photo(number, wanted[number], records, category_ids)
+        for number, records in grouped.items()
+    }
+
+
+def _photo(
+    number: int, size: tuple[int, int], records: list, category_ids: np.ndarray
+) -> Detections:
+    """Records of one photo; without masks unless all have compressed RLE of its size."""
+    records.sort(key=lambda record: -record.score)
+    segments = [record.segmentation for record in records]
+    whole = all(
+        s is not None and isinstance(s.counts, str) and tuple(s.size) == size for s in segments
+    )
+    masks = [s.counts.encode() for s in segments] if whole else None
+    boxes = rle.boxes(masks, size) if masks is not None else np.zeros((len(records), 4), np.float32)
+    for place, record in enumerate(records):
+        if record.bbox is not None:
+            x, y, width, height = record.bbox
+            boxes[place] = (x, y, x + width, y + height)
+    ids = np.array([record.category_id for record in records], np.int64)
+    return Detections(
+        image_id=number,
+        size=size,
+        boxes=boxes,
+        scores=np.array([record.score for record in records], np.float32),
+        labels=np.searchsorted(category_ids, ids).astype(np.int32),
+        masks=masks,
+    )
+
+
+def _areas(found: Detections) -> np.ndarray:
+    sides = found.boxes[:, 2:] - found.boxes[:, :2]
+    return sides.prod(axis=1)

@@ -1,0 +1,119 @@
+"""Models on disk, and one made into another."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from lvistk.errors import UserError
+from lvistk.models.build import build_model
+from lvistk.models.freeze import freeze, model_parts
+from lvistk.models.model_file import load_model, model_table, save_model
+from lvistk.models.tensor_file import read_tensors, write_tensors
+from lvistk.models.upgrade import upgrade_model
+from tests.engine.small_model import categories, recounted, small_settings
+
+CPU = torch.device("cpu")
+
+
+def test_a_model_comes_back_as_it_was(tmp_path: Path) -> None:
+    prior = torch.tensor([0.2, 0.5, 0.9])
+    model = build_model(small_settings(), categories(3, 30, 300), area_ratio_prior=prior)
+    save_model(tmp_path / "model.safetensors", model, extra={"training": {"seed": 4}})
+    again = load_model(tmp_path, device=CPU)
+    assert again.settings == model.settings
+    assert again.categories.to_table() == model.categories.to_table()
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
+    table = model_table(tmp_path / "model.safetensors")
+    assert table["groups"] == [[0], [1], [2]]
+    assert table["training"] == {"seed": 4}
+    assert (tmp_path / "model.safetensors").stat().st_mode & 0o777 == 0o666 & ~umask(tmp_path)
+
+
+def umask(folder: Path) -> int:
+    """What the process takes from the mode of a new file."""
+    (folder / "plain").touch()
+    return 0o666 & ~(folder / "plain").stat().st_mode
+
+
+def test_the_backbone_s_own_weights_file_is_not_needed_again(tmp_path: Path) -> None:
+    model = build_model(small_settings(), categories(3, 30))
+    save_model(tmp_path / "model.safetensors", model, extra={})
+    table = model_table(tmp_path / "model.safetensors")
+    table["settings"]["backbone"]["weights"] = str(tmp_path / "long-gone.pth")
+    write_tensors(tmp_path / "other.safetensors", model.state_dict(), table=table)
+    assert load_model(tmp_path / "other.safetensors", device=CPU).settings == model.settings
+
+
+def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    with pytest.raises(UserError, match="no such file"):
+        load_model(tmp_path, device=CPU)
+    file.write_bytes(b"\x80\x02not weights")
+    with pytest.raises(UserError, match="not a whole safetensors file"):
+        load_model(tmp_path, device=CPU)
+    save_file({"a": torch.ones(1)}, file)
+    with pytest.raises(UserError, match=r"without lvistk's metadata"):
+        load_model(tmp_path, device=CPU)
+    write_tensors(file, {"a": torch.ones(1)}, table={"kind": "other"})
+    with pytest.raises(UserError, match="not a model of lvistk"):
+        load_model(tmp_path, device=CPU)
+
+
+def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    save_model(file, build_model(small_settings(), categories(3, 30)), extra={})
+    tensors, table = read_tensors(file), model_table(file)
+    tensors.pop("rpn.conv.bias")
+    write_tensors(file, tensors, table=table)
+    with pytest.raises(UserError, match=r"weights do not fit .*rpn\.conv\.bias"):
+        load_model(file, device=CPU)
+
+
+def test_an_upgrade_copies_what_means_the_same() -> None:
+    known = categories(3, 30, 300)
+    old = build_model(small_settings(classifier={"kind": "eql_v2"}), known)
+    same_shape = small_settings(classifier={"kind": "softmax"}, mask={"extra_convs": 1})
+    new, transfer = upgrade_model(old, settings=same_shape, categories=known, area_ratio_prior=None)
+    head = "roi_heads.box_heads.0."
+    assert {f"{head}classifier.linear.weight", f"{head}classifier.linear.bias"} <= {
+        *transfer.replaced
+    }  # C + 1 channels both, but not the same ones
+    assert transfer.dropped == (f"{head}classifier.balance.sums",)
+    assert all(name.startswith("roi_heads.mask.") for name in transfer.new)
+    assert len(transfer.new) > 0
+    theirs, ours = old.state_dict(), new.state_dict()
+    assert len(transfer.copied) > 60
+    for name in transfer.copied:
+        assert torch.equal(theirs[name], ours[name]), name
+
+
+def test_a_group_classifier_is_kept_while_its_groups_are_the_same() -> None:
+    settings, known = small_settings(classifier={"kind": "group_softmax"}), categories(3, 30, 300)
+    old = build_model(settings, known)
+    for counts, kept in (((4, 40, 400), True), ((30, 3, 300), False)):
+        other = recounted(known, *counts)
+        _, transfer = upgrade_model(old, settings=settings, categories=other, area_ratio_prior=None)
+        name = "roi_heads.box_heads.0.classifier.linear.weight"
+        assert (name in transfer.copied) is kept
+        assert (name in transfer.replaced) is not kept
+
+
+def test_every_part_can_be_frozen_and_nothing_else_is() -> None:
+    model = build_model(small_settings(), categories(3, 30)).train()
+    parts = model_parts(model)
+    names = {id(p): name for name, p in model.named_parameters()}
+    for part, modules in parts.items():
+        model = model.requires_grad_(True).train()
+        assert freeze(model, [part]) == modules
+        own = {id(p) for module in modules for p in module.parameters()}
+        assert {id(p) for p in model.parameters() if not p.requires_grad} == own
+        assert not any(child.training for module in modules for child in module.modules())
+        assert own or part == "box_features", part
+    covered = {id(p) for modules in parts.values() for m in modules for p in m.parameters()}
+    left = {names[key] for key in names.keys() - covered}
+    assert all(".classifier." in name for name in left)  # what fine-tuning is for is never frozen
+    with pytest.raises(UserError, match="'necks' is no part of the model; did you mean 'neck'"):
+        freeze(model, ["necks"])
