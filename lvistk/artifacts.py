@@ -31,9 +31,9 @@ SAMPLE_BYTES = 1 << 16
 
 
 def fingerprint(path: Path) -> str:
-    """What an input is known by: content of a file, outputs of a stage folder, path of a photo folder.
+    """What an input is known by: content of a file, outputs of a stage folder, path of an image folder.
 
-    Photo folders are not read through (an LVIS split holds 100,000 files); their names enter. Files above
+    Image folders are not read through (an LVIS split holds 100,000 files); their names enter. Files above
     64 MiB are known by size, time of change and samples: reading 2 GB of results takes longer than
     evaluating them.
     """

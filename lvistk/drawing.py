@@ -1,4 +1,4 @@
-"""Detections drawn on a photo, and pictures side by side, with OpenCV alone."""
+"""Detections drawn on an image, and pictures side by side, with OpenCV alone."""
 
 import colorsys
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ def label_color(label: int) -> tuple[int, int, int]:
 
 
 def draw_instances(
-    photo: np.ndarray,
+    image: np.ndarray,
     *,
     boxes: np.ndarray,
     labels: np.ndarray,
@@ -33,19 +33,19 @@ def draw_instances(
     captions: Sequence[str],
     min_side: int = 320,
 ) -> np.ndarray:
-    """A copy of ``photo`` (H, W, 3) uint8 RGB with N masks, outlines, boxes and captions.
+    """A copy of ``image`` (H, W, 3) uint8 RGB with N masks, outlines, boxes and captions.
 
-    ``boxes`` (N, 4) xyxy and RLE ``masks`` in photo pixels; ``labels`` (N,) choose the colours. The
-    first instance is drawn last, so that the best lies on top. A photo whose short side is below
+    ``boxes`` (N, 4) xyxy and RLE ``masks`` in image pixels; ``labels`` (N,) choose the colours. The
+    first instance is drawn last, so that the best lies on top. An image whose short side is below
     ``min_side`` is enlarged by a whole factor first, so that captions can be read.
     """
-    factor = max(1, -(-min_side // min(photo.shape[:2])))
-    canvas = cv2.resize(photo, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+    factor = max(1, -(-min_side // min(image.shape[:2])))
+    canvas = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
     canvas = np.ascontiguousarray(canvas)
     for k in reversed(range(len(labels))):
         color = label_color(int(labels[k]))
         if masks is not None:
-            _fill(canvas, rle.decode(masks[k], photo.shape[:2]), color, factor)
+            _fill(canvas, rle.decode(masks[k], image.shape[:2]), color, factor)
         x0, y0, x1, y1 = (round(float(v) * factor) for v in boxes[k])
         cv2.rectangle(canvas, (x0, y0), (x1 - 1, y1 - 1), color, 1)
     for k in reversed(range(len(labels))):

@@ -214,11 +214,11 @@ def reach(pipeline: Pipeline) -> dict[str, Any]:
         pipeline.stage("stage1").settings.model, plan.settings.model, where=plan.name
     )
     edges = model.classifier.group_edges
-    repeated = plan.settings.sampler.repeat_photos
+    repeated = plan.settings.sampler.repeat_images
     return {
         "group_edges": list(edges),
         "categories_of_groups": [len(g) for g in group_categories(counts, edges=edges).groups],
-        "repeat_photos": repeated,
+        "repeat_images": repeated,
         "categories_repeated": int((train.categories.image_count < repeated).sum()),
         "val_objects_under_quarter": float((val.area_ratios() < 0.25).mean()),
     }

@@ -16,12 +16,12 @@ from typing import Annotated, NamedTuple
 import numpy as np
 import torch
 import typer
+from lvistk.inference.samples import Image, load_batches
 
 from lvistk import console
 from lvistk.cli.ending import run_and_exit
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.index.index_cache import cache_beside
-from lvistk.inference.photos import Photo, load_batches
 from lvistk.inference.views import View
 from lvistk.masks import rle
 from lvistk.masks.paste import paste_masks
@@ -33,7 +33,7 @@ COLUMNS = ("model", "all", "< .25", ".25-.5", ".5-.75", "> .75", "moved", "ms a 
 
 
 class Drawn(NamedTuple):
-    """Masks of one photo: ``ious (N,)``, ``moved`` of them, CPU ``seconds``."""
+    """Masks of one image: ``ious (N,)``, ``moved`` of them, CPU ``seconds``."""
 
     ious: np.ndarray
     moved: float
@@ -43,7 +43,7 @@ class Drawn(NamedTuple):
 def main(
     models: Annotated[list[Path], typer.Argument(help="Stage folders or model.safetensors.")],
     val: Annotated[Path, typer.Option(help="Annotation file.")],
-    images: Annotated[Path, typer.Option(help="Folder of its photos.")],
+    images: Annotated[Path, typer.Option(help="Folder of its images.")],
     short_edge: Annotated[int, typer.Option(help="Of the view, in pixels.")] = 136,
     long_edge: Annotated[int, typer.Option(help="Of the view, in pixels.")] = 224,
 ) -> None:
@@ -55,7 +55,7 @@ def main(
     for path in models:
         model = load_model(path, device=torch.device("cpu")).eval()
         drawn = list(draw(model, index, images, places=places, view=view))
-        ious = np.concatenate([photo.ious for photo in drawn])
+        ious = np.concatenate([image.ious for image in drawn])
         moved, seconds = sum(p.moved for p in drawn), sum(p.seconds for p in drawn)
         count = len(ious)
         rows.append(
@@ -75,23 +75,23 @@ def by_ratio(ious: np.ndarray, ratios: np.ndarray) -> list[float | None]:
 def draw(
     model: MaskRCNN, index: AnnotationIndex, images: Path, *, places: Sequence[int], view: View
 ) -> Iterator[Drawn]:
-    """Masks of the annotations of each photo in ``places``, one photo at a time."""
-    photos = [
-        Photo(int(index.image_ids[i]), index.photo_path(i, images), index.size(i)) for i in places
+    """Masks of the annotations of each image in ``places``, one image at a time."""
+    samples = [
+        Image(int(index.image_ids[i]), index.image_path(i, images), index.size(i)) for i in places
     ]
-    batches = load_batches(photos, views=[view], batch_size=1, workers=0)
+    batches = load_batches(samples, views=[view], batch_size=1, workers=0)
     for place, batch in zip(places, batches, strict=True):
-        truth, size = index.annotations(place), index.size(place)
-        labels = torch.from_numpy(np.asarray(truth.labels, np.int64))
-        boxes = np.asarray(truth.boxes, np.float32)
+        gt, size = index.annotations(place), index.size(place)
+        labels = torch.from_numpy(np.asarray(gt.labels, np.int64))
+        boxes = np.asarray(gt.boxes, np.float32)
         features = model.inference_features(batch.views[0])
         seen = torch.from_numpy(batch.places[0][0].to_view(boxes))
         started = time.process_time()
         found = model.predict_masks(features, [seen], [labels])[0]
         seconds = time.process_time() - started
         masks = [
-            coded if coded is not None else rle.from_polygons(truth.polygons.parts(k), size)
-            for k, coded in enumerate(truth.rle)
+            coded if coded is not None else rle.from_polygons(gt.polygons.parts(k), size)
+            for k, coded in enumerate(gt.rle)
         ]
         pasted = paste_masks(found.probs.numpy(), boxes, size=size)
         ious = [iou(ours, theirs, size) for ours, theirs in zip(pasted, masks, strict=True)]

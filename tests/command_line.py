@@ -1,4 +1,4 @@
-"""The six commands on a handful of drawn photos, called as the command line calls them."""
+"""The six commands on a handful of drawn images, called as the command line calls them."""
 
 import sys
 from pathlib import Path
@@ -28,7 +28,7 @@ MODEL = (
     "model.rpn.pre_nms_test=60",
     "model.rpn.post_nms_test=30",
     "model.rpn.batch_per_image=16",
-    "model.classifier.eql_tail_photos=6",
+    "model.classifier.eql_tail_images=6",
     "model.box.fc_channels=16",
     "model.box.batch_per_image=16",
     "model.box.class_agnostic=true",
@@ -38,7 +38,7 @@ MODEL = (
 TRAIN = (
     "augment.short_edges=[64]",
     "augment.long_edge=96",
-    "sampler.repeat_photos=4",
+    "sampler.repeat_images=4",
     "loader.workers=0",
     "optim.lr=0.02",
     "optim.lr_batch=0",
@@ -99,7 +99,7 @@ def assign(*texts: str) -> list[str]:
 
 
 def train_repr(root: Path, out: Path) -> list[object]:
-    """``train-repr`` on the photos below ``root``; later options replace earlier ones."""
+    """``train-repr`` on the images below ``root``; later options replace earlier ones."""
     given = ["--train", root / "train.json", "--train-images", root, "--out", out]
     return ["train-repr", *given, "--device", "cpu", *assign(*MODEL, *TRAIN)]
 
@@ -143,9 +143,9 @@ SIX = {
 }
 
 
-def small_world(root: Path, *, photos: int = 12) -> AnnotationIndex:
-    """Photos, ``train.json`` and ``model.safetensors`` below ``root``, the model with drawn weights."""
-    index = small_index(root, photos=photos)
+def small_world(root: Path, *, images: int = 12) -> AnnotationIndex:
+    """Images, ``train.json`` and ``model.safetensors`` below ``root``, the model with drawn weights."""
+    index = small_index(root, count=images)
     write_model(root / "model.safetensors", index)
     return index
 

@@ -11,7 +11,7 @@ GOLDEN = SHARED / "golden"
 BENCH = SHARED / "bench"
 
 needs_realdata = pytest.mark.skipif(
-    not REALDATA.is_dir(), reason=f"real photos are not at {REALDATA} (set LVISTK_SHARED)"
+    not REALDATA.is_dir(), reason=f"real images are not at {REALDATA} (set LVISTK_SHARED)"
 )
 needs_golden = pytest.mark.skipif(
     not GOLDEN.is_dir(), reason=f"reference outputs are not at {GOLDEN} (set LVISTK_SHARED)"

@@ -61,9 +61,9 @@ def test_a_setting_that_joined_later_had_its_default(tmp_path: Path) -> None:
 
 
 def test_a_changed_input_is_refused_and_a_moved_one_is_not(tmp_path: Path) -> None:
-    truth = tmp_path / "truth.json"
-    truth.write_text("{}")
-    finish(open_stage(tmp_path / "s", inputs=describe_inputs({"val": truth})))
+    gt = tmp_path / "gt.json"
+    gt.write_text("{}")
+    finish(open_stage(tmp_path / "s", inputs=describe_inputs({"val": gt})))
     moved = tmp_path / "moved.json"
     moved.write_text("{}")
     assert open_stage(tmp_path / "s", inputs=describe_inputs({"val": moved})).state == "done"

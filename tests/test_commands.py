@@ -58,7 +58,7 @@ def test_done_refused_and_forced(name: str, world: Path, tmp_path: Path, lvistk:
 
 
 def seen(world: Path, lvistk: Commands) -> Path:
-    """Detections on all photos of ``world``, for the commands that read some."""
+    """Detections on all images of ``world``, for the commands that read some."""
     if not (world / "seen").is_dir():
         assert lvistk(*tta_infer(world, world / "seen")).code == 0
     return world / "seen"

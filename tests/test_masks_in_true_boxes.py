@@ -28,8 +28,8 @@ def script() -> ModuleType:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[AnnotationIndex, Path]:
-    root = tmp_path_factory.mktemp("photos")
-    return small_index(root, photos=6, empty=1), root
+    root = tmp_path_factory.mktemp("images")
+    return small_index(root, count=6, empty=1), root
 
 
 def ious(script: ModuleType, data: tuple[AnnotationIndex, Path], *, bias: float) -> np.ndarray:
@@ -44,8 +44,8 @@ def ious(script: ModuleType, data: tuple[AnnotationIndex, Path], *, bias: float)
         stage.head.predictor.bias.fill_(bias)
     places = np.flatnonzero(np.diff(index.row)).tolist()
     drawn = list(script.draw(model, index, root, places=places, view=View(64, 96)))
-    assert len(drawn) == 5 and not any(photo.moved for photo in drawn)
-    return np.concatenate([photo.ious for photo in drawn])
+    assert len(drawn) == 5 and not any(image.moved for image in drawn)
+    return np.concatenate([image.ious for image in drawn])
 
 
 def test_full_boxes_have_the_iou_of_the_area_ratio(

@@ -46,7 +46,7 @@ SMALL_MODEL = (
     "model.box.fc_channels=16",
     "model.box.batch_per_image=16",
     "model.mask.channels=16",
-    "sampler.repeat_photos=4",
+    "sampler.repeat_images=4",
     "loader.workers=0",
     "loop.batch_size=4",
 )
@@ -98,7 +98,7 @@ def test_its_models_build_as_written(path: Path) -> None:
 
 
 def lvis_sized() -> Categories:
-    return dataclasses.replace(some_categories(1203), photo_count=100_170)
+    return dataclasses.replace(some_categories(1203), annotated_images=100_170)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def lvis_sized() -> Categories:
     ],
 )
 def test_it_runs_from_end_to_end_at_reduced_size(path: Path, world: Path, tmp_path: Path) -> None:
-    """One step of each training stage, two views of two photos, scores of what was found."""
+    """One step of each training stage, two views of two images, scores of what was found."""
     pipeline = reduced(path, world, out=tmp_path)
     run_pipeline(pipeline, device="cpu")
     for name, settings, _ in models(pipeline):
@@ -123,7 +123,7 @@ def test_it_runs_from_end_to_end_at_reduced_size(path: Path, world: Path, tmp_pa
 
 
 def reduced(path: Path, world: Path, *, out: Path) -> Pipeline:
-    """The pipeline with small photos, a narrow or shallow backbone, few proposals, and one step a stage."""
+    """The pipeline with small images, a narrow or shallow backbone, few proposals, and one step a stage."""
     written = load_pipeline(path)
     first = models(written)[0][1]
     data, annotations = world / "data", world / "data" / "annotations"
@@ -143,7 +143,7 @@ def reduced(path: Path, world: Path, *, out: Path) -> Pipeline:
             given += ["model.backbone.width=0.125"]
         elif first.backbone.name.startswith("resnest"):
             given += ["model.backbone.name=resnest14d"]
-    if first.classifier.eql_tail_fraction is not None:  # shares of 12 photos, not of 100,000
+    if first.classifier.eql_tail_fraction is not None:  # shares of 12 images, not of 100,000
         given += ["model.classifier.eql_tail_fraction=0.2", "sampler.repeat_fraction=0.2"]
     for plan in written.stages:
         match plan.settings:

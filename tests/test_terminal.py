@@ -73,12 +73,12 @@ def test_status(run: Path) -> None:
 
 def test_evaluate(tmp_path: Path) -> None:
     box = (2, 2, 10, 10)
-    truth, results = write(
+    gt, results = write(
         tmp_path,
         world([image(1)], [annotation(1, 1, 1, box)]),
         [both_result(1, 1, box, 0.5)],
     )
-    lines = in_terminal("evaluate", truth, results, "--out", tmp_path / "out", columns=80)
+    lines = in_terminal("evaluate", gt, results, "--out", tmp_path / "out", columns=80)
     tables = [line for line in lines if line.startswith(("masks", "boxes", "boundaries"))]
     assert max(map(len, tables)) <= 80
     names = [re.match(r"[a-z ]+", line) for line in tables]
@@ -93,9 +93,9 @@ def test_long_text_goes_on_below_itself(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_nothing_of_a_long_name_is_lost(tmp_path: Path) -> None:
     box = (2, 2, 10, 10)
-    truth = world([image(1)], [annotation(1, 1, 1, box)])
-    truth["categories"][0]["name"] = LONG
-    paths = write(tmp_path, truth, [])
+    gt = world([image(1)], [annotation(1, 1, 1, box)])
+    gt["categories"][0]["name"] = LONG
+    paths = write(tmp_path, gt, [])
     lines = in_terminal("inspect", paths[0], columns=80)
     drawn = [line for line in lines if not line.startswith(str(tmp_path))]
     assert max(map(len, drawn)) <= 80

@@ -13,18 +13,18 @@ from lvistk.cli.options import Assign, Force
 @app.command("generate")
 def generate(
     out: Annotated[Path, typer.Argument(help="Folder of the data set.")],
-    images: Annotated[int | None, typer.Option("--images", help="Training photos.")] = None,
+    images: Annotated[int | None, typer.Option("--images", help="Training images.")] = None,
     categories: Annotated[int | None, typer.Option("--categories", help="Categories.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Same seed, same bytes.")] = None,
     val_images: Annotated[
-        int | None, typer.Option("--val-images", help="Validation photos.")
+        int | None, typer.Option("--val-images", help="Validation images.")
     ] = None,
     pool_images: Annotated[
         int | None,
-        typer.Option("--pool-images", help="Unlabelled photos, laid out as Open Images."),
+        typer.Option("--pool-images", help="Unlabelled images, laid out as Open Images."),
     ] = None,
     long_side: Annotated[
-        int | None, typer.Option("--long-side", help="Longer side of a photo, in pixels.")
+        int | None, typer.Option("--long-side", help="Longer side of an image, in pixels.")
     ] = None,
     workers: Annotated[int | None, typer.Option("--workers", help="Processes that draw.")] = None,
     assign: Assign = None,
@@ -58,10 +58,10 @@ def inspect(
     ],
     images: Annotated[
         Path | None,
-        typer.Option("--images", help="Folder of the photos: find missing and cut ones."),
+        typer.Option("--images", help="Folder of the images: find missing and cut ones."),
     ] = None,
     decode: Annotated[
-        bool, typer.Option("--decode", help="Also decode and measure every photo (5 ms each).")
+        bool, typer.Option("--decode", help="Also decode and measure every image (5 ms each).")
     ] = False,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for inspect.json and pictures.")
@@ -77,7 +77,7 @@ def inspect(
 @app.command("convert")
 def convert(
     sources: Annotated[
-        list[Path], typer.Argument(help="Annotation files, or folders of YOLO photos or LabelMe.")
+        list[Path], typer.Argument(help="Annotation files, or folders of YOLO images or LabelMe.")
     ],
     kind: Annotated[
         Literal["coco", "yolo", "labelme", "lvis"],
@@ -101,9 +101,9 @@ def convert(
         typer.Option("--frequency", help="Frequency groups: counted anew, or as the files say."),
     ] = "count",
     val_share: Annotated[
-        float, typer.Option("--val-share", help="Share of the photos for val.json; 0: no split.")
+        float, typer.Option("--val-share", help="Share of the images for val.json; 0: no split.")
     ] = 0.0,
-    seed: Annotated[int, typer.Option("--seed", help="Chooses the photos of val.json.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Chooses the images of val.json.")] = 0,
 ) -> None:
     """Turn COCO, YOLO or LabelMe data into LVIS files; merge and split LVIS files."""
     from lvistk.stages.convert import run
@@ -138,7 +138,7 @@ def export(
     ],
     annotations: Annotated[
         Path | None,
-        typer.Option("--annotations", help="Annotation file that lists photos and categories."),
+        typer.Option("--annotations", help="Annotation file that lists images and categories."),
     ] = None,
     min_score: Annotated[
         float, typer.Option("--min-score", help="Leave out what scores less.")

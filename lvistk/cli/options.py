@@ -29,13 +29,13 @@ Train = Annotated[
     typer.Option("--train", help="LVIS annotation file to train on; may be repeated."),
 ]
 TrainImages = Annotated[
-    Path | None, typer.Option("--train-images", help="Folder of the training photos.")
+    Path | None, typer.Option("--train-images", help="Folder of the training images.")
 ]
 Val = Annotated[
-    Path | None, typer.Option("--val", help="LVIS annotation file of the validation photos.")
+    Path | None, typer.Option("--val", help="LVIS annotation file of the validation images.")
 ]
 ValImages = Annotated[
-    Path | None, typer.Option("--val-images", help="Folder of the validation photos.")
+    Path | None, typer.Option("--val-images", help="Folder of the validation images.")
 ]
 Model = Annotated[
     Path | None,
@@ -45,5 +45,5 @@ Missing = Annotated[
     Path | None, typer.Option("--missing", help="Missing annotations: result of filter-missing.")
 ]
 Pool = Annotated[
-    Path | None, typer.Option("--pool", help="Folder of unlabelled Open Images photos.")
+    Path | None, typer.Option("--pool", help="Folder of unlabelled Open Images images.")
 ]

@@ -24,28 +24,35 @@ def report(
     ] = None,
     images: Annotated[
         Path | None,
-        typer.Option("--images", help="Folder of the photos, where no stage names it."),
+        typer.Option("--images", help="Folder of the images, where no stage names it."),
     ] = None,
-    photos: Annotated[
-        int, typer.Option("--photos", min=0, help="Photos shown beside their truth; 0: none.")
+    examples: Annotated[
+        int,
+        typer.Option(
+            "--examples", "--photos", min=0, help="Images shown, ground truth beside them; 0: none."
+        ),
     ] = 12,
     threads: Annotated[int, typer.Option("--threads", min=0, help="0: one a core.")] = 0,
 ) -> None:
-    """Write one HTML page about runs: scores, curves, errors, photos, settings."""
+    """Write one HTML page about runs: scores, curves, errors, images, settings."""
     from lvistk.stages.report import run
 
-    run(runs, out, images=images, photos=photos, threads=threads)
+    run(runs, out, images=images, examples=examples, threads=threads)
 
 
 @app.command("compare")
 def compare(
-    a: Annotated[Path, typer.Argument(help="Folder of an evaluate stage; with --truth, results.")],
+    a: Annotated[
+        Path, typer.Argument(help="Folder of an evaluate stage; with --ground-truth, results.")
+    ],
     b: Annotated[Path, typer.Argument(help="The same of what A is compared with.")],
-    truth: Annotated[
+    gt: Annotated[
         Path | None,
-        typer.Option("--truth", help="LVIS annotation file, where A and B are results."),
+        typer.Option(
+            "--ground-truth", "--truth", help="LVIS annotation file, where A and B are results."
+        ),
     ] = None,
-    samples: Annotated[int, typer.Option("--samples", help="Resamples of the photos.")] = 1000,
+    samples: Annotated[int, typer.Option("--samples", help="Resamples of the images.")] = 1000,
     seed: Annotated[int, typer.Option("--seed", help="Chooses the resamples.")] = 0,
     level: Annotated[
         float, typer.Option("--level", help="Confidence of the intervals, between 0 and 1.")
@@ -63,7 +70,7 @@ def compare(
     run(
         a,
         b,
-        truth=truth,
+        gt=gt,
         samples=samples,
         seed=seed,
         level=level,

@@ -80,7 +80,7 @@ def pseudo_label(
     device: Device = "auto",
     source: Annotated[
         str | None,
-        typer.Option("--source", help="lvis: the training photos; openimages: the pool's photos."),
+        typer.Option("--source", help="lvis: the training images; openimages: the pool's images."),
     ] = None,
     model: Model = None,
     train: Train = None,
@@ -92,10 +92,10 @@ def pseudo_label(
     ] = None,
     exclude: Annotated[
         list[Path] | None,
-        typer.Option("--exclude", help="Annotation file whose photos must not be labelled."),
+        typer.Option("--exclude", help="Annotation file whose images must not be labelled."),
     ] = None,
 ) -> None:
-    """Detect on training or Open Images photos; the detections become labels or ignored regions."""
+    """Detect on training or Open Images images; the detections become labels or ignored regions."""
     inputs = {
         "model": model,
         "train": train,
@@ -130,7 +130,7 @@ def filter_missing(
     ] = None,
     train: Train = None,
 ) -> None:
-    """Keep the detections on training photos that no annotation explains."""
+    """Keep the detections on training images that no annotation explains."""
     run_alone(
         "filter-missing",
         config=config,
@@ -205,8 +205,13 @@ def tta_infer(
 
 @app.command("evaluate")
 def evaluate(
-    truth: Annotated[
-        Path | None, typer.Argument(help="LVIS annotation file: the truth.", show_default=False)
+    gt: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="GROUND_TRUTH",
+            help="LVIS annotation file: the ground truth.",
+            show_default=False,
+        ),
     ] = None,
     results: Annotated[
         Path | None,
@@ -235,5 +240,5 @@ def evaluate(
         out=out,
         assign=assign,
         force=force,
-        inputs={"val": truth, "detections": results, "boxes": boxes},
+        inputs={"val": gt, "detections": results, "boxes": boxes},
     )

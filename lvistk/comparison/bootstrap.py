@@ -1,8 +1,8 @@
-"""Scores of resampled photos, accumulated anew from what became of each detection; nothing is matched twice.
+"""Scores of resampled images, accumulated anew from what became of each detection; nothing is matched twice.
 
-A photo that is drawn w times counts as w photos. Copies of a detection have the same score, so the
+An image that is drawn w times counts as w images. Copies of a detection have the same score, so the
 precision at the last of w true positives is the highest among them; taking them as one step of w
-therefore gives exactly what an evaluation of the copied photos would. A block of resamples is made in one
+therefore gives exactly what an evaluation of the copied images would. A block of resamples is made in one
 pass: how many copies of detections that are wrong at every threshold, nine in ten, stand before each other
 detection is counted for all resamples at once.
 """
@@ -16,11 +16,11 @@ from lvistk.jit import kernel
 
 T, K = len(IOU_THRESHOLDS), len(RECALL_THRESHOLDS)
 BLOCK = 32
-"""Resamples that are made at once; their weights of a photo fill a cache line."""
+"""Resamples that are made at once; their weights of an image fill a cache line."""
 
 
-def draw_photos(count: int, *, seed: int, sample: int) -> np.ndarray:
-    """How often each of ``count`` photos is drawn, (count,) int64, with replacement, in all ``count`` times.
+def draw_images(count: int, *, seed: int, sample: int) -> np.ndarray:
+    """How often each of ``count`` images is drawn, (count,) int64, with replacement, in all ``count`` times.
 
     A function of seed and sample, whatever the order in which samples are made.
     """
@@ -29,8 +29,8 @@ def draw_photos(count: int, *, seed: int, sample: int) -> np.ndarray:
 
 
 def resampled_ap(found: Outcomes, weights: np.ndarray) -> np.ndarray:
-    """AP (S, C, T) float64 of each category at each IoU threshold with photos counted ``weights (S, I)``
-    times in S resamples, BLOCK at most; NaN where no truth is left."""
+    """AP (S, C, T) float64 of each category at each IoU threshold with images counted ``weights (S, I)``
+    times in S resamples, BLOCK at most; NaN where no ground truth instance is left."""
     padded = np.zeros((weights.shape[1], BLOCK), np.uint16)
     padded[:, : len(weights)] = weights.T
     ap = np.full((BLOCK, len(found.first) - 1, T), np.nan)
@@ -39,16 +39,14 @@ def resampled_ap(found: Outcomes, weights: np.ndarray) -> np.ndarray:
 
 
 @kernel
-def _resampled_ap(
-    images, hits, misses, first, truth_images, truth_categories, limit, weights, found
-):
+def _resampled_ap(images, hits, misses, first, gt_images, gt_categories, limit, weights, found):
     categories = len(first) - 1
-    truths = np.zeros((categories, BLOCK), np.int64)
-    for g in range(len(truth_images)):
+    gts = np.zeros((categories, BLOCK), np.int64)
+    for g in range(len(gt_images)):
         for s in range(BLOCK):
-            truths[truth_categories[g], s] += weights[truth_images[g], s]
+            gts[gt_categories[g], s] += weights[gt_images[g], s]
     for c in range(categories):
-        if truths[c].max() == 0:
+        if gts[c].max() == 0:
             continue
         a, b = first[c], first[c + 1]
         paired, copies, alone = _count_before(images[a:b], hits[a:b], misses[a:b], weights, limit)
@@ -56,8 +54,8 @@ def _resampled_ap(
         steps = np.empty((len(paired), T), np.float64)
         reached = np.empty((len(paired), T), np.int64)
         for s in range(BLOCK):
-            if truths[c, s] > 0:
-                reach = _reach(truths[c, s])
+            if gts[c, s] > 0:
+                reach = _reach(gts[c, s])
                 _accumulate(
                     some_hits, some_misses, copies, alone, s, reach, steps, reached, found[s, c]
                 )
@@ -99,12 +97,13 @@ def _count_before(images, hits, misses, weights, limit):
 
 
 @kernel
-def _reach(truths):
-    """(truths + 1,) int64: how many recall thresholds so many true positives reach."""
-    reach = np.empty(truths + 1, np.int64)
+def _reach(gts):
+    """(ground truth instances + 1,) int64: how many recall thresholds so many true positives
+    reach."""
+    reach = np.empty(gts + 1, np.int64)
     j = 0
-    for right in range(truths + 1):
-        while j < K and right / truths >= RECALL_THRESHOLDS[j]:
+    for right in range(gts + 1):
+        while j < K and right / gts >= RECALL_THRESHOLDS[j]:
             j += 1
         reach[right] = j
     return reach

@@ -1,4 +1,5 @@
-"""Paired differences of two results on one truth, with bootstrap confidence over photos."""
+"""Paired differences of two results on one ground truth instance, with bootstrap confidence
+over images."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -6,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lvistk.comparison.bootstrap import BLOCK, draw_photos, resampled_ap
+from lvistk.comparison.bootstrap import BLOCK, draw_images, resampled_ap
 from lvistk.comparison.outcomes import Outcomes
 from lvistk.comparison.side import KINDS, RATIO, Scores, Side
 from lvistk.errors import UserError
@@ -39,14 +40,15 @@ class Comparison(NamedTuple):
     """``scores`` by table as in ``metrics.json``: ``segm``, ``bbox``, ``box_mask_gap``, ``boundary``,
     ``segm_fixed``, ``bbox_fixed`` with AP, AP50, AP75, APr, APc, APf each, and ``segm_by_area_ratio``
     with AP, AP50, AP75, box AP of each bucket; ``categories``: by table, a Difference for each category in
-    the order of the truth."""
+    the order of the ground truth."""
 
     scores: dict[str, list[Difference]]
     categories: dict[str, list[Difference]]
 
 
 class _Drawn(NamedTuple):
-    """Scores of both sides in every resample: AP, AP50, AP75 of each category (2, samples, 3, C) float32, and
+    """Scores of both sides in every resample: AP, AP50, AP75 of each category (2, samples, 3, C)
+    float32, and
     NAMES over the categories (2, samples, 6)."""
 
     categories: np.ndarray
@@ -56,7 +58,7 @@ class _Drawn(NamedTuple):
 class _Sampling(NamedTuple):
     """How resamples are drawn, and how sure intervals are."""
 
-    photos: int
+    images: int
     samples: int
     seed: int
     level: float
@@ -64,17 +66,22 @@ class _Sampling(NamedTuple):
 
 
 def compare(a: Side, b: Side, *, samples: int, seed: int, level: float, threads: int) -> Comparison:
-    """Differences between two evaluations of the same truth under the same rules, in what both have.
+    """Differences between two evaluations of the same ground truth instance under the same
+    rules, in what both have.
 
-    Each of ``samples`` resamples draws as many photos as there are, with replacement, the same for both and
+    Each of ``samples`` resamples draws as many images as there are, with replacement, the same for both and
     for all scores. The values and differences are those of the evaluations themselves, the intervals
-    percentiles of the resampled differences. A category without truths in a resample is undefined there.
-    The box-mask gap of a resample is that of its own box and mask scores; the limit of AP-fixed falls in each
-    resample where an evaluation of its photos would put it.
+    percentiles of the resampled differences. A category without ground truth instances in a
+    resample is undefined there.
+    The box-mask gap of a resample is that of its own box and mask scores; the limit of AP-fixed falls
+    in each
+    resample where an evaluation of its images would put it.
     """
-    if not np.array_equal(a.truth_ids, b.truth_ids):
-        raise UserError("the two evaluations have different truths; differences would mean nothing")
-    how = _Sampling(a.photos, samples, seed, level, threads)
+    if not np.array_equal(a.gt_ids, b.gt_ids):
+        raise UserError(
+            "the two evaluations have different ground truth instances; differences would mean nothing"
+        )
+    how = _Sampling(a.images, samples, seed, level, threads)
     scores: dict[str, list[Difference]] = {}
     categories: dict[str, list[Difference]] = {}
     drawn_scores: dict[str, np.ndarray] = {}
@@ -106,7 +113,7 @@ def _resample(pair: Sequence[Outcomes], frequency: np.ndarray, how: _Sampling) -
 
     def block(first: int) -> None:
         last = min(first + BLOCK, how.samples)
-        weights = [draw_photos(how.photos, seed=how.seed, sample=s) for s in range(first, last)]
+        weights = [draw_images(how.images, seed=how.seed, sample=s) for s in range(first, last)]
         for side, known in enumerate(pair):
             ap = resampled_ap(known, np.stack(weights))  # (S, C, T)
             found[side, first:last, 0] = ap.mean(axis=2)

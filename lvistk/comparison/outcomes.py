@@ -1,4 +1,4 @@
-"""What became of each detection in its photo: all that a score of resampled photos needs."""
+"""What became of each detection in its image: all that a score of resampled images needs."""
 
 from typing import NamedTuple
 
@@ -17,8 +17,9 @@ class Outcomes(NamedTuple):
     """What became of D detections, category by category, best score first.
 
     8 bytes a detection: ``images (D,)`` int32; ``hits``, ``misses (D,)`` uint16, bit t for IoU threshold t.
-    Category c has first[c]:first[c + 1]. The G truths that count lie in ``truth_images``, of
-    ``truth_categories``. Where ``limit`` is not 0 only so many of a category count, and all detections stand
+    Category c has first[c]:first[c + 1]. The G ground truth instances that count lie in
+    ``gt_images``, of
+    ``gt_categories``. Where ``limit`` is not 0 only so many of a category count, and all detections stand
     here, those too that say nothing; else only those that are a hit or a miss somewhere.
     """
 
@@ -26,8 +27,8 @@ class Outcomes(NamedTuple):
     hits: np.ndarray
     misses: np.ndarray
     first: np.ndarray
-    truth_images: np.ndarray
-    truth_categories: np.ndarray
+    gt_images: np.ndarray
+    gt_categories: np.ndarray
     limit: int
 
 
@@ -40,15 +41,15 @@ def outcomes(found: Evaluation, table: str, *, range_: int = 0, threads: int = 1
 def fixed_outcomes(found: Evaluation, table: str, *, limit: int, threads: int) -> Outcomes:
     """Outcomes behind AP-fixed with ``limit`` detections a category.
 
-    The limit holds over all photos, so it falls elsewhere in every resample: matched is everything, without
+    The limit holds over all images, so it falls elsewhere in every resample: matched is everything, without
     one. It only ever cuts off the end of a category, and a detection's match depends on better ones alone,
     so matches need not be made again where the limit moves.
     """
     scored = score(
         found.detections[table],
         kind=found.scores[table].kind,
-        truth=found.truth,
-        truth_out=found.scores[table].truth_out,
+        gt=found.gt,
+        gt_out=found.scores[table].gt_out,
         per_image=0,
         per_category=0,
         range_count=len(AREA_LABELS),
@@ -68,7 +69,7 @@ def _outcomes(
     range_: int,
     threads: int,
 ) -> Outcomes:
-    columns, truth = found.detections[table].table, found.truth
+    columns, gt = found.detections[table].table, found.gt
     counts = scored.candidates.kept
     ranking = rank(
         scored.candidates._replace(kept=counts if kept is None else kept), threads=threads
@@ -79,7 +80,7 @@ def _outcomes(
     out = (columns.box_out if scored.kind == "bbox" else columns.mask_out)[rows]
     slots = columns.slot[rows]
     judged = (slots >= 0) & (out != DROPPED)
-    alone = judged & ~paired & ~truth.arrays.slot_open[slots] & (out >> range_ & 1 == 0)
+    alone = judged & ~paired & ~gt.arrays.slot_open[slots] & (out >> range_ & 1 == 0)
     hits = np.zeros(len(rows), np.uint16)
     misses = np.where(alone, ALL_THRESHOLDS, 0).astype(np.uint16)
     hits[paired] = scored.matches.hits[place[paired], range_]
@@ -88,13 +89,13 @@ def _outcomes(
     if limit:
         said[:] = True
     before = np.concatenate([[0], np.cumsum(said)])
-    counted = scored.truth_out >> range_ & 1 == 0
+    counted = scored.gt_out >> range_ & 1 == 0
     return Outcomes(
         images=columns.image[rows][said],
         hits=hits[said],
         misses=misses[said],
         first=before[ranking.first],
-        truth_images=truth.truth_images[counted],
-        truth_categories=truth.truth_categories[counted].astype(np.int64),
+        gt_images=gt.gt_images[counted],
+        gt_categories=gt.gt_categories[counted].astype(np.int64),
         limit=limit,
     )

@@ -22,15 +22,15 @@ class Part(NamedTuple):
 
 
 class Side(NamedTuple):
-    """One of two evaluations. I photos, C categories with ``names`` and ``frequency (C,)``.
+    """One of two evaluations. I images, C categories with ``names`` and ``frequency (C,)``.
 
     ``parts`` by name: ``segm``, ``bbox``, ``boundary``, ``segm_fixed``, ``bbox_fixed``, and for each bucket
     of mask area over box area ``segm LABEL`` and ``bbox LABEL``. ``gap`` is box AP minus mask AP, empty
     without both. ``categories`` holds AP of each category, of ``segm`` and ``bbox``.
     """
 
-    truth_ids: np.ndarray
-    photos: int
+    gt_ids: np.ndarray
+    images: int
     names: tuple[str, ...]
     frequency: np.ndarray
     ratio_labels: tuple[str, ...]
@@ -56,17 +56,17 @@ def side_of(found: Evaluation, *, fixed_detections: int, threads: int) -> Side:
                 behind = outcomes(found, table, range_=range_, threads=threads)
                 parts[f"{table} {label}"] = Part(values, behind)
     return Side(
-        truth_ids=found.truth.arrays.ids,
-        photos=len(found.truth.arrays.image_ids),
-        names=found.truth.names,
-        frequency=found.truth.frequency,
+        gt_ids=found.gt.arrays.ids,
+        images=len(found.gt.arrays.image_ids),
+        names=found.gt.names,
+        frequency=found.gt.frequency,
         ratio_labels=ranges.ratio_labels,
         parts=parts,
         gap=metrics.get("box_mask_gap", {}),
         categories={
             table: [
                 average(found.scores[table].precision[:, :, c, 0])
-                for c in range(len(found.truth.names))
+                for c in range(len(found.gt.names))
             ]
             for table in KINDS
             if table in found.scores

@@ -25,20 +25,30 @@ def update(settings: Settings, table: Mapping[str, Any], *, where: str) -> Setti
     fields = {field.name: field for field in dataclasses.fields(settings)}  # pyright: ignore[reportArgumentType]  # a dataclass instance
     hints = typing.get_type_hints(type(settings))
     changes: dict[str, Any] = {}
-    for key, value in table.items():
+    for key, value in _present_names(type(settings), table).items():
         if key not in fields:
             raise UserError(f"{where}: unknown setting '{key}'{nearest(key, fields)}")
         current = getattr(settings, key)
-        place = f"{where} {key}"
+        here = f"{where} {key}"
         overridden = fields[key].metadata.get("overrides")
         if overridden is not None:
-            changes[key] = _merge(current, _require_table(value, place))
-            update(overridden(), changes[key], where=place)
+            changes[key] = _merge(current, _require_table(value, here))
+            update(overridden(), changes[key], where=here)
         elif dataclasses.is_dataclass(current):
-            changes[key] = update(current, _require_table(value, place), where=place)
+            changes[key] = update(current, _require_table(value, here), where=here)
         else:
-            changes[key] = _leaf(value, hints[key], place)
+            changes[key] = _leaf(value, hints[key], here)
     return dataclasses.replace(settings, **changes)  # pyright: ignore[reportArgumentType, reportCallIssue]  # as above
+
+
+def _present_names(kind: type, table: Mapping[str, Any]) -> dict[str, Any]:
+    """``table`` with settings under the names that they have now.
+
+    A field whose metadata holds ``was`` had that name in an earlier release; files of that time are read.
+    """
+    fields = dataclasses.fields(kind)
+    renamed = {field.metadata["was"]: field.name for field in fields if "was" in field.metadata}
+    return {renamed.get(key, key): value for key, value in table.items()}
 
 
 def nearest(name: str, known: Mapping[str, Any] | Sequence[str]) -> str:

@@ -44,9 +44,9 @@ class RpnSettings:
     rounded_anchors: bool = False
     """Anchors rounded to whole pixels, as torchvision has them."""
     fitted_strides: bool = False
-    """Anchors lie as far apart as the padded photo's side over the map's, in whole pixels, as
+    """Anchors lie as far apart as the padded image's side over the map's, in whole pixels, as
     torchvision has them: on P6 that is less than 64 where no multiple of 64 is the side. Then they
-    depend on what a photo is batched with."""
+    depend on what an image is batched with."""
     iou_negative: float = 0.3
     iou_positive: float = 0.7
     batch_per_image: int = 256
@@ -89,11 +89,11 @@ class ClassifierSettings:
     normed_temperature: float = 0.0
     """Factor on the cosine of features and weights, which replaces their product (20 in the Seesaw
     paper's models); 0: the plain product."""
-    eql_tail_photos: float = 109.0
-    """Categories of at most so many training photos are tail: .0011 of LVIS v1's, as in the
+    eql_tail_images: float = field(default=109.0, metadata={"was": "eql_tail_photos"})
+    """Categories of at most so many training images are tail: .0011 of LVIS v1's, as in the
     configurations of EQL's first author."""
     eql_tail_fraction: float | None = None
-    """The same as a share of the annotated photos; replaces ``eql_tail_photos`` when given."""
+    """The same as a share of the annotated images; replaces ``eql_tail_images`` when given."""
     eql_negative_clause: bool = False
     """Verified negatives push a tail category down all the same (EQL paper 4.2)."""
     prior_probability: float = 0.001
@@ -126,7 +126,8 @@ class BoxHeadSettings:
     """One regressed box for all categories (cascades) or one a category."""
     smooth_l1_beta: float = 0.0
     missing_ignore_iou: float = 0.5
-    """RoIs with at least this IoU to a missing annotation, not positive for a truth, are left out."""
+    """RoIs with at least this IoU to a missing annotation, not positive for a ground truth
+    instance, are left out."""
     deform_pool: Literal["none", "v1", "v2"] = "none"
 
 

@@ -1,7 +1,7 @@
 """Settings and inputs of every stage.
 
 A stage is known by its command; ``STAGES`` maps the command to its settings class and its inputs
-class. Inputs are paths: files, folders of photos, or folders of earlier stages. Paths of a pipeline's
+class. Inputs are paths: files, folders of images, or folders of earlier stages. Paths of a pipeline's
 ``[data]`` table fill the inputs of the same name.
 """
 
@@ -41,7 +41,7 @@ class TrainReprInputs:
     train: Paths = ()
     """LVIS annotation files."""
     train_images: Path | None = None
-    """Folder of their photos."""
+    """Folder of their images."""
     val: Path | None = None
     """Annotation file for evaluation during training."""
     val_images: Path | None = None
@@ -52,7 +52,7 @@ class TrainReprInputs:
     pseudo: Path | None = None
     """Pseudo labels of Open Images found by pseudo-label."""
     pool: Path | None = None
-    """Folder of the Open Images photos."""
+    """Folder of the Open Images images."""
 
 
 UPGRADES: dict[str, Any] = {
@@ -102,13 +102,13 @@ class FinetuneInputs:
 
 @dataclass(frozen=True)
 class ViewSettings:
-    """The sizes and flips that a photo is seen at; lengths in pixels."""
+    """The sizes and flips that an image is seen at; lengths in pixels."""
 
     short_edges: tuple[int, ...] = (800,)
     long_edge: int = 1333
     flip: bool = False
     valid_ranges: tuple[tuple[float, float], ...] = ()
-    """Smallest and largest square root of box area, in pixels of the original photo, that each
+    """Smallest and largest square root of box area, in pixels of the original image, that each
     short edge may contribute; empty: all. ``inf`` is a number."""
 
 
@@ -137,18 +137,18 @@ class MergeSettings:
 
 @dataclass(frozen=True)
 class PredictSettings:
-    """How photos are run through a model and where detections go."""
+    """How images are run through a model and where detections go."""
 
     batch_size: int = 1
-    """Photos that go through the model together."""
+    """Images that go through the model together."""
     workers: int = 2
-    """Threads that read and resize photos ahead; 0: none."""
+    """Threads that read and resize images ahead; 0: none."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     channels_last: bool = False
     feature_memory_mb: int = 4096
     """Feature maps of views kept for masks, in MB; beyond it they are computed twice."""
     shard_images: int = 500
-    """Photos a shard file; a shard that is there is complete."""
+    """Images a shard file; a shard that is there is complete."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ class TtaInferSettings:
 class TtaInferInputs:
     model: Path | None = None
     val: Path | None = None
-    """Annotation file that lists the photos (with or without annotations)."""
+    """Annotation file that lists the images (with or without annotations)."""
     val_images: Path | None = None
 
 
@@ -184,8 +184,8 @@ class PseudoLabelSettings:
         )
     )
     predict: PredictSettings = field(default_factory=PredictSettings)
-    max_photos: int = 0
-    """Label at most so many Open Images photos; 0 all."""
+    max_images: int = field(default=0, metadata={"was": "max_photos"})
+    """Label at most so many Open Images images; 0 all."""
 
 
 @dataclass(frozen=True)
@@ -194,11 +194,11 @@ class PseudoLabelInputs:
     train: Paths = ()
     train_images: Path | None = None
     pool: Path | None = None
-    """Folder of Open Images photos."""
+    """Folder of Open Images images."""
     pool_list: Path | None = None
-    """List of photos (Open Images' own CSV) with rotations; without it every photo of the folder."""
+    """List of images (Open Images' own CSV) with rotations; without it every image of the folder."""
     exclude: Paths = ()
-    """Annotation files whose photos (by Flickr id) must not be pseudo-labelled."""
+    """Annotation files whose images (by Flickr id) must not be pseudo-labelled."""
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,8 @@ class FilterMissingSettings:
     score: float = 0.5
     """Smallest score of a missing annotation (ours)."""
     max_iou: float = 0.1
-    """A detection with at most this IoU to every truth counts as overlapping none (ours)."""
+    """A detection with at most this IoU to every ground truth instance counts as overlapping
+    none (ours)."""
 
 
 @dataclass(frozen=True)
@@ -230,9 +231,10 @@ class EvaluateSettings:
     boundary: bool = True
     """Boundary AP: the smaller of mask IoU and boundary IoU (arXiv 2103.16562)."""
     unknown_images: Literal["refuse", "drop"] = "refuse"
-    """Detections in images that the truth has not: an error, as in lvis-api, or left out and counted."""
+    """Detections in images that the ground truth has not: an error, as in lvis-api, or left out and
+    counted."""
     fixed: bool = True
-    """AP-fixed: no limit a photo, 10,000 detections a category (arXiv 2102.01066)."""
+    """AP-fixed: no limit an image, 10,000 detections a category (arXiv 2102.01066)."""
     fixed_detections: int = 10_000
     area_ratio_edges: tuple[float, ...] = (0.25, 0.5, 0.75)
     curves: bool = False
@@ -245,7 +247,7 @@ class EvaluateSettings:
 @dataclass(frozen=True)
 class EvaluateInputs:
     val: Path | None = None
-    """The truth."""
+    """The ground truth."""
     detections: Path | None = None
     """A tta-infer stage, a detection store, or a results JSON."""
     boxes: Path | None = None

@@ -1,12 +1,12 @@
 """Settings of data, optimiser and training loop."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 
 @dataclass(frozen=True)
 class AugmentSettings:
-    """One affine matrix a photo or mosaic tile; lengths in pixels of the network input."""
+    """One affine matrix an image or mosaic tile; lengths in pixels of the network input."""
 
     short_edges: tuple[int, ...] = (640, 672, 704, 736, 768, 800)
     short_edge_mode: Literal["choice", "range"] = "choice"
@@ -20,7 +20,7 @@ class AugmentSettings:
     mosaic_size: tuple[int, int] = (1280, 1280)
     """Height and width of the canvas."""
     mosaic_partners: Literal["repeat_factor", "uniform"] = "repeat_factor"
-    """The paper's trick draws the three other photos by repeat factor."""
+    """The paper's trick draws the three other images by repeat factor."""
     min_area: float = 1.0
     min_kept: float = 0.1
     """Instances clipped below this share of their area are dropped (ours)."""
@@ -36,10 +36,10 @@ class AugmentSettings:
 class SamplerSettings:
     repeat: Literal["ceil", "stochastic", "none"] = "ceil"
     """Repeat factor sampling: mmdetection's ceil by epoch, or detectron2's stochastic rounding."""
-    repeat_photos: float = 100.0
-    """Categories of fewer photos are repeated (on LVIS v1 t = .001)."""
+    repeat_images: float = field(default=100.0, metadata={"was": "repeat_photos"})
+    """Categories of fewer images are repeated (on LVIS v1 t = .001)."""
     repeat_fraction: float | None = None
-    """t itself, a share of the training photos; replaces ``repeat_photos`` when given."""
+    """t itself, a share of the training images; replaces ``repeat_images`` when given."""
     aspect_grouping: bool = True
 
 
@@ -48,12 +48,13 @@ class LoaderSettings:
     workers: int = 2
     prefetch: int = 2
     defects: Literal["fail", "skip"] = "fail"
-    """What training does with broken annotations and photos."""
+    """What training does with broken annotations and images."""
 
 
 @dataclass(frozen=True)
 class SelfTrainSettings:
-    """How missing annotations and pseudo-labelled photos enter training (arXiv 2009.01559, self-training)."""
+    """How missing annotations and pseudo-labelled images enter training (arXiv 2009.01559,
+    self-training)."""
 
     missing_score: float = 0.5
     """Detections below are not taken for missing annotations (ours)."""
@@ -61,7 +62,7 @@ class SelfTrainSettings:
     """Pseudo labels below are not used (ours)."""
     pseudo_images_per_epoch: int = 10_000
     pseudo_weight: float = 0.5
-    """Loss weight of a pseudo-labelled photo (ours)."""
+    """Loss weight of a pseudo-labelled image (ours)."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class OptimSettings:
 class LoopSettings:
     epochs: int = 24
     batch_size: int = 16
-    """Photos a step over all devices."""
+    """Images a step over all devices."""
     accumulate: int = 1
     """Parts that a batch is run in, to save memory."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"

@@ -1,1 +1,1 @@
-"""Annotation files and photos in, augmented samples and batches out."""
+"""Annotation files and images in, augmented samples and batches out."""

@@ -1,4 +1,4 @@
-"""Stops a run whose loss or gradient is no longer finite, naming the losses and the photos."""
+"""Stops a run whose loss or gradient is no longer finite, naming the losses and the images."""
 
 import dataclasses
 from collections import deque

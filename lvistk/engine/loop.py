@@ -77,7 +77,7 @@ def train(job: Job) -> nn.Module:
     with stop_requests() as stop, console.progress("train", total, done=done) as bar:
         for parts, waited in run.remaining():
             values = run.step(parts)
-            run.meter.add(values, photos=job.loop.batch_size, waited=waited)
+            run.meter.add(values, images=job.loop.batch_size, waited=waited)
             bar.advance(note=run.log())
             run.evaluate_if_due()
             run.checkpoint_if_due(stop)
@@ -184,7 +184,7 @@ class _Run:
             row = self.meter.write(step=step, epoch=self.schedule.epoch_of(step), rate=rate)
             share, memory = row["data_share"], row["memory_gib"]
             self.note = (
-                f"loss {row['loss']:.3f} lr {rate:.2g} {row['photos_per_s']:.1f} photos/s "
+                f"loss {row['loss']:.3f} lr {rate:.2g} {row['photos_per_s']:.1f} images/s "
                 f"data {share:.0%} {memory:.1f} GiB"
             )
         return self.note

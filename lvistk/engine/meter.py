@@ -1,4 +1,4 @@
-"""What a run reports every few steps: losses, rate, photos a second, waiting for data, memory."""
+"""What a run reports every few steps: losses, rate, images a second, waiting for data, memory."""
 
 import resource
 import time
@@ -25,17 +25,17 @@ class Meter:
 
     def _reset(self) -> None:
         self._sums: dict[str, Tensor] = {}
-        self._steps = self._photos = 0
+        self._steps = self._images = 0
         self._waited = 0.0
         self._started = time.perf_counter()
 
-    def add(self, values: Mapping[str, Tensor], *, photos: int, waited: float) -> None:
-        """One step: its 0-d ``values``, photos over all ranks, seconds this rank waited for data."""
+    def add(self, values: Mapping[str, Tensor], *, images: int, waited: float) -> None:
+        """One step: its 0-d ``values``, images over all ranks, seconds this rank waited for data."""
         for name, value in values.items():
             value = value.detach().float()
             self._sums[name] = self._sums[name] + value if name in self._sums else value
         self._steps += 1
-        self._photos += photos
+        self._images += images
         self._waited += waited
 
     def leave_out(self, seconds: float) -> None:
@@ -53,7 +53,7 @@ class Meter:
             "epoch": round(epoch, 4),
             "lr": rate,
             **dict(zip(names, means, strict=True)),
-            "photos_per_s": round(self._photos / seconds, 3),
+            "photos_per_s": round(self._images / seconds, 3),
             "data_share": round(self._waited / seconds, 4),
             "memory_gib": round(_peak_memory(self._device), 3),
         }

@@ -12,7 +12,7 @@ class Schedule:
     """Factor on the base rate at each step of a run whose epochs need not be equally long.
 
     steps_per_epoch: steps of each epoch, all epochs (repeat factor sampling may draw another number
-    of photos every time). A milestone in ``step_epochs`` is the end of that epoch; one at or after
+    of images every time). A milestone in ``step_epochs`` is the end of that epoch; one at or after
     the last epoch is never reached.
     """
 

@@ -17,9 +17,9 @@ class Columns(NamedTuple):
     score: np.ndarray
     """float64"""
     image: np.ndarray
-    """int32 row in the truth, NOWHERE where it has none"""
+    """int32 row in the ground truth, NOWHERE where it has none"""
     category: np.ndarray
-    """int32 row in the truth, NOWHERE where it has none"""
+    """int32 row in the ground truth, NOWHERE where it has none"""
     slot: np.ndarray
     """int32, NOWHERE where its image and category are not judged"""
     mask_out: np.ndarray

@@ -1,6 +1,7 @@
 """Precision and recall of every category, threshold and range, as lvis-api accumulates them.
 
-Precision is asked for where recall rises: at detections that match a truth. So only those with a pair are
+Precision is asked for where recall rises: at detections that match a ground truth instance. So
+only those with a pair are
 sorted; of all others, nine in ten, it is counted before which of these they stand.
 """
 
@@ -25,14 +26,16 @@ def curves(
     slots: np.ndarray,
     out: np.ndarray,
     slot_open: np.ndarray,
-    truth_counts: np.ndarray,
+    gt_counts: np.ndarray,
     threads: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Precision (T, K, C, R) and recall (T, C, R) float64; NaN where a category has no truth.
+    """Precision (T, K, C, R) and recall (T, C, R) float64; NaN where a category has no ground ground
+    truth instance.
 
-    T IoU thresholds, K = 101 recall thresholds; ``truth_counts (C, R)`` truths that count.
+    T IoU thresholds, K = 101 recall thresholds; ``gt_counts (C, R)`` ground truth instances
+    that count.
     """
-    categories, ranges = truth_counts.shape
+    categories, ranges = gt_counts.shape
     order, first = rank(candidates._replace(kept=matches.rows >= 0), threads=threads)
     rows = matches.rows[order]
     precision = np.empty((ranges, categories, T, K))
@@ -53,7 +56,7 @@ def curves(
 
         def fill(a: int, b: int) -> None:
             _curves(
-                first, rows, matches.hits, matches.misses, alone, truth_counts, a, b,
+                first, rows, matches.hits, matches.misses, alone, gt_counts, a, b,
                 precision, recall,
             )  # fmt: skip
 
@@ -89,11 +92,11 @@ def _count_alone(
 
 
 @kernel
-def _curves(first, rows, hits, misses, alone, truth_counts, low, high, precision, recall):
+def _curves(first, rows, hits, misses, alone, gt_counts, low, high, precision, recall):
     for c in range(low, high):
         a, b = first[c], first[c + 1]
-        for r in range(truth_counts.shape[1]):
-            if truth_counts[c, r] == 0:
+        for r in range(gt_counts.shape[1]):
+            if gt_counts[c, r] == 0:
                 precision[r, c].fill(np.nan)
                 recall[r, c].fill(np.nan)
             else:
@@ -103,19 +106,19 @@ def _curves(first, rows, hits, misses, alone, truth_counts, low, high, precision
                     misses,
                     alone[a:b],
                     r,
-                    truth_counts[c, r],
+                    gt_counts[c, r],
                     precision[r, c],
                     recall[r, c],
                 )
 
 
 @kernel
-def _curve(rows, hits, misses, alone, r, truth_count, precision, recall):
+def _curve(rows, hits, misses, alone, r, gt_count, precision, recall):
     """Fill precision (T, K) and recall (T,) of one category and range."""
     right = np.zeros(T, np.int64)
     wrong = np.zeros(T, np.int64)
     others = 0  # false positives without a pair: the same at every threshold
-    steps = np.empty((T, min(len(rows), truth_count)), np.float64)
+    steps = np.empty((T, min(len(rows), gt_count)), np.float64)
     for k in range(len(rows)):
         others += alone[k, r]
         hit = hits[rows[k], r]
@@ -128,11 +131,11 @@ def _curve(rows, hits, misses, alone, r, truth_count, precision, recall):
             wrong[t] += (miss >> t) & 1
     for t in range(T):
         n = right[t]
-        recall[t] = n / truth_count
+        recall[t] = n / gt_count
         for k in range(n - 1, 0, -1):
             steps[t, k - 1] = max(steps[t, k - 1], steps[t, k])
         k = 0
         for j in range(K):
-            while k < n and (k + 1) / truth_count < RECALL_THRESHOLDS[j]:
+            while k < n and (k + 1) / gt_count < RECALL_THRESHOLDS[j]:
                 k += 1
             precision[t, j] = steps[t, k] if k < n else 0.0

@@ -1,4 +1,5 @@
-"""The evaluation of one set of results against one truth: every score of ``metrics.json``."""
+"""The evaluation of one set of results against one ground truth instance: every score of
+``metrics.json``."""
 
 import os
 import time
@@ -9,15 +10,15 @@ from typing import NamedTuple
 
 from lvistk.config.stages import EvaluateSettings
 from lvistk.evaluation.collect import Detections
-from lvistk.evaluation.ground_truth.boundary_truth import boundary_truth, no_boundary
-from lvistk.evaluation.ground_truth.truth import Truth
-from lvistk.evaluation.ground_truth.truth_cache import read_truth
+from lvistk.evaluation.ground_truth.boundary_gt import boundary_gt, no_boundary
+from lvistk.evaluation.ground_truth.gt import GroundTruth
+from lvistk.evaluation.ground_truth.gt_cache import read_gt
 from lvistk.evaluation.measure import Options
 from lvistk.evaluation.outcome import CategoryTable, Outcome, assemble
 from lvistk.evaluation.ranges import AREA_LABELS, Ranges
 from lvistk.evaluation.results_json.measured import Against, read_results
 from lvistk.evaluation.results_store import read_store
-from lvistk.evaluation.scoring import Kind, Score, score, truth_ranges
+from lvistk.evaluation.scoring import Kind, Score, gt_ranges, score
 from lvistk.evaluation.sources import (
     Source,
     areas_of,
@@ -45,21 +46,21 @@ class Evaluation(Outcome):
 
     scores: dict[str, Score]
     detections: dict[str, Detections]
-    truth: Truth
+    gt: GroundTruth
 
 
-def evaluate(truth: Path, results: Results, settings: EvaluateSettings) -> Evaluation:
-    """Evaluate ``results`` against the annotation file ``truth`` by the LVIS protocol.
+def evaluate(gt: Path, results: Results, settings: EvaluateSettings) -> Evaluation:
+    """Evaluate ``results`` against the annotation file ``gt`` by the LVIS protocol.
 
     Equal to lvis-api 0.5.3 bit for bit. A score that nothing defines is None. An empty result gives 0.
     Raises ``UserError`` for anything wrong with the files, naming file and record.
     """
     with ThreadPoolExecutor(1) as later:
-        return _evaluate(truth, results, settings, later)
+        return _evaluate(gt, results, settings, later)
 
 
 def _evaluate(
-    truth: Path, results: Results, settings: EvaluateSettings, later: Executor
+    gt: Path, results: Results, settings: EvaluateSettings, later: Executor
 ) -> Evaluation:
     """``evaluate``; ``later`` takes what nobody waits for."""
     clock = _Clock()
@@ -67,10 +68,10 @@ def _evaluate(
     ranges = Ranges(tuple(settings.area_ratio_edges))
     sources = find_sources(results.main, results.boxes, settings.kinds)
     any_masks = any(source.masks for source in sources)
-    known = read_truth(truth, masks=any_masks, threads=threads, later=later)
-    clock.tick("truth")
+    known = read_gt(gt, masks=any_masks, threads=threads, later=later)
+    clock.tick("gt")
     wants_boundary = settings.boundary and any(source.masks for source in sources)
-    borders = boundary_truth(known, threads=threads) if wants_boundary else no_boundary()
+    borders = boundary_gt(known, threads=threads) if wants_boundary else no_boundary()
     against = Against(known.arrays, borders, ranges, settings.unknown_images, threads)
     measured = [_measure(source, against, settings) for source in sources]
     clock.tick("detections")
@@ -108,7 +109,7 @@ def _evaluate(
         seconds=clock.seconds,
         scores=scores,
         detections=detections,
-        truth=known,
+        gt=known,
     )
 
 
@@ -128,12 +129,12 @@ def _measure(source: Source, against: Against, settings: EvaluateSettings) -> De
 def _scores(
     sources: list[Source],
     measured: list[Detections],
-    truth: Truth,
+    gt: GroundTruth,
     ranges: Ranges,
     settings: EvaluateSettings,
     threads: int,
 ) -> tuple[dict[str, Score], dict[str, Detections]]:
-    truth_out = truth_ranges(truth, ranges)
+    gt_out = gt_ranges(gt, ranges)
     tables = _tables(sources, settings)
 
     def one(table: tuple[str, Kind, bool]) -> tuple[Detections, Score]:
@@ -143,8 +144,8 @@ def _scores(
         return measured[place], score(
             measured[place],
             kind=kind,
-            truth=truth,
-            truth_out=truth_out,
+            gt=gt,
+            gt_out=gt_out,
             range_count=len(AREA_LABELS) if plain else len(ranges),
             per_image=0 if fixed else settings.max_detections,
             per_category=settings.fixed_detections if fixed else 0,

@@ -1,6 +1,7 @@
 """Greedy matching inside each (image, category), for all ranges and the ten IoU thresholds at once.
 
-Only detections with a pair (an IoU of at least 0.5 with a truth of their slot) are matched here; all
+Only detections with a pair (an IoU of at least 0.5 with a ground truth instance of their slot)
+are matched here; all
 others are false positives, or ignored where their category is not exhaustively annotated or their area is
 out of range.
 """
@@ -24,10 +25,10 @@ class Matches(NamedTuple):
     """(M, R) uint16: true positive, by range"""
     misses: np.ndarray
     """(M, R) uint16: false positive, by range; neither bit: ignored"""
-    truths: np.ndarray
-    """(M,) int32: the truth it matches at IoU 0.5 in range all, or -1"""
+    gts: np.ndarray
+    """(M,) int32: the ground truth it matches at IoU 0.5 in range all, or -1"""
     found: np.ndarray
-    """(G,) uint16: thresholds at which a truth is matched, in range all"""
+    """(G,) uint16: thresholds at which a ground truth instance is matched, in range all"""
 
 
 def match(
@@ -39,27 +40,28 @@ def match(
     slots: np.ndarray,
     out: np.ndarray,
     slot_open: np.ndarray,
-    truth_ids: np.ndarray,
-    truth_out: np.ndarray,
+    gt_ids: np.ndarray,
+    gt_out: np.ndarray,
     range_count: int,
 ) -> Matches:
     """Match ``pairs`` (P,) whose IoU is ``ious`` (P,), of the detections ``kept`` (N,).
 
-    ``pairs`` stand in the order of detections, then truths. ``truth_out (G,)`` and ``out (N,)`` are
-    the ranges (bits) in which a truth is ignored and a detection is outside.
+    ``pairs`` stand in the order of detections, then ground truth instances. ``gt_out (G,)`` and
+    ``out (N,)`` are
+    the ranges (bits) in which a ground truth instance is ignored and a detection is outside.
     """
     return Matches(
         *_match(
             pairs["detection"],
-            pairs["truth"],
+            pairs["gt"],
             ious,
             kept,
             scores,
             slots,
             out,
             slot_open,
-            truth_ids,
-            truth_out,
+            gt_ids,
+            gt_out,
             range_count,
         )
     )
@@ -84,9 +86,7 @@ def _chains(detections, kept, slots, slot_count):
 
 
 @kernel
-def _match(
-    detections, truths, ious, kept, scores, slots, out, slot_open, truth_ids, truth_out, range_count
-):
+def _match(detections, gts, ious, kept, scores, slots, out, slot_open, gt_ids, gt_out, range_count):
     numbers, first = _chains(detections, kept, slots, len(slot_open))
     rows = np.full(len(kept), -1, np.int32)
     count = 0
@@ -97,7 +97,7 @@ def _match(
     hits = np.zeros((count, range_count), np.uint16)
     misses = np.zeros((count, range_count), np.uint16)
     partners = np.full(count, -1, np.int32)
-    taken = np.zeros((len(truth_ids), range_count), np.uint16)
+    taken = np.zeros((len(gt_ids), range_count), np.uint16)
     levels = _levels(ious)
     for s in range(len(slot_open)):
         if first[s] < first[s + 1]:
@@ -111,11 +111,11 @@ def _match(
                 _sort_by_iou(mine[head:tail], ious)
                 partners[rows[d]] = _match_one(
                     mine[head:tail],
-                    truths,
+                    gts,
                     levels,
                     0xFFFF if slot_open[s] else np.int64(out[d]),
-                    truth_ids,
-                    truth_out,
+                    gt_ids,
+                    gt_out,
                     taken,
                     hits[rows[d]],
                     misses[rows[d]],
@@ -163,17 +163,18 @@ def _sort_by_iou(mine, ious):
 
 
 @kernel
-def _match_one(mine, truths, levels, out, truth_ids, truth_out, taken, hits, misses):
-    """Match one detection with its pairs, the best first; its truth at IoU 0.5 in range all, or -1."""
+def _match_one(mine, gts, levels, out, gt_ids, gt_out, taken, hits, misses):
+    """Match one detection with its pairs, the best first; its ground truth at IoU 0.5 in range all, or
+    -1."""
     partner = -1
     for r in range(len(hits)):
         left = (1 << len(THRESHOLDS)) - 1  # thresholds without a match yet
         alone = 0 if out >> r & 1 != 0 else left  # those where it would be wrong without one
-        # truths that count come first, ignored ones only where none of those matches
+        # ground truth instances that count come first, ignored ones only where none of those matches
         for ignored in (False, True):
             for p in mine:
-                g = truths[p]
-                if (truth_out[g] >> r & 1 != 0) != ignored:
+                g = gts[p]
+                if (gt_out[g] >> r & 1 != 0) != ignored:
                     continue
                 got = np.int64(levels[p]) & left & ~np.int64(taken[g, r])
                 left &= ~got
@@ -182,7 +183,7 @@ def _match_one(mine, truths, levels, out, truth_ids, truth_out, taken, hits, mis
                     partner = g
                 if ignored:
                     alone &= ~got
-                elif truth_ids[g] != 0:  # id 0 reads as unmatched in lvis-api
+                elif gt_ids[g] != 0:  # id 0 reads as unmatched in lvis-api
                     hits[r] |= np.uint16(got)
                     alone &= ~got
         misses[r] = alone

@@ -1,4 +1,5 @@
-"""Detections against truths: which pairs of one image and category overlap by half or more.
+"""Detections against ground truth instances: which pairs of one image and category overlap by
+half or more.
 
 The only pass over the detections. The federated test comes first; a mask is decoded only where it
 survives that, an IoU computed only where boxes and areas allow 0.5, for below the lowest threshold nothing
@@ -10,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 from lvistk.evaluation.columns import NOWHERE, Columns, columns_for, put
-from lvistk.evaluation.ground_truth.truth import TruthArrays
+from lvistk.evaluation.ground_truth.gt import GroundTruthArrays
 from lvistk.evaluation.pairs import (
     PAIR,
-    BoundaryTruth,
+    BoundaryGroundTruth,
     add_mask_pairs,
     add_pair,
     box_iou,
@@ -71,14 +72,14 @@ def measure(
     records: np.ndarray,
     numbers: np.ndarray,
     *,
-    truth: TruthArrays,
-    boundary: BoundaryTruth,
+    gt: GroundTruthArrays,
+    boundary: BoundaryGroundTruth,
     ranges: Ranges,
     options: Options,
 ) -> Measured:
     """Measure R records; ``text`` and ``numbers`` hold their masks."""
     ends = ranges.ratio_ends
-    return Measured(*_measure(text, records, numbers, truth, boundary, ends, options))
+    return Measured(*_measure(text, records, numbers, gt, boundary, ends, options))
 
 
 @kernel
@@ -121,23 +122,23 @@ def _check(record, options):
 
 
 @kernel
-def enter_image(slots, truth, left, entered):
+def enter_image(slots, gt, left, entered):
     """Make ``slots (C,)`` those of image ``entered`` instead of ``left`` (rows, or NOWHERE)."""
     if left >= 0:
-        for s in range(truth.slot_rows[left], truth.slot_rows[left + 1]):
-            slots[truth.slot_categories[s]] = NOWHERE
+        for s in range(gt.slot_rows[left], gt.slot_rows[left + 1]):
+            slots[gt.slot_categories[s]] = NOWHERE
     if entered >= 0:
-        for s in range(truth.slot_rows[entered], truth.slot_rows[entered + 1]):
-            slots[truth.slot_categories[s]] = s
+        for s in range(gt.slot_rows[entered], gt.slot_rows[entered + 1]):
+            slots[gt.slot_categories[s]] = s
 
 
 @kernel
-def _measure(text, records, numbers, truth, boundary, ratio_ends, options):
+def _measure(text, records, numbers, gt, boundary, ratio_ends, options):
     detections = columns_for(len(records))
     mask_pairs = np.empty(256, PAIR)
     box_pairs = np.empty(256, PAIR)
     mask_count, box_count, foreign_sizes = 0, 0, 0
-    slots = np.full(len(truth.category_ids), NOWHERE, np.int32)
+    slots = np.full(len(gt.category_ids), NOWHERE, np.int32)
     scratch = scratch_for(records)
     tight, box = scratch.tight, scratch.box
     image = NOWHERE
@@ -149,16 +150,16 @@ def _measure(text, records, numbers, truth, boundary, ratio_ends, options):
             return detections, mask_pairs, box_pairs, 0, code, k
         if k == 0 or record["image_id"] != image_id:
             image_id = record["image_id"]
-            entered = find_row(truth.image_ids, image_id)
-            enter_image(slots, truth, image, entered)
+            entered = find_row(gt.image_ids, image_id)
+            enter_image(slots, gt, image, entered)
             image = entered
-        category = category_row(truth.category_ids, record["category_id"])
+        category = category_row(gt.category_ids, record["category_id"])
         slot = slots[category] if category >= 0 and image >= 0 else NOWHERE
         put(detections, k, record["score"], image, category, slot)
         if slot < 0:
             continue
-        first, last = truth.slot_truths[slot], truth.slot_truths[slot + 1]
-        height, width = np.int64(truth.heights[image]), np.int64(truth.widths[image])
+        first, last = gt.slot_gts[slot], gt.slot_gts[slot + 1]
+        height, width = np.int64(gt.heights[image]), np.int64(gt.widths[image])
         box[0], box[1] = record["x"], record["y"]
         box[2], box[3] = record["width"], record["height"]
         starts, stops, m, mask_area, ratio_out = scratch.starts, scratch.stops, 0, 0, 0
@@ -180,18 +181,18 @@ def _measure(text, records, numbers, truth, boundary, ratio_ends, options):
                 detections.mask_out[k] = out_of_area(area) | ratio_out
                 near = False
                 for g in range(first, last):
-                    other = truth.mask_areas[g]
-                    near |= may_reach_half(mask_area, tight, other, truth.mask_boxes, g)
+                    other = gt.mask_areas[g]
+                    near |= may_reach_half(mask_area, tight, other, gt.mask_boxes, g)
                 if m > 0 and near:
                     mask_pairs, mask_count = add_mask_pairs(
                         mask_pairs, mask_count, k, starts, stops, m, mask_area, tight, first, last,
-                        truth, boundary, image, options.boundary,
+                        gt, boundary, image, options.boundary,
                     )  # fmt: skip
         area = box_area if options.box_area_is_box else float(mask_area)
         if options.boxes and 0 < area < np.inf:
             detections.box_out[k] = out_of_area(area) | ratio_out
             for g in range(first, last):
-                iou = box_iou(box[0], box[1], box[2], box[3], truth.boxes, g)
+                iou = box_iou(box[0], box[1], box[2], box[3], gt.boxes, g)
                 if iou >= 0.5:
                     box_pairs, box_count = add_pair(box_pairs, box_count, k, g, iou, iou)
     return detections, mask_pairs[:mask_count], box_pairs[:box_count], foreign_sizes, OK, 0

@@ -1,7 +1,7 @@
-"""A block of a detection store against the truth: ``measure``, on columns.
+"""A block of a detection store against the ground truth: ``measure``, on columns.
 
 Where the store tells the area and the tight box of every mask, only masks that can have an IoU of 0.5 with
-a truth are decoded, or touched at all.
+a ground truth instance are decoded, or touched at all.
 """
 
 from typing import NamedTuple
@@ -9,11 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 from lvistk.evaluation.columns import NOWHERE, Columns, put
-from lvistk.evaluation.ground_truth.truth import TruthArrays
+from lvistk.evaluation.ground_truth.gt import GroundTruthArrays
 from lvistk.evaluation.measure import Options, enter_image
 from lvistk.evaluation.pairs import (
     PAIR,
-    BoundaryTruth,
+    BoundaryGroundTruth,
     add_mask_pairs,
     add_pair,
     box_iou,
@@ -30,18 +30,18 @@ from lvistk.masks.runs import box_of_spans
 
 
 class Block(NamedTuple):
-    """M photos of a shard with D detections.
+    """M images of a shard with D detections.
 
     A column that is not there has no rows.
     """
 
     images: np.ndarray
-    """(M,) int32 rows in the truth, NOWHERE where it has none"""
+    """(M,) int32 rows in the ground truth, NOWHERE where it has none"""
     heights: np.ndarray
     """(M,) int32, as the store has them"""
     widths: np.ndarray
     rows: np.ndarray
-    """(M + 1,) int64: photo m has the detections rows[m]:rows[m + 1]"""
+    """(M + 1,) int64: image m has the detections rows[m]:rows[m + 1]"""
     labels: np.ndarray
     """(D,) int32"""
     scores: np.ndarray
@@ -64,7 +64,7 @@ class Found(NamedTuple):
     mask_pairs: np.ndarray
     box_pairs: np.ndarray
     foreign_sizes: int
-    """Masks whose size is not their photo's: they match nothing, as in lvis-api."""
+    """Masks whose size is not their image's: they match nothing, as in lvis-api."""
     code: int
     place: int
     """The detection that ``code`` complains of."""
@@ -76,17 +76,17 @@ def measure_block(
     first: int,
     *,
     categories: np.ndarray,
-    truth: TruthArrays,
-    boundary: BoundaryTruth,
+    gt: GroundTruthArrays,
+    boundary: BoundaryGroundTruth,
     ranges: Ranges,
     options: Options,
 ) -> Found:
     """Fill ``columns`` (D,) and find the pairs.
 
-    ``categories (C,)`` int32 are the rows of the labels in the truth, NOWHERE where it has none.
+    ``categories (C,)`` int32 are the rows of the labels in the ground truth, NOWHERE where it has none.
     """
     ends = ranges.ratio_ends
-    return Found(*_measure_block(block, columns, first, categories, truth, boundary, ends, options))
+    return Found(*_measure_block(block, columns, first, categories, gt, boundary, ends, options))
 
 
 @kernel
@@ -127,20 +127,20 @@ def _longest(offsets):
 
 
 @kernel
-def _measure_block(block, columns, first_row, categories, truth, boundary, ratio_ends, options):
+def _measure_block(block, columns, first_row, categories, gt, boundary, ratio_ends, options):
     mask_pairs = np.empty(256, PAIR)
     box_pairs = np.empty(256, PAIR)
     mask_count, box_count, foreign_sizes = 0, 0, 0
-    slots = np.full(len(truth.category_ids), NOWHERE, np.int32)
+    slots = np.full(len(gt.category_ids), NOWHERE, np.int32)
     scratch = new_scratch(_longest(block.offsets))
     tight = scratch.tight
     known = len(block.mask_areas) > 0
     image = NOWHERE
     for i in range(len(block.images)):
-        enter_image(slots, truth, image, block.images[i])
+        enter_image(slots, gt, image, block.images[i])
         image = block.images[i]
         size = np.int64(block.heights[i]), np.int64(block.widths[i])
-        foreign = image >= 0 and (size[0] != truth.heights[image] or size[1] != truth.widths[image])
+        foreign = image >= 0 and (size[0] != gt.heights[image] or size[1] != gt.widths[image])
         for k in range(block.rows[i] - block.rows[0], block.rows[i + 1] - block.rows[0]):
             label = block.labels[k]
             if label < 0 or label >= len(categories):
@@ -156,7 +156,7 @@ def _measure_block(block, columns, first_row, categories, truth, boundary, ratio
             put(columns, k, score, image, category, slot)
             if slot < 0:
                 continue
-            first, last = truth.slot_truths[slot], truth.slot_truths[slot + 1]
+            first, last = gt.slot_gts[slot], gt.slot_gts[slot + 1]
             m, mask_area, ratio_out = 0, 0, 0
             if options.masks:
                 if known:
@@ -172,8 +172,8 @@ def _measure_block(block, columns, first_row, categories, truth, boundary, ratio
                     columns.mask_out[k] = out_of_area(area) | ratio_out
                     near = False
                     for g in range(first, last):
-                        other = truth.mask_areas[g]
-                        near |= may_reach_half(mask_area, tight, other, truth.mask_boxes, g)
+                        other = gt.mask_areas[g]
+                        near |= may_reach_half(mask_area, tight, other, gt.mask_boxes, g)
                     if near and not foreign:
                         if known:
                             m, mask_area, code = _extent_of(block, k, size, scratch)
@@ -182,13 +182,13 @@ def _measure_block(block, columns, first_row, categories, truth, boundary, ratio
                         mask_pairs, mask_count = add_mask_pairs(
                             mask_pairs, mask_count, first_row + k, scratch.starts, scratch.stops,
                             m, mask_area, tight, first, last,
-                            truth, boundary, image, options.boundary,
+                            gt, boundary, image, options.boundary,
                         )  # fmt: skip
             area = width * height if options.box_area_is_box else float(mask_area)
             if options.boxes and 0 < area < np.inf:
                 columns.box_out[k] = out_of_area(area) | ratio_out
                 for g in range(first, last):
-                    iou = box_iou(x, y, width, height, truth.boxes, g)
+                    iou = box_iou(x, y, width, height, gt.boxes, g)
                     if iou >= 0.5:
                         box_pairs, box_count = add_pair(
                             box_pairs, box_count, first_row + k, g, iou, iou

@@ -36,7 +36,7 @@ def summarise(
     """The thirteen scores of lvis-api, as fractions; None where nothing defines one.
 
     ``frequency (C,)`` is 'r', 'c', 'f' or ''. AR is named after ``max_detections``; without a limit a
-    photo (0) it is plain ``AR``.
+    image (0) it is plain ``AR``.
     """
     scores: Scores = {
         "AP": average_precision(precision),
@@ -56,11 +56,12 @@ def summarise(
 
 
 def by_ratio(
-    precision: np.ndarray, *, truth_counts: np.ndarray, ranges: Ranges
+    precision: np.ndarray, *, gt_counts: np.ndarray, ranges: Ranges
 ) -> dict[str, dict[str, float | int | None]]:
-    """Scores of every bucket of mask area over box area: AP, AP50, AP75 and the truths in it.
+    """Scores of every bucket of mask area over box area: AP, AP50, AP75 and the ground truth
+    instances in it.
 
-    ``truth_counts (C, R)``.
+    ``gt_counts (C, R)``.
     """
     found: dict[str, dict[str, float | int | None]] = {}
     for bucket, label in enumerate(ranges.ratio_labels):
@@ -69,6 +70,6 @@ def by_ratio(
             "AP": average_precision(precision, range_=range_),
             "AP50": average_precision(precision, range_=range_, iou=0.5),
             "AP75": average_precision(precision, range_=range_, iou=0.75),
-            "truths": int(truth_counts[:, range_].sum()),
+            "truths": int(gt_counts[:, range_].sum()),
         }
     return found

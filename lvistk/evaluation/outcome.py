@@ -16,20 +16,20 @@ GAPS = ("AP", "AP50", "AP75", "APr", "APc", "APf")
 class Table:
     """One table of scores: precision (T, K, C, R) and recall (T, C, R) float64, NaN where undefined.
 
-    T IoU thresholds, K recall thresholds, C categories by ascending id, R ranges; ``truth_counts
-    (C, R)`` truths that count, ``judged (C,)`` detections that count.
+    T IoU thresholds, K recall thresholds, C categories by ascending id, R ranges; ``gt_counts
+    (C, R)`` ground truth instances that count, ``judged (C,)`` detections that count.
     """
 
     precision: np.ndarray
     recall: np.ndarray
-    truth_counts: np.ndarray
+    gt_counts: np.ndarray
     judged: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
 class CategoryTable:
     """C categories by ascending id: ids (C,), names, frequency (C,) of 'r', 'c', 'f' or '', and the
-    training photos (C,) by the file's own field, -1 where it has none."""
+    training images (C,) by the file's own field, -1 where it has none."""
 
     ids: np.ndarray
     names: tuple[str, ...]
@@ -72,9 +72,7 @@ def assemble(
         if box_table is not None:
             segm, bbox = metrics["segm"], metrics["bbox"]
             metrics["box_mask_gap"] = {key: _difference(bbox[key], segm[key]) for key in GAPS}
-        buckets = by_ratio(
-            mask_table.precision, truth_counts=mask_table.truth_counts, ranges=ranges
-        )
+        buckets = by_ratio(mask_table.precision, gt_counts=mask_table.gt_counts, ranges=ranges)
         if box_table is not None and ratios_of_boxes:
             for bucket, label in enumerate(ranges.ratio_labels):
                 range_ = ranges.ratio_range(bucket)

@@ -1,4 +1,5 @@
-"""Overlaps of one detection with the truths of its slot, and the ranges it lies outside of."""
+"""Overlaps of one detection with the ground truth instances of its slot, and the ranges it lies
+outside of."""
 
 from typing import NamedTuple
 
@@ -10,14 +11,16 @@ from lvistk.masks.boundary import boundary_spans
 from lvistk.masks.runs import grown, overlap
 
 PAIR = np.dtype(
-    [("detection", np.int32), ("truth", np.int32), ("iou", np.float64), ("boundary", np.float64)]
+    [("detection", np.int32), ("gt", np.int32), ("iou", np.float64), ("boundary", np.float64)]
 )
-"""A detection and a truth of its slot with an IoU of at least 0.5; the boundary IoU of masks is the
+"""A detection and a ground truth instance of its slot with an IoU of at least 0.5; the boundary
+IoU of masks is the
 smaller of both, as the measure demands."""
 
 
-class BoundaryTruth(NamedTuple):
-    """Spans of the boundaries of the truths, as in ``TruthArrays``; distance (I,) in pixels."""
+class BoundaryGroundTruth(NamedTuple):
+    """Spans of the boundaries of the ground truth instances, as in ``GroundTruthArrays``;
+    distance (I,) in pixels."""
 
     distance: np.ndarray
     rows: np.ndarray
@@ -73,11 +76,11 @@ def may_reach_half(area, box, other_area, boxes, g):
 
 
 @kernel
-def add_pair(pairs, n, detection, truth, iou, boundary):
+def add_pair(pairs, n, detection, gt, iou, boundary):
     if n >= len(pairs):
         pairs = grown(pairs, n + 1)
     pairs[n]["detection"] = detection
-    pairs[n]["truth"] = truth
+    pairs[n]["gt"] = gt
     pairs[n]["iou"] = iou
     pairs[n]["boundary"] = boundary
     return pairs, n + 1
@@ -85,23 +88,23 @@ def add_pair(pairs, n, detection, truth, iou, boundary):
 
 @kernel
 def add_mask_pairs(
-    pairs, n, k, starts, stops, m, area, tight, first, last, truth, boundary, image, with_boundary
+    pairs, n, k, starts, stops, m, area, tight, first, last, gt, boundary, image, with_boundary
 ):
-    """Append the pairs of a mask with truths first:last: (pairs, n)."""
+    """Append the pairs of a mask with ground truth instances first:last: (pairs, n)."""
     edge_starts, edge_stops, edges, edge_area = starts, stops, -1, 0
     for g in range(first, last):
-        if not may_reach_half(area, tight, truth.mask_areas[g], truth.mask_boxes, g):
+        if not may_reach_half(area, tight, gt.mask_areas[g], gt.mask_boxes, g):
             continue
-        a, b = truth.span_rows[g], truth.span_rows[g + 1]
-        shared = overlap(starts, stops, 0, m, truth.span_starts, truth.span_stops, a, b)
-        union = area + truth.mask_areas[g] - shared
+        a, b = gt.span_rows[g], gt.span_rows[g + 1]
+        shared = overlap(starts, stops, 0, m, gt.span_starts, gt.span_stops, a, b)
+        union = area + gt.mask_areas[g] - shared
         if 2 * shared < union:
             continue
         iou = shared / union
         edge_iou = iou
         if with_boundary:
             if edges < 0:
-                height = np.int64(truth.heights[image])
+                height = np.int64(gt.heights[image])
                 distance = boundary.distance[image]
                 edge_starts, edge_stops, edges, edge_area = boundary_spans(
                     starts, stops, m, height, tight, distance

@@ -21,7 +21,8 @@ class Ranges:
     """The four area ranges, then one range for each bucket of mask area over box area.
 
     ``ratio_edges`` (ascending, inside 0..1) cut the ratio into buckets that include their lower end; the
-    last includes 1 too; without edges there are no buckets. Truths outside a range are ignored in it, and
+    last includes 1 too; without edges there are no buckets. Ground truth instances outside a
+    range are ignored in it, and
     so are detections outside it that match nothing: for ratios the rule is ours, the same as LVIS's for
     areas.
     """

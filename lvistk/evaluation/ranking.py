@@ -12,7 +12,7 @@ from lvistk.jit import kernel
 class Candidates(NamedTuple):
     """N detections, of which those count that are ``kept (N,)`` bool; the rest of them (N,) too.
 
-    ``images`` and ``categories`` are rows in the truth, of ``image_count`` and ``category_count``.
+    ``images`` and ``categories`` are rows in the ground truth, of ``image_count`` and ``category_count``.
     """
 
     kept: np.ndarray

@@ -24,14 +24,14 @@ DILATION_RATIO = 0.02
 
 
 def evaluate_plainly(
-    truth: Path, results: Path, boxes: Path | None, settings: EvaluateSettings
+    gt: Path, results: Path, boxes: Path | None, settings: EvaluateSettings
 ) -> Outcome:
     """As ``evaluate``, with the same errors and warnings; but of a store that tells the areas of masks the
-    fast engine reads, and so checks, only masks near a truth."""
+    fast engine reads, and so checks, only masks near a ground truth instance."""
     started = time.perf_counter()
     ranges = Ranges(tuple(settings.area_ratio_edges))
     sources = find_sources(results, boxes, settings.kinds)
-    world = read_world(truth, masks=any(source.masks for source in sources))
+    world = read_world(gt, masks=any(source.masks for source in sources))
     by_kind: dict[str, list[Thing]] = {}
     warnings = list(world.warnings)
     for source in sources:
@@ -104,14 +104,14 @@ def _boundary(rle: dict[str, Any]) -> dict[str, Any]:
     return coco_mask.encode(np.asfortranarray(whole - inside))
 
 
-def _ious(found: list[Thing], truths: list[Thing], kind: str) -> np.ndarray:
+def _ious(found: list[Thing], gts: list[Thing], kind: str) -> np.ndarray:
     """(D, G) IoUs."""
-    if not found or not truths:
-        return np.zeros((len(found), len(truths)))
-    calm = [0] * len(truths)
+    if not found or not gts:
+        return np.zeros((len(found), len(gts)))
+    calm = [0] * len(gts)
     if kind == "bbox":
-        return coco_mask.iou([d.box for d in found], [g.box for g in truths], calm)
-    sides: list[list[Any]] = [[t.rle for t in some] for some in (found, truths)]
+        return coco_mask.iou([d.box for d in found], [g.box for g in gts], calm)
+    sides: list[list[Any]] = [[t.rle for t in some] for some in (found, gts)]
     ious = coco_mask.iou(*sides, calm)
     if kind == "boundary":
         edges = [[_boundary(rle) for rle in some] for some in sides]
@@ -124,7 +124,8 @@ def _match(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Greedy matching at one threshold and range: (hits (D,), misses (D,)).
 
-    ``ignored (G,)`` truths; ``out (D,)`` detections that are no false positives when unmatched.
+    ``ignored (G,)`` ground truth instances; ``out (D,)`` detections that are no false positives
+    when unmatched.
     """
     free = np.ones(len(ids), bool)
     hits, misses = np.zeros(len(ious), bool), np.zeros(len(ious), bool)
@@ -154,27 +155,27 @@ def _table(
     categories = len(world.categories)
     shape = (len(IOU_THRESHOLDS), len(RECALL_THRESHOLDS), categories, range_count)
     precision, recall = np.full(shape, np.nan), np.full(shape[:1] + shape[2:], np.nan)
-    truth_counts = np.zeros((categories, range_count), np.int64)
+    gt_counts = np.zeros((categories, range_count), np.int64)
     judged = np.zeros(categories, np.int64)
     for c, category in enumerate(world.categories):
         parts = [
             _slot(world, by_slot[i, category.id], (i, category.id), kind, ranges, range_count)
             for i in sorted(world.images)
-            if (i, category.id) in world.truths or (i, category.id) in by_slot
+            if (i, category.id) in world.gts or (i, category.id) in by_slot
         ]
         if not parts:
             continue
         scores = np.concatenate([part[0] for part in parts])
         order = np.argsort(-scores, kind="stable")
         hits, misses = (np.concatenate([p[k] for p in parts], axis=2)[:, :, order] for k in (1, 2))
-        truth_counts[c] = sum(part[3] for part in parts)
+        gt_counts[c] = sum(part[3] for part in parts)
         judged[c] = len(scores)
-        for r in np.flatnonzero(truth_counts[c]).tolist():
+        for r in np.flatnonzero(gt_counts[c]).tolist():
             for t in range(len(IOU_THRESHOLDS)):
                 precision[t, :, c, r], recall[t, c, r] = _curve(
-                    hits[t, r], misses[t, r], int(truth_counts[c, r])
+                    hits[t, r], misses[t, r], int(gt_counts[c, r])
                 )
-    return Table(precision, recall, truth_counts, judged)
+    return Table(precision, recall, gt_counts, judged)
 
 
 def _slot(
@@ -185,13 +186,14 @@ def _slot(
     ranges: Ranges,
     range_count: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """One image and category: scores (D,), hits and misses (T, R, D), truths that count (R,)."""
-    truths = world.truths.get(slot, [])
+    """One image and category: scores (D,), hits and misses (T, R, D), ground truth instances
+    that count (R,)."""
+    gts = world.gts.get(slot, [])
     found = sorted(found, key=lambda t: -t.score)
-    ious = _ious(found, truths, kind)
-    ids = np.array([truth.id for truth in truths], np.int64)
+    ious = _ious(found, gts, kind)
+    ids = np.array([gt.id for gt in gts], np.int64)
     everywhere = slot[1] in (world.images[slot[0]].not_exhaustive_category_ids or ())
-    ignored = np.array([t.out(ranges) | t.ignore for t in truths], bool).reshape(-1, len(ranges))
+    ignored = np.array([t.out(ranges) | t.ignore for t in gts], bool).reshape(-1, len(ranges))
     out = np.array([d.out(ranges) | everywhere for d in found], bool).reshape(-1, len(ranges))
     hits = np.zeros((len(IOU_THRESHOLDS), range_count, len(found)), bool)
     misses = hits.copy()
@@ -203,7 +205,7 @@ def _slot(
 
 
 def _curve(hits: np.ndarray, misses: np.ndarray, count: int) -> tuple[np.ndarray, float]:
-    """Precision (K,) and recall of one ranked list with ``count`` truths."""
+    """Precision (K,) and recall of one ranked list with ``count`` ground truth instances."""
     tp, fp = np.cumsum(hits).astype(np.float64), np.cumsum(misses).astype(np.float64)
     if not len(tp):
         return np.zeros(len(RECALL_THRESHOLDS)), 0.0

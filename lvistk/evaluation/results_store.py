@@ -1,4 +1,4 @@
-"""A detection store, measured against the truth block by block."""
+"""A detection store, measured against the ground truth block by block."""
 
 import itertools
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from lvistk.data.store.detection_store import DetectionStore
 from lvistk.errors import UserError
 from lvistk.evaluation.collect import KINDS, Detections
 from lvistk.evaluation.columns import NOWHERE, Columns
-from lvistk.evaluation.ground_truth.truth_head import rows_of
+from lvistk.evaluation.ground_truth.gt_head import rows_of
 from lvistk.evaluation.measure import Options
 from lvistk.evaluation.measure_store import Found, measure_block
 from lvistk.evaluation.pairs import PAIR
@@ -52,7 +52,7 @@ class _StoreMeasurer:
     def __init__(self, store: DetectionStore, against: Against, options: Options) -> None:
         self.against, self.options = against, options
         self.shards, self.category_ids = store.shards, store.category_ids
-        self.categories = rows_of(store.category_ids, against.truth.category_ids).astype(np.int32)
+        self.categories = rows_of(store.category_ids, against.gt.category_ids).astype(np.int32)
         sizes = [shard.layout["score"][1][0] for shard in store.shards]
         self.first = [0, *itertools.accumulate(sizes)]
         self.columns = Columns(*(np.empty(self.first[-1], kind) for kind in KINDS))
@@ -69,7 +69,7 @@ class _StoreMeasurer:
         """Measure the detections of images first:last of a shard."""
         against, options = self.against, self.options
         boxes = options.boxes or options.mask_area_is_box
-        block = reader.block(first, last, against.truth, masks=options.masks, boxes=boxes)
+        block = reader.block(first, last, against.gt, masks=options.masks, boxes=boxes)
         a, b = (reader.first + place for place in reader.span(first, last))
         columns = Columns(*(column[a:b] for column in self.columns))
         found = measure_block(
@@ -77,7 +77,7 @@ class _StoreMeasurer:
             columns,
             a,
             categories=self.categories,
-            truth=against.truth,
+            gt=against.gt,
             boundary=against.boundary,
             ranges=against.ranges,
             options=options,

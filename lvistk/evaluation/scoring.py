@@ -1,4 +1,4 @@
-"""One score of detections against the truth: cap, order, match, accumulate."""
+"""One score of detections against the ground truth: cap, order, match, accumulate."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +9,7 @@ import numpy as np
 from lvistk.evaluation.collect import Detections
 from lvistk.evaluation.columns import DROPPED
 from lvistk.evaluation.curves import curves
-from lvistk.evaluation.ground_truth.truth import Truth
+from lvistk.evaluation.ground_truth.gt import GroundTruth
 from lvistk.evaluation.matching import Matches, match
 from lvistk.evaluation.outcome import Table
 from lvistk.evaluation.pairs import out_of_area, out_of_ratio
@@ -23,10 +23,10 @@ Kind = Literal["segm", "bbox", "boundary"]
 @dataclass(frozen=True, eq=False)
 class Score(Table):
     """A table with what is behind it: ``candidates`` and ``matches`` tell for each judged detection what
-    became of it; ``truth_out (G,)`` in which ranges (bits) a truth is ignored."""
+    became of it; ``gt_out (G,)`` in which ranges (bits) a ground truth instance is ignored."""
 
     kind: Kind
-    truth_out: np.ndarray
+    gt_out: np.ndarray
     candidates: Candidates
     matches: Matches
 
@@ -36,15 +36,16 @@ class Score(Table):
         return rank(self.candidates, threads=1)
 
 
-def truth_ranges(truth: Truth, ranges: Ranges) -> np.ndarray:
-    """(G,) uint16 ranges (bits) in which a truth is ignored: outside, or ignored by the file."""
-    arrays = truth.arrays
-    ends = ranges.ratio_ends if truth.has_masks else np.zeros(1)
-    return _truth_ranges(arrays.areas, arrays.mask_areas, arrays.mask_boxes, arrays.ignored, ends)
+def gt_ranges(gt: GroundTruth, ranges: Ranges) -> np.ndarray:
+    """(G,) uint16 ranges (bits) in which a ground truth instance is ignored: outside, or
+    ignored by the file."""
+    arrays = gt.arrays
+    ends = ranges.ratio_ends if gt.has_masks else np.zeros(1)
+    return _gt_ranges(arrays.areas, arrays.mask_areas, arrays.mask_boxes, arrays.ignored, ends)
 
 
 @kernel
-def _truth_ranges(areas, mask_areas, mask_boxes, ignored, ends):
+def _gt_ranges(areas, mask_areas, mask_boxes, ignored, ends):
     bits = np.empty(len(areas), np.uint16)
     for g in range(len(bits)):
         bits[g] = out_of_area(areas[g]) | out_of_ratio(mask_areas[g], mask_boxes[g], ends)
@@ -53,12 +54,12 @@ def _truth_ranges(areas, mask_areas, mask_boxes, ignored, ends):
     return bits
 
 
-def count_truths(truth: Truth, truth_out: np.ndarray, range_count: int) -> np.ndarray:
-    """(C, R) int64 truths that count, by category and range."""
-    counts = np.zeros((len(truth.names), range_count), np.int64)
-    categories = truth.truth_categories
+def count_gts(gt: GroundTruth, gt_out: np.ndarray, range_count: int) -> np.ndarray:
+    """(C, R) int64 ground truth instances that count, by category and range."""
+    counts = np.zeros((len(gt.names), range_count), np.int64)
+    categories = gt.gt_categories
     for r in range(range_count):
-        inside = (truth_out >> r) & 1 == 0
+        inside = (gt_out >> r) & 1 == 0
         counts[:, r] = np.bincount(categories[inside], minlength=len(counts))
     return counts
 
@@ -67,8 +68,8 @@ def score(
     detections: Detections,
     *,
     kind: Kind,
-    truth: Truth,
-    truth_out: np.ndarray,
+    gt: GroundTruth,
+    gt_out: np.ndarray,
     per_image: int,
     per_category: int,
     range_count: int,
@@ -79,7 +80,7 @@ def score(
     Only the first ``range_count`` ranges are scored. ``per_image`` and ``per_category`` are the most
     detections that count, 0 for no limit; both are taken before anything is filtered.
     """
-    arrays = truth.arrays
+    arrays = gt.arrays
     table = detections.table
     masks = kind != "bbox"
     scores = table.score
@@ -104,27 +105,27 @@ def score(
         slots=slots,
         out=out,
         slot_open=arrays.slot_open,
-        truth_ids=arrays.ids,
-        truth_out=truth_out,
+        gt_ids=arrays.ids,
+        gt_out=gt_out,
         range_count=range_count,
     )
-    truth_counts = count_truths(truth, truth_out, range_count)
+    gt_counts = count_gts(gt, gt_out, range_count)
     precision, recall = curves(
         candidates,
         matches,
         slots=slots,
         out=out,
         slot_open=arrays.slot_open,
-        truth_counts=truth_counts,
+        gt_counts=gt_counts,
         threads=threads,
     )
     return Score(
         precision=precision,
         recall=recall,
-        truth_counts=truth_counts,
+        gt_counts=gt_counts,
         judged=category_sizes(candidates),
         kind=kind,
-        truth_out=truth_out,
+        gt_out=gt_out,
         candidates=candidates,
         matches=matches,
     )

@@ -12,8 +12,8 @@ import numpy as np
 
 from lvistk.data.store.detection_shard import Shard
 from lvistk.errors import UserError
-from lvistk.evaluation.ground_truth.truth import TruthArrays
-from lvistk.evaluation.ground_truth.truth_head import rows_of
+from lvistk.evaluation.ground_truth.gt import GroundTruthArrays
+from lvistk.evaluation.ground_truth.gt_head import rows_of
 from lvistk.evaluation.measure_store import Block
 from lvistk.evaluation.results_json import records as scan
 from lvistk.evaluation.results_json.json_records import Records
@@ -49,7 +49,7 @@ class ShardReader:
         return int(self.rows[first]), int(self.rows[last])
 
     def block(
-        self, first: int, last: int, truth: TruthArrays, *, masks: bool, boxes: bool
+        self, first: int, last: int, gt: GroundTruthArrays, *, masks: bool, boxes: bool
     ) -> Block:
         """Images first:last, in buffers that this thread's next block overwrites."""
         a, b = self.span(first, last)
@@ -59,7 +59,7 @@ class ShardReader:
             reader = _ColumnReader(self.shard, handle.fileno())
             text, offsets = reader.masks(a, masked)
             return Block(
-                images=rows_of(self.shard.image_ids[first:last], truth.image_ids).astype(np.int32),
+                images=rows_of(self.shard.image_ids[first:last], gt.image_ids).astype(np.int32),
                 heights=self.heights[first:last],
                 widths=self.widths[first:last],
                 rows=self.rows[first : last + 1],

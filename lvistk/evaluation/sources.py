@@ -125,8 +125,8 @@ def warnings_of(
 ) -> list[str]:
     """What a user should know of detections that were left out or match nothing."""
     counts = (
-        (unknown_categories, "detections of categories that the truth has not"),
-        (unknown_images, "detections in images that the truth has not"),
+        (unknown_categories, "detections of categories that the ground truth has not"),
+        (unknown_images, "detections in images that the ground truth has not"),
         (foreign_sizes, "masks of another size than their image; they match nothing"),
     )
     return [f"{source.path.name}: {count} {what}" for count, what in counts if count]

@@ -13,9 +13,11 @@ from lvistk.whole_file import whole_file
 
 
 def per_category(found: Outcome) -> list[dict[str, Any]]:
-    """One row a category: id, name, group, truths, judged detections, and its scores in each table.
+    """One row a category: id, name, group, ground truth instances, judged detections, and its
+    scores in each table.
 
-    Keys are ``segm_AP``, ``segm_AP50``, ``segm_AR`` and so on; None where the category has no truth.
+    Keys are ``segm_AP``, ``segm_AP50``, ``segm_AR`` and so on; None where the category has no ground
+    ground truth instance.
     """
     known = found.categories
     any_table = next(iter(found.tables.values()))
@@ -24,7 +26,7 @@ def per_category(found: Outcome) -> list[dict[str, Any]]:
         "name": list(known.names),
         "frequency": [letter or None for letter in known.frequency.tolist()],
         "train_images": [None if n < 0 else n for n in known.train_images.tolist()],
-        "truths": any_table.truth_counts[:, 0].tolist(),
+        "truths": any_table.gt_counts[:, 0].tolist(),
     }
     for name, one in found.tables.items():
         columns[f"{name}_detections"] = one.judged.tolist()

@@ -12,9 +12,9 @@ from lvistk.inference.views import View, ViewGeometry
 
 @dataclass(eq=False)
 class Candidates:
-    """N boxes of one photo, each with one category.
+    """N boxes of one image, each with one category.
 
-    Fields: ``boxes (N, 4)`` float32 xyxy in photo pixels; ``scores (N,)`` float32; ``labels (N,)`` int32;
+    Fields: ``boxes (N, 4)`` float32 xyxy in image pixels; ``scores (N,)`` float32; ``labels (N,)`` int32;
     ``views (N,)`` int32, the view that found each.
     """
 
@@ -51,7 +51,7 @@ def cut_candidates(
     threshold: float,
     limit: int,
 ) -> Candidates:
-    """The best ``limit`` pairs of proposal and category of view ``number``, back in the photo.
+    """The best ``limit`` pairs of proposal and category of view ``number``, back in the image.
 
     ``boxes`` (P, 4), or (P, C, 4) with a box a category, in view pixels; ``scores`` (P, C). A pair
     counts when its score is above ``threshold`` and its box within the view's valid range. The cut
@@ -69,7 +69,7 @@ def cut_candidates(
         rows, labels, values = rows[best], labels[best], values[best]
     chosen = boxes[rows] if boxes.dim() == 2 else boxes[rows, labels]  # (K, 4)
     found = Candidates(
-        boxes=place.to_photo(chosen.float().cpu().numpy()),
+        boxes=place.to_image(chosen.float().cpu().numpy()),
         scores=values.float().cpu().numpy(),
         labels=labels.int().cpu().numpy(),
         views=np.full(len(values), number, np.int32),

@@ -19,21 +19,21 @@ RATIO_EDGES = (0.5, 0.25)
 def make_masks(
     seen: SeenBatch, detections: Sequence[Candidates], settings: MergeSettings
 ) -> list[Masks]:
-    """Masks of each photo's detections from the views that ``mask_source`` says.
+    """Masks of each image's detections from the views that ``mask_source`` says.
 
     ``found``: the view that found the box. ``selected``: a first mask there gives the area ratio, and a
     second one is made where another view suits better. ``average``: the mean of all views' masks and
     predicted IoUs. With one view all three are the same.
     """
-    found = [of_photo.views for of_photo in detections]
+    found = [of_image.views for of_image in detections]
     if settings.mask_source == "average" and len(seen.views) > 1:
         return _average(seen, detections)
     first = seen.masks(detections, found)
     if settings.mask_source == "found" or len(seen.views) == 1:
         return first
     elsewhere = [
-        _better_view(seen, photo, detections[photo], mask, settings)
-        for photo, mask in enumerate(first)
+        _better_view(seen, image, detections[image], mask, settings)
+        for image, mask in enumerate(first)
     ]
     second = seen.masks(detections, elsewhere)
     for mask, better, views in zip(first, second, elsewhere, strict=True):
@@ -62,7 +62,7 @@ def choose_views(
 ) -> np.ndarray:
     """View (N,) int32 in which each box's side is nearest, in log2, to the wanted one.
 
-    ``boxes`` (N, 4) in photo pixels; ``found`` (N,) the view that found each; ``scales`` and ``flips``
+    ``boxes`` (N, 4) in image pixels; ``found`` (N,) the view that found each; ``scales`` and ``flips``
     of the V views. The finding view wins among equally near ones, then a view flipped like it, then
     the first.
     """
@@ -77,16 +77,16 @@ def choose_views(
 
 
 def _better_view(
-    seen: SeenBatch, photo: int, detections: Candidates, first: Masks, settings: MergeSettings
+    seen: SeenBatch, image: int, detections: Candidates, first: Masks, settings: MergeSettings
 ) -> np.ndarray:
-    """The chosen view (N,) of each detection of a photo; -1 where it is the finding one."""
+    """The chosen view (N,) of each detection of an image; -1 where it is the finding one."""
     if not len(detections):
         return np.zeros(0, np.int32)
     chosen = choose_views(
         detections.boxes,
         (first.probs >= settings.mask_threshold).mean((1, 2)),
         found=detections.views,
-        scales=[places[photo].scale for places in seen.photos.places],
+        scales=[places[image].scale for places in seen.images.places],
         flips=[view.flip for view in seen.views],
         sides=settings.mask_sides,
     )
@@ -96,7 +96,7 @@ def _better_view(
 def _average(seen: SeenBatch, detections: Sequence[Candidates]) -> list[Masks]:
     total: list[Masks] = []
     for number in range(len(seen.views)):
-        views = [np.full(len(of_photo), number, np.int32) for of_photo in detections]
+        views = [np.full(len(of_image), number, np.int32) for of_image in detections]
         masks = seen.masks(detections, views)
         total = [_add(a, b) for a, b in zip(total, masks, strict=True)] if total else masks
     share = np.float32(1 / len(seen.views))

@@ -1,4 +1,4 @@
-"""Candidates of all views become the detections of a photo (arXiv 2009.01559, testing)."""
+"""Candidates of all views become the detections of an image (arXiv 2009.01559, testing)."""
 
 import numpy as np
 

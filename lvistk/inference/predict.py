@@ -1,4 +1,5 @@
-"""Photos in, detections out: every view, merged boxes, masks of the survivors (arXiv 2009.01559, testing)."""
+"""Images in, detections out: every view, merged boxes, masks of the survivors (arXiv 2009.01559,
+testing)."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -10,9 +11,9 @@ import torch
 
 from lvistk.config.stages import MergeSettings, PredictSettings, ViewSettings
 from lvistk.inference.candidates import Candidates
+from lvistk.inference.images import Image, LoadedBatch, load_batches
 from lvistk.inference.mask_source import make_masks
 from lvistk.inference.merge import merge_candidates, score_factors
-from lvistk.inference.photos import Photo, PhotoBatch, load_batches
 from lvistk.inference.seen import Detector, LevelMoves, Masks, SeenBatch
 from lvistk.inference.views import Size, View, plan_views
 from lvistk.masks.paste import paste_masks
@@ -21,7 +22,7 @@ from lvistk.structures.detections import Detections
 
 @dataclass(eq=False)
 class Predictor:
-    """A model and how to run it; ``moves`` counts the mask RoIs over all photos."""
+    """A model and how to run it; ``moves`` counts the mask RoIs over all images."""
 
     model: Detector
     views: list[View]
@@ -30,14 +31,14 @@ class Predictor:
     device: torch.device
     moves: LevelMoves = field(default_factory=LevelMoves)
 
-    def run(self, photos: Sequence[Photo]) -> Iterator[Detections]:
-        """Detections of every photo, in the photos' order.
+    def run(self, images: Sequence[Image]) -> Iterator[Detections]:
+        """Detections of every image, in the images' order.
 
         The model's modules go into eval mode meanwhile and back into their own afterwards. Raises
-        ``UserError`` for a broken photo.
+        ``UserError`` for a broken image.
         """
         batches = load_batches(
-            photos,
+            images,
             views=self.views,
             batch_size=self.predict.batch_size,
             workers=self.predict.workers,
@@ -52,10 +53,10 @@ class Predictor:
                     following += 1
 
     @torch.inference_mode()
-    def detect(self, photos: PhotoBatch) -> list[Detections]:
-        """Detections of each photo of a batch, best box score first."""
+    def detect(self, images: LoadedBatch) -> list[Detections]:
+        """Detections of each image of a batch, best box score first."""
         seen = SeenBatch(
-            self.model, photos, self.views, self.predict, self.device, moves=self.moves
+            self.model, images, self.views, self.predict, self.device, moves=self.moves
         )
         factors = score_factors(self.model.categories, self.merge.rare_boost)
         merged = [
@@ -65,9 +66,9 @@ class Predictor:
         has_masks = self.model.settings.mask.enabled
         masks = make_masks(seen, merged, self.merge) if has_masks else [None] * len(merged)
         return [
-            self._detections(photo.image_id, size, candidates, mask)
-            for photo, size, candidates, mask in zip(
-                photos.photos, photos.sizes, merged, masks, strict=True
+            self._detections(image.image_id, size, candidates, mask)
+            for image, size, candidates, mask in zip(
+                images.images, images.sizes, merged, masks, strict=True
             )
         ]
 
@@ -91,17 +92,17 @@ class Predictor:
         return found
 
 
-def predict_photos(
+def predict_images(
     model: Detector,
-    photos: Sequence[Photo],
+    images: Sequence[Image],
     *,
     views: ViewSettings,
     merge: MergeSettings,
     predict: PredictSettings,
     device: torch.device | str,
 ) -> Iterator[Detections]:
-    """Detections of every photo, in the photos' order (see ``Predictor.run``)."""
-    return Predictor(model, plan_views(views), merge, predict, torch.device(device)).run(photos)
+    """Detections of every image, in the images' order (see ``Predictor.run``)."""
+    return Predictor(model, plan_views(views), merge, predict, torch.device(device)).run(images)
 
 
 @contextlib.contextmanager

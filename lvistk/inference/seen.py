@@ -1,4 +1,4 @@
-"""A batch of photos seen in every view: candidates of all, and masks from any of them."""
+"""A batch of images seen in every view: candidates of all, and masks from any of them."""
 
 import contextlib
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from torch import Tensor
 from lvistk.config.model import ModelSettings
 from lvistk.config.stages import MergeSettings, PredictSettings
 from lvistk.inference.candidates import Candidates, cut_candidates
-from lvistk.inference.photos import PhotoBatch
+from lvistk.inference.images import LoadedBatch
 from lvistk.inference.views import View
 from lvistk.structures.categories import Categories
 from lvistk.structures.image_batch import ImageBatch
@@ -66,14 +66,14 @@ class LevelMoves:
 
 @dataclass(eq=False)
 class SeenBatch:
-    """B photos, their views, and the feature maps that are kept for masks.
+    """B images, their views, and the feature maps that are kept for masks.
 
     Features of a view stay on the device as far as ``feature_memory_mb`` allows, in the order of the
     views; those of further views are computed again when a mask asks for them.
     """
 
     model: Detector
-    photos: PhotoBatch
+    images: LoadedBatch
     views: Sequence[View]
     predict: PredictSettings
     device: torch.device
@@ -81,9 +81,9 @@ class SeenBatch:
     _features: dict[int, list[Tensor]] = field(default_factory=dict, init=False)
 
     def candidates(self, merge: MergeSettings) -> list[Candidates]:
-        """Run the model over every view: the candidates of each photo, from all views."""
+        """Run the model over every view: the candidates of each image, from all views."""
         budget = self.predict.feature_memory_mb * 2**20
-        parts: list[list[Candidates]] = [[] for _ in range(len(self.photos))]
+        parts: list[list[Candidates]] = [[] for _ in range(len(self.images))]
         for number, view in enumerate(self.views):
             with self._precision():
                 output = self.model.detect_boxes(self._batch(number))
@@ -91,12 +91,12 @@ class SeenBatch:
             if size <= budget:
                 self._features[number] = output.features
                 budget -= size
-            for photo, part in enumerate(parts):
+            for image, part in enumerate(parts):
                 part.append(
                     cut_candidates(
-                        output.boxes[photo],
-                        output.scores[photo],
-                        place=self.photos.places[number][photo],
+                        output.boxes[image],
+                        output.scores[image],
+                        place=self.images.places[number][image],
                         view=view,
                         number=number,
                         threshold=merge.score_threshold,
@@ -106,15 +106,15 @@ class SeenBatch:
         return [Candidates.concatenate(part) for part in parts]
 
     def masks(self, wanted: Sequence[Candidates], views: Sequence[np.ndarray]) -> list[Masks]:
-        """Masks of each photo's detections, each from its view.
+        """Masks of each image's detections, each from its view.
 
-        ``views`` (N,) of each photo gives the view of every mask; where it is -1 the mask stays zero.
+        ``views`` (N,) of each image gives the view of every mask; where it is -1 the mask stays zero.
         """
-        made = [Masks(np.zeros((len(of_photo), 0, 0), np.float32)) for of_photo in wanted]
+        made = [Masks(np.zeros((len(of_image), 0, 0), np.float32)) for of_image in wanted]
         for number in np.unique(np.concatenate(list(views))):
             if number < 0:
                 continue
-            rows = [np.flatnonzero(of_photo == number) for of_photo in views]
+            rows = [np.flatnonzero(of_image == number) for of_image in views]
             for mask, places, output in zip(
                 made, rows, self._masks_of_view(int(number), wanted, rows), strict=True
             ):
@@ -126,9 +126,9 @@ class SeenBatch:
     def _masks_of_view(
         self, number: int, wanted: Sequence[Candidates], rows: list[np.ndarray]
     ) -> list[Any]:
-        """The model's output for the ``rows`` of each photo's detections, in view ``number``."""
+        """The model's output for the ``rows`` of each image's detections, in view ``number``."""
         boxes, labels = [], []
-        for place, found, chosen in zip(self.photos.places[number], wanted, rows, strict=True):
+        for place, found, chosen in zip(self.images.places[number], wanted, rows, strict=True):
             boxes.append(torch.from_numpy(place.to_view(found.boxes[chosen])).to(self.device))
             numbers = torch.from_numpy(found.labels[chosen].astype(np.int64))
             labels.append(numbers.to(self.device))
@@ -143,7 +143,7 @@ class SeenBatch:
         return outputs
 
     def _batch(self, number: int) -> ImageBatch:
-        batch = self.photos.views[number]
+        batch = self.images.views[number]
         return batch.to(self.device, channels_last=self.predict.channels_last)
 
     def _precision(self) -> contextlib.AbstractContextManager[Any]:

@@ -1,4 +1,4 @@
-"""Detections of a long list of photos as shards on disk, each by one rank, resumed shard by shard."""
+"""Detections of a long list of images as shards on disk, each by one rank, resumed shard by shard."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,20 +6,20 @@ from dataclasses import dataclass
 from lvistk import console
 from lvistk.data.store.detection_store import DetectionWriter
 from lvistk.distributed import rank, world_size
-from lvistk.inference.photos import Photo
+from lvistk.inference.images import Image
 from lvistk.inference.predict import Predictor
 
 
 @dataclass(frozen=True, eq=False)
-class PhotoList:
-    """``total`` photos; ``photo(k)`` gives one and may look for its file, so it is asked late.
+class ImageList:
+    """``total`` images; ``image(k)`` gives one and may look for its file, so it is asked late.
 
-    ``name(k)`` is the photo's relative path, for photos that no annotation file lists; their rotations are
+    ``name(k)`` is the image's relative path, for images that no annotation file lists; their rotations are
     stored too, since no other file may tell them.
     """
 
     total: int
-    photo: Callable[[int], Photo]
+    image: Callable[[int], Image]
     name: Callable[[int], str] | None = None
 
     def __len__(self) -> int:
@@ -27,34 +27,34 @@ class PhotoList:
 
 
 def write_shards(
-    predictor: Predictor, photos: PhotoList, *, writer: DetectionWriter, label: str
+    predictor: Predictor, images: ImageList, *, writer: DetectionWriter, label: str
 ) -> None:
     """Predict and write this rank's shards that are not there yet.
 
-    Shard k holds photos k * ``shard_images`` and following and belongs to rank k modulo the world size.
+    Shard k holds images k * ``shard_images`` and following and belongs to rank k modulo the world size.
     Nothing is gathered: with a shared disk the store is whole when every rank is through.
     """
     size = predictor.predict.shard_images
-    ranges = own_shards(len(photos), size=size, rank=rank(), world_size=world_size())
+    ranges = own_shards(len(images), size=size, rank=rank(), world_size=world_size())
     missing = [k for k in ranges if not writer.has_shard(k)]
     total = sum(len(places) for places in ranges.values())
     left = sum(len(ranges[k]) for k in missing)
     with console.progress(label, total, done=total - left) as line:
         for k in missing:
-            chosen = [photos.photo(i) for i in ranges[k]]
+            chosen = [images.image(i) for i in ranges[k]]
             found = []
             for detections in predictor.run(chosen):
                 found.append(detections)
                 line.advance()
-            if photos.name is None:
+            if images.name is None:
                 writer.write_shard(k, found)
                 continue
-            names = [photos.name(i) for i in ranges[k]]
-            rotations = [photo.rotation for photo in chosen]
+            names = [images.name(i) for i in ranges[k]]
+            rotations = [image.rotation for image in chosen]
             writer.write_shard(k, found, names=names, rotations=rotations)
 
 
 def own_shards(total: int, *, size: int, rank: int, world_size: int) -> dict[int, range]:
-    """The shards of a rank: number -> its photos among ``total``."""
+    """The shards of a rank: number -> its images among ``total``."""
     count = -(-total // size)
     return {k: range(k * size, min((k + 1) * size, total)) for k in range(rank, count, world_size)}

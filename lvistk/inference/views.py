@@ -1,4 +1,4 @@
-"""The views that a photo is seen in at inference, each an affine matrix with its inverse."""
+"""The views that an image is seen in at inference, each an affine matrix with its inverse."""
 
 import math
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class View:
-    """One size and flip. ``low`` and ``high``: smallest and largest square root of a box's area, in photo
+    """One size and flip. ``low`` and ``high``: smallest and largest square root of a box's area, in image
     pixels and both included, that the view may contribute (ours; the paper's are not published)."""
 
     short_edge: int
@@ -46,45 +46,45 @@ def plan_views(settings: ViewSettings) -> list[View]:
 
 @dataclass(frozen=True)
 class ViewGeometry:
-    """How one photo lies in one view: ``photo`` and ``size`` are their heights and widths."""
+    """How one image lies in one view: ``image`` and ``size`` are their heights and widths."""
 
-    photo: Size
+    image: Size
     size: Size
     flip: bool
 
     @cached_property
     def matrix(self) -> np.ndarray:
-        """(3, 3) float64 from photo to view pixels; pixel edges are whole numbers in both."""
-        sx, sy = self.size[1] / self.photo[1], self.size[0] / self.photo[0]
+        """(3, 3) float64 from image to view pixels; pixel edges are whole numbers in both."""
+        sx, sy = self.size[1] / self.image[1], self.size[0] / self.image[0]
         scaled = np.diag((sx, sy, 1.0))
         mirrored = np.array([[-1.0, 0.0, self.size[1]], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
         return mirrored @ scaled if self.flip else scaled
 
     @property
     def scale(self) -> float:
-        """Lengths in the view over lengths in the photo (geometric mean of both axes)."""
+        """Lengths in the view over lengths in the image (geometric mean of both axes)."""
         return math.sqrt(abs(float(np.linalg.det(self.matrix))))
 
     def to_view(self, boxes: np.ndarray) -> np.ndarray:
-        """Photo boxes (N, 4) in view pixels, float32."""
+        """Image boxes (N, 4) in view pixels, float32."""
         return transform_boxes(boxes, self.matrix)
 
-    def to_photo(self, boxes: np.ndarray) -> np.ndarray:
-        """View boxes (N, 4) in photo pixels, float32, clipped to the photo."""
+    def to_image(self, boxes: np.ndarray) -> np.ndarray:
+        """View boxes (N, 4) in image pixels, float32, clipped to the image."""
         moved = transform_boxes(boxes, np.linalg.inv(self.matrix))
-        height, width = self.photo
+        height, width = self.image
         return np.clip(moved, 0, np.array([width, height, width, height], np.float32))
 
 
-def geometry(view: View, photo: Size) -> ViewGeometry:
-    """The photo's short edge becomes ``short_edge`` unless its long edge would exceed ``long_edge``.
+def geometry(view: View, image: Size) -> ViewGeometry:
+    """The image's short edge becomes ``short_edge`` unless its long edge would exceed ``long_edge``.
 
     Sides are rounded as detectron2's ``ResizeShortestEdge`` does.
     """
-    height, width = photo
-    scale = min(view.short_edge / min(photo), view.long_edge / max(photo))
+    height, width = image
+    scale = min(view.short_edge / min(image), view.long_edge / max(image))
     size = max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
-    return ViewGeometry(photo=photo, size=size, flip=view.flip)
+    return ViewGeometry(image=image, size=size, flip=view.flip)
 
 
 def transform_boxes(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:

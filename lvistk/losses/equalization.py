@@ -26,7 +26,7 @@ def equalization_loss(
 
     logits: (N, C). labels: (N,) in 0..C, C is background.
     tail: (C,) bool, T; `tail_categories` makes it. All False gives the plain sigmoid loss.
-    negatives: (N, C) bool, categories verified absent in the RoI's photo; their weight is 1 again,
+    negatives: (N, C) bool, categories verified absent in the RoI's image; their weight is 1 again,
         tail or not (the federated clause, section 4.2 of the paper; its author's released code
         leaves it out).
     weights, normalizer: see `reduction.reduce_rois`; the normalizer counts background RoIs too.
@@ -51,19 +51,19 @@ def equalization_scores(logits: Tensor) -> Tensor:
     return full_precision(logits).sigmoid()
 
 
-def tail_categories(image_counts: Tensor, *, photos: float) -> Tensor:
-    """Which categories are tail: those in at most so many training photos.
+def tail_categories(image_counts: Tensor, *, below: float) -> Tensor:
+    """Which categories are tail: those in at most so many training images.
 
-    image_counts: (C,) photos with the category. photos: 109 on LVIS v1, where it is the paper's
+    image_counts: (C,) images with the category. images: 109 on LVIS v1, where it is the paper's
     frequency threshold .0011 (815 of 1203 categories). Returns (C,) bool.
     """
-    return image_counts <= photos
+    return image_counts <= below
 
 
-def photos_below(fraction: float, *, images: int) -> int:
-    """`photos` of the paper's threshold: the most photos that are less than a share of them all.
+def images_below(fraction: float, *, images: int) -> int:
+    """`below` of the paper's threshold: the most images that are less than a share of them all.
 
-    fraction: of the `images` photos with any annotation. Returns 0 if there is no such number.
+    fraction: of the `images` images with any annotation. Returns 0 if there is no such number.
     """
     return max(math.ceil(fraction * images) - 1, 0)
 

@@ -1,6 +1,6 @@
 """Federated loss (Zhou et al., CenterNet2 at the LVIS Challenge 2020): a step sees few categories.
 
-LVIS photos are annotated for some categories only, so absent does not mean negative. A step's
+LVIS images are annotated for some categories only, so absent does not mean negative. A step's
 sigmoid loss covers the categories that occur in it, and others drawn at random up to a number,
 frequent ones more often.
 """
@@ -22,9 +22,9 @@ def sample_categories(
 ) -> Tensor:
     """The categories of one step: all that occur, then others without replacement until `number`.
 
-    labels: (N,) in 0..C, C is background. image_counts: (C,) photos with the category.
+    labels: (N,) in 0..C, C is background. image_counts: (C,) images with the category.
     number: 50 and power: 0.5 as published; the draw is proportional to image_counts ** power, and
-    a category without photos is never drawn. More than `number` occurring categories all take part.
+    a category without images is never drawn. More than `number` occurring categories all take part.
     generator: on the device of image_counts.
 
     Returns (C,) bool, computed without waiting for the device. N = 0 draws all `number`.

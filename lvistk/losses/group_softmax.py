@@ -125,7 +125,7 @@ def group_softmax_loss(
 
     logits: (N, C + G + 2). labels: (N,) in 0..C, C is background. kept: (G + 1, N) bool from
         `sample_others`.
-    weights: (N,) factor of each RoI, its photo's loss weight.
+    weights: (N,) factor of each RoI, its image's loss weight.
     normalizers: (G + 1,) unweighted counts to divide by; default `kept.sum(1)`, of which a
         distributed caller gives the mean over ranks. An empty group contributes 0.
 

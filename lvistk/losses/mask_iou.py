@@ -11,7 +11,7 @@ def mask_iou_targets(logits: Tensor, targets: Tensor, *, whole_areas: Tensor) ->
     """IoU of each binarised prediction with the whole instance, which the RoI may cut off.
 
     logits: (N, M, M) mask logits of the RoI's category; foreground is probability .5 or more.
-    targets: (N, M, M) the truth inside the RoI, in [0, 1] or bool; foreground is .5 or more.
+    targets: (N, M, M) the ground truth inside the RoI, in [0, 1] or bool; foreground is .5 or more.
     whole_areas: (N,) area of the whole instance in mask pixels, from `areas_in_mask_pixels`; where
         rasterisation makes the part inside larger than the whole, the part counts.
 

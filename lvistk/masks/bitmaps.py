@@ -15,7 +15,7 @@ SHRINK = 0.6
 
 @dataclass(eq=False)
 class Bitmap:
-    """``pixels (h, w)`` uint8 of 0 and 1, whose upper left pixel is column ``x``, row ``y`` of the photo."""
+    """``pixels (h, w)`` uint8 of 0 and 1, whose upper left pixel is column ``x``, row ``y`` of the image."""
 
     x: int
     y: int
@@ -102,7 +102,7 @@ def to_indices(matrix: np.ndarray) -> np.ndarray:
 
 
 def _shrink(source: np.ndarray, own: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
-    """The bitmap averaged down by ``scale``, and the matrix from its pixels to the photo's."""
+    """The bitmap averaged down by ``scale``, and the matrix from its pixels to the image's."""
     height, width = source.shape
     small = (max(1, round(width * scale)), max(1, round(height * scale)))
     shrunk = cv2.resize(source, small, interpolation=cv2.INTER_AREA)

@@ -1,6 +1,7 @@
 """The boundary of a mask: its pixels within a distance of the outside (Boundary IoU, arXiv 2103.16562).
 
-The distance is 2% of the image's diagonal, rounded, at least 1 pixel; it is counted in steps of 8 neighbours,
+The distance is 2% of the image's diagonal, rounded, at least 1 pixel; it is counted in steps of 8
+neighbours,
 and the image's border is outside. So the boundary is the mask without its erosion by a square of 2d + 1.
 """
 
@@ -100,8 +101,8 @@ def _add_span(starts, stops, n, start, stop):
 
 
 @kernel
-def boundaries_of_truths(heights, images, rows, starts, stops, boxes, distances, first, last):
-    """Boundaries of truths first:last: (counts, starts, stops, areas)."""
+def boundaries_of_gts(heights, images, rows, starts, stops, boxes, distances, first, last):
+    """Boundaries of ground truth instances first:last: (counts, starts, stops, areas)."""
     counts = np.zeros(last - first, np.int64)
     areas = np.zeros(last - first, np.int64)
     out_starts = np.empty(1024, np.uint32)

@@ -46,7 +46,7 @@ def select_polygons(polygons: Polygons, instances: np.ndarray) -> Polygons:
 
 
 def concatenate_polygons(several: Sequence[Polygons]) -> Polygons:
-    """The instances of several photos, one after the other; at least one."""
+    """The instances of several images, one after the other; at least one."""
     return Polygons(
         points=np.concatenate([p.points for p in several]),
         part_start=starts(np.concatenate([np.diff(p.part_start) for p in several])),

@@ -1,6 +1,6 @@
 """Instance masks of training targets: exact on the CPU, one batched operation on a GPU.
 
-``PhotoMasks`` crops each RoI from the polygons (or bitmaps) themselves. ``FrameMasks`` holds each instance
+``ImageMasks`` crops each RoI from the polygons (or bitmaps) themselves. ``FrameMasks`` holds each instance
 once as F x F pixels of its own box and resamples them where the RoIs are, without waiting for the
 device. ``docs/benchmarks.md`` has their speed and how far they agree.
 """
@@ -22,7 +22,7 @@ FRAME = 112
 
 
 @dataclass(eq=False)
-class PhotoMasks:
+class ImageMasks:
     """Masks of G instances on the CPU (an ``InstanceMasks``); an instance is polygons or a bitmap.
 
     Fields as in ``rasterise``: ``points (P, 2)`` float64, ``part_start``, ``instance_start``; ``pixels``
@@ -44,7 +44,7 @@ class PhotoMasks:
     @classmethod
     def build(
         cls, polygons: Polygons, *, boxes: np.ndarray, bitmaps: Mapping[int, Bitmap] | None = None
-    ) -> "PhotoMasks":
+    ) -> "ImageMasks":
         """From polygons of G instances in network-input pixels, the tight ``boxes (G, 4)``, and the
         bitmaps of those instances that have no polygon."""
         count = len(polygons)
@@ -89,18 +89,19 @@ class PhotoMasks:
         drawn = self.crop(torch.arange(len(self)), self.boxes, side)
         return FrameMasks(drawn.to(torch.uint8), self.boxes)
 
-    def to(self, device: torch.device) -> "PhotoMasks | FrameMasks":
+    def to(self, device: torch.device) -> "ImageMasks | FrameMasks":
         """Itself on the CPU; elsewhere its frames there."""
         return self if device.type == "cpu" else self.frames().to(device)
 
-    def pin_memory(self) -> "PhotoMasks":
+    def pin_memory(self) -> "ImageMasks":
         """Itself: polygons stay on the CPU."""
         return self
 
 
 @dataclass(eq=False)
 class FrameMasks:
-    """Masks of G instances as ``frames (G, F, F)`` uint8 in their ``boxes (G, 4)`` (an ``InstanceMasks``)."""
+    """Masks of G instances as ``frames (G, F, F)`` uint8 in their ``boxes (G, 4)`` (an
+    ``InstanceMasks``)."""
 
     frames: Tensor
     boxes: Tensor

@@ -1,9 +1,9 @@
-"""Masks of M x M probabilities pasted into the photo inside their boxes, straight to COCO's RLE.
+"""Masks of M x M probabilities pasted into the image inside their boxes, straight to COCO's RLE.
 
 The value of the pixel with its centre at (x + .5, y + .5) is the bilinear interpolation of the mask, whose
 M x M cells fill the box exactly and beyond which it is zero (detectron2's ``paste_masks_in_image``,
-``grid_sample`` without aligned corners). A column of the photo is interpolated, compared with the threshold
-and written as runs at once; no image of the photo's size ever exists.
+``grid_sample`` without aligned corners). A column of the image is interpolated, compared with the threshold
+and written as runs at once; no image of the image's size ever exists.
 """
 
 import numba
@@ -15,8 +15,9 @@ def paste_masks(
 ) -> list[bytes]:
     """Compressed RLE counts of N masks.
 
-    ``probs`` (N, M, M) float32 from 0 to 1; ``boxes`` (N, 4) xyxy in photo pixels, which may reach beyond the
-    photo; ``size`` height and width of the photo; a pixel is foreground from ``threshold`` (above 0) on.
+    ``probs`` (N, M, M) float32 from 0 to 1; ``boxes`` (N, 4) xyxy in image pixels, which may reach
+    beyond the
+    image; ``size`` height and width of the image; a pixel is foreground from ``threshold`` (above 0) on.
     A box without area gives an empty mask. N = 0 gives an empty list.
     """
     if not len(probs):

@@ -11,13 +11,13 @@ MAX_LOG_RATIO = math.log(1000 / 16)
 """Largest log size ratio that is decoded, against overflow: detectron2's and torchvision's."""
 
 
-def encode(truth: Tensor, boxes: Tensor, *, weights: Weights) -> Tensor:
-    """Deltas (N, 4) that turn ``boxes (N, 4)`` into ``truth (N, 4)``.
+def encode(gt: Tensor, boxes: Tensor, *, weights: Weights) -> Tensor:
+    """Deltas (N, 4) that turn ``boxes (N, 4)`` into ``gt (N, 4)``.
 
     dx = wx (x_t - x) / w, dy alike, dw = ww log(w_t / w), dh alike; x, y are centres.
     """
     center, size = _centers(boxes.float())
-    true_center, true_size = _centers(truth.float())
+    true_center, true_size = _centers(gt.float())
     size, true_size = size.clamp(min=1e-3), true_size.clamp(min=1e-3)
     shift = (true_center - center) / size
     ratio = (true_size / size).log()
@@ -36,7 +36,7 @@ def decode(deltas: Tensor, boxes: Tensor, *, weights: Weights) -> Tensor:
 
 
 def clip(boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """Boxes (..., 4) cut to a photo of ``size`` (height, width)."""
+    """Boxes (..., 4) cut to an image of ``size`` (height, width)."""
     height, width = size
     x = boxes[..., 0::2].clamp(0, width)
     y = boxes[..., 1::2].clamp(0, height)

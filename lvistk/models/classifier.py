@@ -100,8 +100,8 @@ class Classifier(nn.Module):
     ) -> Tensor:
         """0-d loss of sampled RoIs, divided by their number (mean over ranks).
 
-        targets, generators: one a photo; what is drawn at random is drawn photo by photo, so that
-        it does not depend on how photos are spread over ranks.
+        targets, generators: one an image; what is drawn at random is drawn image by image, so that
+        it does not depend on how images are spread over ranks.
         """
         labels, settings = samples.labels, self.settings
         weights, count = samples.weights, samples.count()
@@ -173,24 +173,24 @@ class Classifier(nn.Module):
         )
 
     def _negatives(self, samples: RoiSamples, targets: Sequence[Targets]) -> Tensor | None:
-        """(N, C) bool: categories verified absent in each RoI's photo."""
+        """(N, C) bool: categories verified absent in each RoI's image."""
         if not self.settings.eql_negative_clause:
             return None
         shape = (len(targets), self.num_categories)
         absent = torch.zeros(shape, dtype=torch.bool, device=samples.labels.device)
         for row, target in zip(absent, targets, strict=True):
             row[target.negative_labels] = True
-        return absent[samples.photo]
+        return absent[samples.image]
 
 
 def _tail(image_counts: Tensor, settings: ClassifierSettings, categories: Categories) -> Tensor:
     """(C,) bool, which categories EQL spares."""
-    photos = settings.eql_tail_photos
+    below = settings.eql_tail_images
     if settings.eql_tail_fraction is not None:
-        if not categories.photo_count:
+        if not categories.annotated_images:
             raise UserError(
-                "classifier.eql_tail_fraction needs the number of annotated photos, which these "
-                "categories come without; set eql_tail_photos instead"
+                "classifier.eql_tail_fraction needs the number of annotated images, which these "
+                "categories come without; set eql_tail_images instead"
             )
-        photos = eql.photos_below(settings.eql_tail_fraction, images=categories.photo_count)
-    return eql.tail_categories(image_counts, photos=photos)
+        below = eql.images_below(settings.eql_tail_fraction, images=categories.annotated_images)
+    return eql.tail_categories(image_counts, below=below)

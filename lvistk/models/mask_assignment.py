@@ -32,7 +32,7 @@ def mask_levels(
     """Levels by box scale and by the mask's share of its box (Eq. 1).
 
     boxes: (K, 4) xyxy in pixels of the network input. area_ratio: (K,) S_mask / S_box, 0 to 1: of
-        the matched truth in training, of a first prediction or of the category at inference.
+        the matched ground truth in training, of a first prediction or of the category at inference.
     assignment: `fpn`, min(`scale_levels`, floor(4 area_ratio)): a share under .25, .5, .75 caps
         the level at 0, 1, 2. `printed`, min(floor(S_box / canonical_size^2), floor(4 area_ratio)),
         the equation letter by letter: it would send any compact box of 97 px or more to the

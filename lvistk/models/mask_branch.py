@@ -19,7 +19,7 @@ from lvistk.structures.targets import Targets
 
 
 class MaskRois(NamedTuple):
-    """``rois (K, 5)`` photo and box, the ``levels (K,)`` to pool them from, the predictors'
+    """``rois (K, 5)`` image and box, the ``levels (K,)`` to pool them from, the predictors'
     ``channels (K,)``."""
 
     rois: Tensor
@@ -81,7 +81,7 @@ class MaskBranch(nn.Module):
     ) -> dict[str, Tensor]:
         """Losses of one stage on the positive RoIs, divided by their number (mean over ranks).
 
-        Each RoI's level follows the area ratio of its matched truth (Eq. 1; the paper doesn't say
+        Each RoI's level follows the area ratio of its matched ground truth (Eq. 1; the paper doesn't say
         which ratio: that of the whole instance, since a RoI may hold a part of it).
         """
         positives = samples.only_positives()
@@ -96,26 +96,26 @@ class MaskBranch(nn.Module):
             # Before the masks' logits, so that its gradient comes after theirs, which are the largest.
             boundary = recomputed(part.boundary.predict, masks.boundary, rois.channels)
         logits = part.head.logits(masks.fused, rois.channels)
-        truth = crop_targets(positives, targets, size=logits.shape[-1])
+        gt = crop_targets(positives, targets, size=logits.shape[-1])
         count = positives.count()
-        losses = {"mask": self._mask_loss(logits, truth, positives.weights, count)}
+        losses = {"mask": self._mask_loss(logits, gt, positives.weights, count)}
         if boundary is not None:
             losses["boundary"] = self.settings.boundary_weight * boundary_loss(
-                boundary, boundary_targets(truth), weights=positives.weights, normalizer=count
+                boundary, boundary_targets(gt), weights=positives.weights, normalizer=count
             )
         if self.iou_head is not None and stage == len(self.stages) - 1:
             iou = self.iou_head(masks.pooled, logits, rois.channels)
-            losses["mask_iou"] = self._iou_loss(iou, logits, truth, positives)
+            losses["mask_iou"] = self._iou_loss(iou, logits, gt, positives)
         return losses
 
-    def _mask_loss(self, logits: Tensor, truth: Tensor, weights: Tensor, count: Tensor) -> Tensor:
+    def _mask_loss(self, logits: Tensor, gt: Tensor, weights: Tensor, count: Tensor) -> Tensor:
         match self.settings.loss:
             case "bce":
-                return mask_bce_loss(logits, truth, weights=weights, normalizer=count)
+                return mask_bce_loss(logits, gt, weights=weights, normalizer=count)
             case "balanced":
                 return balanced_mask_loss(
                     logits,
-                    truth,
+                    gt,
                     dice_weight=self.settings.dice_weight,
                     bce_weight=self.settings.bce_weight,
                     max_weight=self.settings.max_pixel_weight,
@@ -123,16 +123,14 @@ class MaskBranch(nn.Module):
                     normalizer=count,
                 )
 
-    def _iou_loss(
-        self, iou: Tensor, logits: Tensor, truth: Tensor, positives: RoiSamples
-    ) -> Tensor:
+    def _iou_loss(self, iou: Tensor, logits: Tensor, gt: Tensor, positives: RoiSamples) -> Tensor:
         sides = positives.gt_boxes[:, 2:] - positives.gt_boxes[:, :2]
         areas = areas_in_mask_pixels(
             positives.area_ratio * sides.prod(dim=1),
             positives.boxes,
-            mask_size=truth.shape[-1],
+            mask_size=gt.shape[-1],
         )
-        wanted = mask_iou_targets(logits, truth, whole_areas=areas)
+        wanted = mask_iou_targets(logits, gt, whole_areas=areas)
         return self.settings.mask_iou_weight * mask_iou_loss(
             iou,
             wanted,
@@ -213,12 +211,12 @@ class MaskBranch(nn.Module):
 
 
 def crop_targets(positives: RoiSamples, targets: Sequence[Targets], *, size: int) -> Tensor:
-    """Truth (K, size, size) of 0 and 1 inside each positive RoI."""
+    """Ground truth (K, size, size) of 0 and 1 inside each positive RoI."""
     parts = [
-        target.masks.crop(truth, boxes, size)
-        for target, truth, boxes in zip(
+        target.masks.crop(gt, boxes, size)
+        for target, gt, boxes in zip(
             targets,
-            positives.truth.split(positives.lengths),
+            positives.gt.split(positives.lengths),
             positives.boxes.split(positives.lengths),
             strict=True,
         )

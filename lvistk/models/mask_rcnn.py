@@ -57,9 +57,9 @@ class MaskRCNN(nn.Module):
     def losses(self, batch: ImageBatch, targets: Sequence[Targets]) -> dict[str, Tensor]:
         """0-d losses by name; the total is their sum.
 
-        Each is a sum over the batch's RoIs or anchors, weighted by their photo's ``loss_weight``,
-        divided by the unweighted count (mean over ranks). A frozen RPN has none. Photos without
-        truth teach background; without any positive RoI all losses keep their graph.
+        Each is a sum over the batch's RoIs or anchors, weighted by their image's ``loss_weight``,
+        divided by the unweighted count (mean over ranks). A frozen RPN has none. Images without
+        ground truth teach background; without any positive RoI all losses keep their graph.
         """
         sizes = batch.size_list()
         generators = [target.generator(batch.images.device) for target in targets]
@@ -70,7 +70,7 @@ class MaskRCNN(nn.Module):
         found = self.rpn.propose(features, sizes, training=True)
         return losses | self.roi_heads.losses(
             features[:POOLED_LEVELS],
-            [photo.boxes for photo in found],
+            [image.boxes for image in found],
             targets,
             sizes=sizes,
             generators=generators,
@@ -82,7 +82,7 @@ class MaskRCNN(nn.Module):
 
     @torch.no_grad()
     def inference_features(self, batch: ImageBatch) -> list[Tensor]:
-        """P2 to P6, each photo's as it would have them alone, whatever the batch's other sizes."""
+        """P2 to P6, each image's as it would have them alone, whatever the batch's other sizes."""
         return features_by_size(
             lambda images: self.neck(self.backbone(images)),
             self._normalised(batch),
@@ -90,7 +90,7 @@ class MaskRCNN(nn.Module):
         )
 
     def _normalised(self, batch: ImageBatch) -> Tensor:
-        """Images (B, 3, H, W) float32 of zero mean and unit deviation, zero beyond each photo."""
+        """Images (B, 3, H, W) float32 of zero mean and unit deviation, zero beyond each image."""
         images = (batch.images - self.image_mean) / self.image_std
         for image, (height, width) in zip(images, batch.size_list(), strict=True):
             image[:, height:] = 0
@@ -101,11 +101,11 @@ class MaskRCNN(nn.Module):
     def detect_boxes(self, batch: ImageBatch) -> BoxOutput:
         """Scored boxes of every category, before any threshold or NMS.
 
-        A photo's are the same alone and in a batch of other sizes.
+        An image's are the same alone and in a batch of other sizes.
         """
         sizes = batch.size_list()
         features = self.inference_features(batch)
-        proposals = [photo.boxes for photo in self.rpn.propose(features, sizes, training=False)]
+        proposals = [image.boxes for image in self.rpn.propose(features, sizes, training=False)]
         boxes, scores = self.roi_heads.detect(features[:POOLED_LEVELS], proposals, sizes=sizes)
         return BoxOutput(features, boxes, scores, proposals)
 
@@ -113,7 +113,7 @@ class MaskRCNN(nn.Module):
     def predict_masks(
         self, features: Sequence[Tensor], boxes: Sequence[Tensor], labels: Sequence[Tensor]
     ) -> list[MaskOutput]:
-        """Masks of boxes (N, 4) with labels (N,), one pair a photo of the batch that gave
+        """Masks of boxes (N, 4) with labels (N,), one pair an image of the batch that gave
         ``features``. N = 0 gives (0, M, M)."""
         if self.roi_heads.mask is None:
             raise ValueError("this model was built without a mask head")

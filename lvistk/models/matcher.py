@@ -1,4 +1,4 @@
-"""Which truth a box overlaps best."""
+"""Which ground truth instance a box overlaps best."""
 
 from typing import NamedTuple
 
@@ -7,24 +7,26 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 CHUNK_ELEMENTS = 2**23
-"""Largest part of the IoU matrix that is held at once: 32 MB, though photos of 300 truths and
+"""Largest part of the IoU matrix that is held at once: 32 MB, though images of 300 ground truth
+instances and
 270,000 anchors exist."""
 
 
 class Matches(NamedTuple):
-    """``iou (N,)`` of each box with its best truth, ``truth (N,)`` int64 that truth (0 where there is
-    none), ``is_best (N,)`` whether no box overlaps some truth more."""
+    """``iou (N,)`` of each box with its best ground truth instance, ``gt (N,)`` int64 that
+    ground truth instance (0 where there is
+    none), ``is_best (N,)`` whether no box overlaps some ground truth instance more."""
 
     iou: Tensor
-    truth: Tensor
+    gt: Tensor
     is_best: Tensor
 
 
 @torch.no_grad()
 def match(boxes: Tensor, gt_boxes: Tensor) -> Matches:
-    """Match boxes (N, 4) with ``gt_boxes (G, 4)``. Without truths every IoU is 0."""
+    """Match boxes (N, 4) with ``gt_boxes (G, 4)``. Without ground truth instances every IoU is 0."""
     iou = boxes.new_zeros(len(boxes))
-    truth = torch.zeros(len(boxes), dtype=torch.int64, device=boxes.device)
+    gt = torch.zeros(len(boxes), dtype=torch.int64, device=boxes.device)
     is_best = torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
     step = max(1, CHUNK_ELEMENTS // max(len(boxes), 1))
     for start in range(0, len(gt_boxes) if len(boxes) else 0, step):
@@ -33,10 +35,10 @@ def match(boxes: Tensor, gt_boxes: Tensor) -> Matches:
         values, indices = overlaps.max(dim=1)
         better = values > iou
         iou = torch.where(better, values, iou)
-        truth = torch.where(better, indices + start, truth)
+        gt = torch.where(better, indices + start, gt)
         highest = overlaps.amax(dim=0)  # (step,)
         is_best |= ((overlaps == highest) & (highest > 0)).any(dim=1)
-    return Matches(iou, truth, is_best)
+    return Matches(iou, gt, is_best)
 
 
 @torch.no_grad()

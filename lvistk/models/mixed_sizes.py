@@ -1,7 +1,7 @@
-"""Photos of several sizes in one batch, each treated as if it were alone.
+"""Images of several sizes in one batch, each treated as if it were alone.
 
-A photo alone is padded to whole cells of stride 32; in a mixed batch it is padded further, and what the
-network computes there (biases, mostly) would leak back over the border. So at inference photos of one
+An image alone is padded to whole cells of stride 32; in a mixed batch it is padded further, and what the
+network computes there (biases, mostly) would leak back over the border. So at inference images of one
 padded size run together, and their maps are put into maps of the batch's size.
 """
 
@@ -16,32 +16,32 @@ DIVISOR = 32
 
 
 def padded(size: Size) -> Size:
-    """Height and width in whole cells of stride 32, as a photo alone is padded."""
+    """Height and width in whole cells of stride 32, as an image alone is padded."""
     height, width = size
     return -(-height // DIVISOR) * DIVISOR, -(-width // DIVISOR) * DIVISOR
 
 
 def is_mixed(sizes: Sequence[Size], shape: Sequence[int]) -> bool:
-    """Whether some photo of a batch of ``shape`` (H, W) is padded further than it would be alone."""
+    """Whether some image of a batch of ``shape`` (H, W) is padded further than it would be alone."""
     return any(padded(size) != tuple(shape) for size in sizes)
 
 
 def features_by_size(
     network: Callable[[Tensor], list[Tensor]], images: Tensor, sizes: Sequence[Size]
 ) -> list[Tensor]:
-    """Maps of ``images (B, 3, H, W)``, those of each photo as if it were alone.
+    """Maps of ``images (B, 3, H, W)``, those of each image as if it were alone.
 
-    Beyond a photo's own map its last row and column are repeated once, since RoIAlign takes the border's
+    Beyond an image's own map its last row and column are repeated once, since RoIAlign takes the border's
     value there; further cells are zero.
     """
     if not is_mixed(sizes, images.shape[-2:]):
         return network(images)
     groups: dict[Size, list[int]] = {}
-    for photo, size in enumerate(sizes):
-        groups.setdefault(padded(size), []).append(photo)
+    for member, size in enumerate(sizes):
+        groups.setdefault(padded(size), []).append(member)
     outputs: list[Tensor] = []
-    for (height, width), photos in groups.items():
-        maps = network(images[photos, :, :height, :width])
+    for (height, width), members in groups.items():
+        maps = network(images[members, :, :height, :width])
         if not outputs:
             outputs = [_empty_map(part, images, stride=2 ** (2 + n)) for n, part in enumerate(maps)]
         for output, part in zip(outputs, maps, strict=True):
@@ -50,14 +50,14 @@ def features_by_size(
                 for side, limit in zip(part.shape[-2:], output.shape[-2:], strict=True)
             )
             repeated = part[:, :, rows][:, :, :, columns]
-            output[photos, :, : len(rows), : len(columns)] = repeated
+            output[members, :, : len(rows), : len(columns)] = repeated
     return outputs
 
 
 def own_cells(
     sizes: Sequence[Size], shape: Sequence[int], *, stride: int, device: torch.device
 ) -> Tensor:
-    """(B, H, W) bool: cells of a map of ``shape`` (H, W) that each photo alone would have."""
+    """(B, H, W) bool: cells of a map of ``shape`` (H, W) that each image alone would have."""
     rows = torch.arange(shape[0], device=device)[:, None]
     columns = torch.arange(shape[1], device=device)[None, :]
     return torch.stack(

@@ -7,10 +7,10 @@ from torch import Tensor
 
 @dataclass
 class BoxOutput:
-    """Boxes of B photos, before any threshold or NMS.
+    """Boxes of B images, before any threshold or NMS.
 
-    Fields: ``features`` P2 to P6, for ``predict_masks``; ``boxes`` a photo's (P, 4), or (P, C, 4)
-    where every category regresses its own, cut to the photo; ``scores`` (P, C) foreground
+    Fields: ``features`` P2 to P6, for ``predict_masks``; ``boxes`` an image's (P, 4), or (P, C, 4)
+    where every category regresses its own, cut to the image; ``scores`` (P, C) foreground
     probabilities; ``proposals`` (P, 4), the RPN's boxes that they were made of.
     """
 
@@ -22,10 +22,10 @@ class BoxOutput:
 
 @dataclass
 class MaskOutput:
-    """Masks of N boxes of one photo.
+    """Masks of N boxes of one image.
 
     Fields: ``probs (N, M, M)`` of each box's category, inside the box; ``iou (N,)`` predicted IoU of
-    that mask with the truth, where mask scoring is on; ``moved`` the share of boxes that Eq. 1 pooled
+    that mask with the ground truth, where mask scoring is on; ``moved`` the share of boxes that Eq. 1 pooled
     from another level than box scale alone would (0-d, 0 to 1; 0 without boxes).
     """
 

@@ -54,7 +54,7 @@ class RoiHeads(nn.Module):
         """Losses of all stages, each times its stage's weight; names end in ``_2``, ``_3`` from the
         second stage of a cascade on.
 
-        features: P2 to P5. proposals: (P, 4) a photo, without the truth.
+        features: P2 to P5. proposals: (P, 4) an image, without the ground truth.
         """
         cascade = self.settings.cascade
         losses: dict[str, Tensor] = {}
@@ -141,21 +141,21 @@ class RoiHeads(nn.Module):
     def _refined_samples(
         self, stage: int, output: StageOutput, samples: RoiSamples, sizes: Sequence[Size]
     ) -> list[Tensor]:
-        """Refined boxes of each photo, without those that were truth boxes."""
+        """Refined boxes of each image, without those that were ground truth boxes."""
         boxes = self._refine(stage, output, samples.boxes, samples.labels)
         parts = zip(
             boxes.split(samples.lengths),
-            samples.is_truth.split(samples.lengths),
+            samples.is_gt.split(samples.lengths),
             sizes,
             strict=True,
         )
-        return [box_coder.clip(part[~is_truth], size) for part, is_truth, size in parts]
+        return [box_coder.clip(part[~is_gt], size) for part, is_gt, size in parts]
 
     @torch.no_grad()
     def detect(
         self, features: Sequence[Tensor], proposals: Sequence[Tensor], *, sizes: Sequence[Size]
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Boxes, (P, 4) or (P, C, 4), and scores (P, C) of each photo.
+        """Boxes, (P, 4) or (P, C, 4), and scores (P, C) of each image.
 
         Logits are averaged over stages, then turned into scores (HTC; for group softmax that is the
         average within each group), or the other way round, as settings say; the boxes are the last
@@ -189,10 +189,10 @@ class RoiHeads(nn.Module):
 
 
 def as_rois(boxes: Sequence[Tensor]) -> Tensor:
-    """(K, 5) photo index and box of each photo's boxes."""
+    """(K, 5) image index and box of each image's boxes."""
     return torch.cat(
         [
-            torch.cat([part.new_full((len(part), 1), photo), part], dim=1)
-            for photo, part in enumerate(boxes)
+            torch.cat([part.new_full((len(part), 1), image), part], dim=1)
+            for image, part in enumerate(boxes)
         ]
     )

@@ -27,7 +27,7 @@ class RoiPooler(nn.Module):
     def forward(self, features: Sequence[Tensor], rois: Tensor, levels: Tensor) -> Tensor:
         """Features (K, C, size, size).
 
-        features: P2 to P5, each (B, C, H, W). rois: (K, 5) photo index and box xyxy. levels: (K,)
+        features: P2 to P5, each (B, C, H, W). rois: (K, 5) image index and box xyxy. levels: (K,)
         int64, 0 the finest. K = 0 gives (0, C, size, size) that keeps the graph.
         """
         if self.aligned and self.sampling_ratio > 0 and rois.device.type == "cpu":

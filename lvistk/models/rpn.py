@@ -1,6 +1,6 @@
 """Region proposal network (Ren et al., NeurIPS 2015, arXiv 1506.01497).
 
-Proposals need every position, but carry no gradient; the losses need 256 anchors a photo. So the
+Proposals need every position, but carry no gradient; the losses need 256 anchors an image. So the
 dense pass runs without a graph, and the 3x3 convolution is computed again, with a graph, at the
 sampled anchors alone: the same gradients at a fraction of the backward pass and of its memory.
 """
@@ -29,7 +29,7 @@ UNIT_WEIGHTS = (1.0, 1.0, 1.0, 1.0)
 
 
 class Proposals(NamedTuple):
-    """Of one photo, best first: ``boxes (P, 4)`` and objectness ``logits (P,)``."""
+    """Of one image, best first: ``boxes (P, 4)`` and objectness ``logits (P,)``."""
 
     boxes: Tensor
     logits: Tensor
@@ -75,9 +75,9 @@ class RegionProposalNetwork(nn.Module):
     def propose(
         self, features: Sequence[Tensor], sizes: Sequence[tuple[int, int]], *, training: bool
     ) -> list[Proposals]:
-        """Best boxes of each photo after NMS within levels; how many, settings say for each phase.
+        """Best boxes of each image after NMS within levels; how many, settings say for each phase.
 
-        features: P2 to P6. sizes: (height, width) of each photo, to which boxes are cut.
+        features: P2 to P6. sizes: (height, width) of each image, to which boxes are cut.
         """
         settings = self.settings
         before = settings.pre_nms_train if training else settings.pre_nms_test
@@ -103,7 +103,7 @@ class RegionProposalNetwork(nn.Module):
     def _own_cells(
         self, features: Sequence[Tensor], sizes: Sequence[tuple[int, int]]
     ) -> list[Tensor | None]:
-        """Cells (B, H, W) of each level that photos alone would have; none where they have all."""
+        """Cells (B, H, W) of each level that images alone would have; none where they have all."""
         shape = [STRIDES[0] * side for side in features[0].shape[-2:]]
         if not is_mixed(sizes, shape):
             return [None] * len(features)
@@ -115,7 +115,7 @@ class RegionProposalNetwork(nn.Module):
     def _best_of_level(
         self, feature: Tensor, anchors: Tensor, own: Tensor | None, *, number: int
     ) -> Proposals:
-        """Boxes (B, K, 4) and logits (B, K) of the ``number`` highest logits of each photo.
+        """Boxes (B, K, 4) and logits (B, K) of the ``number`` highest logits of each image.
 
         own: (B, H, W) the cells that count, none for all.
         """
@@ -151,11 +151,11 @@ class RegionProposalNetwork(nn.Module):
         """Objectness and box loss of the sampled anchors, each divided by their number."""
         level_boxes = self.anchors(features)
         anchors = torch.cat(level_boxes)
-        samples, truths, weights = [], [], []
+        samples, gts, weights = [], [], []
         for target, generator in zip(targets, generators, strict=True):
-            chosen, truth = self._sample(anchors, target, generator)
+            chosen, gt = self._sample(anchors, target, generator)
             samples.append(chosen)
-            truths.append(truth)
+            gts.append(gt)
             weights.append(chosen.valid * target.loss_weight)
         indices = torch.stack([chosen.indices for chosen in samples])  # (B, S)
         valid = torch.stack([chosen.valid for chosen in samples])
@@ -173,7 +173,7 @@ class RegionProposalNetwork(nn.Module):
             ),
             "rpn_box": smooth_l1_loss(
                 deltas[:, :positives].flatten(0, 1),
-                box_coder.encode(torch.cat(truths), chosen_anchors, weights=UNIT_WEIGHTS),
+                box_coder.encode(torch.cat(gts), chosen_anchors, weights=UNIT_WEIGHTS),
                 beta=self.settings.smooth_l1_beta,
                 weights=weight[:, :positives].flatten(),
                 normalizer=count,
@@ -184,7 +184,7 @@ class RegionProposalNetwork(nn.Module):
     def _sample(
         self, anchors: Tensor, target: Targets, generator: torch.Generator
     ) -> tuple[Sample, Tensor]:
-        """Anchors to learn from, and the truth box of each positive place (its anchor if invalid)."""
+        """Anchors to learn from, and the ground truth box of each positive place (its anchor if invalid)."""
         settings = self.settings
         matches = match(anchors, target.boxes)
         positive = (matches.iou >= settings.iou_positive) | matches.is_best
@@ -203,7 +203,7 @@ class RegionProposalNetwork(nn.Module):
         if not len(target):
             return chosen, anchors[places]
         valid = chosen.valid[: chosen.positives, None]
-        return chosen, torch.where(valid, target.boxes[matches.truth[places]], anchors[places])
+        return chosen, torch.where(valid, target.boxes[matches.gt[places]], anchors[places])
 
     def _at(self, features: Sequence[Tensor], indices: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (B, S) and deltas (B, S, 4) at anchors ``indices (B, S)``, counted over levels."""

@@ -14,24 +14,25 @@ from lvistk.structures.targets import Targets
 
 @dataclass
 class RoiSamples:
-    """N RoIs of a batch, photo by photo.
+    """N RoIs of a batch, image by image.
 
-    Fields: ``boxes (N, 4)``; ``photo (N,)`` int64 index into the batch; ``labels (N,)`` in 0..C, C is
-    background; ``truth (N,)`` index of the matched truth in its photo (0 for background);
+    Fields: ``boxes (N, 4)``; ``image (N,)`` int64 index into the batch; ``labels (N,)`` in 0..C, C is
+    background; ``gt (N,)`` index of the matched ground truth in its image (0 for background);
     ``gt_boxes (N, 4)`` its box (the RoI itself for background); ``area_ratio (N,)`` its mask area over
-    box area (1 for background); ``weights (N,)`` loss weight of the photo; ``is_truth (N,)`` bool, RoIs
-    that are truth boxes themselves; ``lengths`` RoIs of each photo, of which the first ``positives`` are
+    box area (1 for background); ``weights (N,)`` loss weight of the image; ``is_gt (N,)`` bool, RoIs
+    that are ground truth boxes themselves; ``lengths`` RoIs of each image, of which the first
+    ``positives`` are
     positive.
     """
 
     boxes: Tensor
-    photo: Tensor
+    image: Tensor
     labels: Tensor
-    truth: Tensor
+    gt: Tensor
     gt_boxes: Tensor
     area_ratio: Tensor
     weights: Tensor
-    is_truth: Tensor
+    is_gt: Tensor
     lengths: list[int]
     positives: list[int]
 
@@ -39,8 +40,8 @@ class RoiSamples:
         return len(self.boxes)
 
     def rois(self) -> Tensor:
-        """(N, 5): photo and box."""
-        return torch.cat([self.photo[:, None].to(self.boxes.dtype), self.boxes], dim=1)
+        """(N, 5): image and box."""
+        return torch.cat([self.image[:, None].to(self.boxes.dtype), self.boxes], dim=1)
 
     def count(self) -> Tensor:
         """0-d: N, as a mean over ranks."""
@@ -57,13 +58,13 @@ class RoiSamples:
         """The K positive RoIs."""
         return RoiSamples(
             boxes=self.positive_rows(self.boxes),
-            photo=self.positive_rows(self.photo),
+            image=self.positive_rows(self.image),
             labels=self.positive_rows(self.labels),
-            truth=self.positive_rows(self.truth),
+            gt=self.positive_rows(self.gt),
             gt_boxes=self.positive_rows(self.gt_boxes),
             area_ratio=self.positive_rows(self.area_ratio),
             weights=self.positive_rows(self.weights),
-            is_truth=self.positive_rows(self.is_truth),
+            is_gt=self.positive_rows(self.is_gt),
             lengths=self.positives,
             positives=self.positives,
         )
@@ -71,7 +72,7 @@ class RoiSamples:
 
 @dataclass(frozen=True)
 class SamplingRule:
-    """How RoIs are labelled and drawn: ``iou`` from which one is positive, at most ``number`` a photo
+    """How RoIs are labelled and drawn: ``iou`` from which one is positive, at most ``number`` an image
     of which ``positive_fraction`` positive; ``ignore_iou`` to a missing annotation from which a RoI that
     is not positive is left out; ``background`` is the label C."""
 
@@ -90,35 +91,35 @@ def sample_rois(
     rule: SamplingRule,
     generators: Sequence[torch.Generator],
 ) -> RoiSamples:
-    """Truth boxes join ``boxes`` (one (P, 4) a photo); all are labelled, and some drawn."""
+    """Ground truth boxes join ``boxes`` (one (P, 4) an image); all are labelled, and some drawn."""
     parts = [
-        _sample_photo(photo, candidates, target, rule, generator)
-        for photo, (candidates, target, generator) in enumerate(
+        _sample_image(image, candidates, target, rule, generator)
+        for image, (candidates, target, generator) in enumerate(
             zip(boxes, targets, generators, strict=True)
         )
     ]
     return RoiSamples(
         boxes=torch.cat([part.boxes for part in parts]),
-        photo=torch.cat([part.photo for part in parts]),
+        image=torch.cat([part.image for part in parts]),
         labels=torch.cat([part.labels for part in parts]),
-        truth=torch.cat([part.truth for part in parts]),
+        gt=torch.cat([part.gt for part in parts]),
         gt_boxes=torch.cat([part.gt_boxes for part in parts]),
         area_ratio=torch.cat([part.area_ratio for part in parts]),
         weights=torch.cat([part.weights for part in parts]),
-        is_truth=torch.cat([part.is_truth for part in parts]),
+        is_gt=torch.cat([part.is_gt for part in parts]),
         lengths=[len(part) for part in parts],
         positives=[number for part in parts for number in part.positives],
     )
 
 
-def _sample_photo(
-    photo: int,
+def _sample_image(
+    image: int,
     candidates: Tensor,
     target: Targets,
     rule: SamplingRule,
     generator: torch.Generator,
 ) -> RoiSamples:
-    truths = len(target)
+    gts = len(target)
     boxes = torch.cat([candidates, target.boxes])  # (P, 4)
     matches = match(boxes, target.boxes)
     positive = matches.iou >= rule.iou
@@ -133,22 +134,22 @@ def _sample_photo(
     first = drawn.indices[: drawn.positives][drawn.valid[: drawn.positives]]
     others = drawn.indices[drawn.positives :][drawn.valid[drawn.positives :]]
     chosen = torch.cat([first, others])  # (N,)
-    boxes, truth, positive = boxes[chosen], matches.truth[chosen], positive[chosen]
-    labels = torch.full_like(truth, rule.background)
+    boxes, gt, positive = boxes[chosen], matches.gt[chosen], positive[chosen]
+    labels = torch.full_like(gt, rule.background)
     gt_boxes, area_ratio = boxes, boxes.new_ones(len(boxes))
-    if truths:
-        labels = torch.where(positive, target.labels[truth], labels)
-        gt_boxes = torch.where(positive[:, None], target.boxes[truth], gt_boxes)
-        area_ratio = torch.where(positive, target.area_ratio[truth], area_ratio)
+    if gts:
+        labels = torch.where(positive, target.labels[gt], labels)
+        gt_boxes = torch.where(positive[:, None], target.boxes[gt], gt_boxes)
+        area_ratio = torch.where(positive, target.area_ratio[gt], area_ratio)
     return RoiSamples(
         boxes=boxes,
-        photo=torch.full_like(truth, photo),
+        image=torch.full_like(gt, image),
         labels=labels,
-        truth=truth,
+        gt=gt,
         gt_boxes=gt_boxes,
         area_ratio=area_ratio,
         weights=boxes.new_full((len(boxes),), target.loss_weight),
-        is_truth=chosen >= len(candidates),
+        is_gt=chosen >= len(candidates),
         lengths=[len(chosen)],
         positives=[len(first)],
     )

@@ -1,4 +1,4 @@
-"""Where the AP is: by training photos, by how much of its box a mask fills, by recall."""
+"""Where the AP is: by training images, by how much of its box a mask fills, by recall."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,7 +15,7 @@ TREND_BINS = 7
 
 
 def count_section(scored: Sequence[StageRecord], colors: Mapping[str, int]) -> Section | None:
-    """AP of each category against its training photos: the last evaluation's, and all trends."""
+    """AP of each category against its training images: the last evaluation's, and all trends."""
     drawn = [stage for stage in scored if stage.categories][-SHOWN:]
     if not drawn:
         return None
@@ -82,8 +82,10 @@ def ratio_section(scored: Sequence[StageRecord], colors: Mapping[str, int]) -> S
         middles = [_middle(label) for label in buckets]
         masks = [_percent(one.get("AP")) for one in buckets.values()]
         boxes = [_percent(one.get("box_AP")) for one in buckets.values()]
-        truths = [one.get("truths", 0) for one in buckets.values()]
-        tips = [f"{label}: {n} truths" for label, n in zip(buckets, truths, strict=True)]
+        gts = [one.get("truths", 0) for one in buckets.values()]
+        tips = [
+            f"{label}: {n} ground truth instances" for label, n in zip(buckets, gts, strict=True)
+        ]
         lines.append(Series(f"{stage.label}, masks", middles, masks, color, tips))
         if any(value is not None for value in boxes):
             lines.append(Series(f"{stage.label}, boxes", middles, boxes, color, tips, dashed=True))
@@ -142,7 +144,7 @@ def precision_section(examined: Sequence[Examined], colors: Mapping[str, int]) -
             )
         )
     figures.append(_by_threshold(drawn, colors))
-    text = "Precision over recall, the mean of all categories that have a truth, in percent."
+    text = "Precision over recall, the mean of all categories that have a ground truth instance, in percent."
     return Section("precision", "Precision and recall", lead(text) + grid(figures))
 
 
@@ -192,7 +194,7 @@ def _ap(row: dict) -> float | None:
 
 
 def _what(key: str) -> str:
-    return "training photos" if key == "train_images" else "truths"
+    return "training images" if key == "train_images" else "instances"
 
 
 def _percent(value: float | None) -> float | None:

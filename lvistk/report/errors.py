@@ -1,16 +1,19 @@
 """What kinds of error cost how much AP50: TIDE (arXiv 2008.08115) on LVIS's federated rules.
 
-Only what LVIS judges can be an error: detections of categories that are annotated in the photo or
-verified absent, unmatched at an IoU of 0.5 and not excused. A false positive is, with IoUs to the truths of
-its own category and to all others of its photo,
+Only what LVIS judges can be an error: detections of categories that are annotated in the image or
+verified absent, unmatched at an IoU of 0.5 and not excused. A false positive is, with IoUs to the
+ground truth instances of
+its own category and to all others of its image,
 
-1. duplicate: at least 0.5 with its own category (such a truth has another detection already);
+1. duplicate: at least 0.5 with its own category (such a ground truth instance has another
+detection already);
 2. localisation: at least 0.1 with its own category;
 3. classification: at least 0.5 with another category;
 4. both: at least 0.1 with another category;
 5. background: none of these.
 
-A truth is missed if nothing matches it and no false positive of kind 2 or 3 lies on it. TIDE asks for
+A ground truth instance is missed if nothing matches it and no false positive of kind 2 or 3
+lies on it. TIDE asks for
 localisation first; that a duplicate is one even where it overlaps another category, too, is ours.
 """
 
@@ -19,15 +22,15 @@ from typing import NamedTuple
 import numpy as np
 
 from lvistk.evaluation.columns import Columns
-from lvistk.evaluation.ground_truth.truth import Truth
+from lvistk.evaluation.ground_truth.gt import GroundTruth
 from lvistk.evaluation.metrics import average
 from lvistk.evaluation.ranges import RECALL_THRESHOLDS
 from lvistk.evaluation.scoring import Score
 
 FOREGROUND, BACKGROUND = 0.5, 0.1
-"""IoU of a match, and the least IoU of any relation to a truth (TIDE's defaults)."""
+"""IoU of a match, and the least IoU of any relation to a ground truth instance (TIDE's defaults)."""
 KINDS = ("classification", "localisation", "both", "duplicate", "background", "missed")
-CLASSIFICATION, LOCALISATION, BOTH, DUPLICATE, NO_TRUTH, MISSED = range(6)
+CLASSIFICATION, LOCALISATION, BOTH, DUPLICATE, NO_GT, MISSED = range(6)
 RIGHT = -1
 
 
@@ -68,21 +71,24 @@ def analyse(
     *,
     ranked_by: np.ndarray,
     nearest: np.ndarray,
-    truth: Truth,
+    gt: GroundTruth,
 ) -> Errors:
-    """The errors behind ``score``; ``ranked_by`` (scores), ``nearest`` and the columns of ``table`` are (N,).
+    """The errors behind ``score``; ``ranked_by`` (scores), ``nearest`` and the columns of ``table``
+    are (N,).
 
     Each kind is mended alone, as an oracle would: a duplicate, a background and a both goes away; a
-    classification or localisation error becomes right if its truth is still free, best score first, and
-    goes away else; a missed truth no longer counts. A category all of whose truths are missed counts
+    classification or localisation error becomes right if its ground truth is still free, best score
+    first, and
+    goes away else; a missed ground truth no longer counts. A category all of whose ground truth
+    instances are missed counts
     as 1 then (TIDE leaves it open).
     """
-    judged = _judged(score, table, ranked_by, truth)
-    counts = score.truth_counts[:, 0]
+    judged = _judged(score, table, ranked_by, gt)
+    counts = score.gt_counts[:, 0]
     near = nearest[judged.row]
     kind = _kinds(judged.right, near)
     target = np.where(kind == LOCALISATION, near["same"], near["other"])
-    counted = (score.truth_out & 1) == 0
+    counted = (score.gt_out & 1) == 0
     free = counted & ((score.matches.found & 1) == 0)
     covered = np.zeros(len(free), bool)
     covered[target[(kind == CLASSIFICATION) | (kind == LOCALISATION)]] = True
@@ -90,9 +96,9 @@ def analyse(
     now = mean_ap50(judged.category, judged.right, counts)
     gains = []
     for number in range(MISSED):
-        mended = _mend(judged, kind, number, target=target, free=free, truth=truth)
+        mended = _mend(judged, kind, number, target=target, free=free, gt=gt)
         gains.append(_gain(mean_ap50(mended.category, mended.right, counts), now))
-    left = counts - np.bincount(truth.truth_categories[missed], minlength=len(counts))
+    left = counts - np.bincount(gt.gt_categories[missed], minlength=len(counts))
     after = ap50(judged.category, judged.right, left)
     after[(counts > 0) & (left == 0)] = 1.0
     gains.append(_gain(average(after), now))
@@ -124,7 +130,7 @@ def mean_ap50(category: np.ndarray, right: np.ndarray, counts: np.ndarray) -> fl
     return average(ap50(category, right, counts))
 
 
-def _judged(score: Score, table: Columns, ranked_by: np.ndarray, truth: Truth) -> _Judged:
+def _judged(score: Score, table: Columns, ranked_by: np.ndarray, gt: GroundTruth) -> _Judged:
     """The detections that are right or wrong at the lowest threshold, without the excused ones."""
     rows = score.ranking.order
     place = score.matches.rows[rows]
@@ -133,7 +139,7 @@ def _judged(score: Score, table: Columns, ranked_by: np.ndarray, truth: Truth) -
     for k, flags in enumerate((score.matches.hits, score.matches.misses)):
         bits[k, paired] = flags[place[paired], 0] & 1 != 0
     out = (table.box_out if score.kind == "bbox" else table.mask_out)[rows]
-    alone = ~paired & ~truth.arrays.slot_open[table.slot[rows]] & (out & 1 == 0)
+    alone = ~paired & ~gt.arrays.slot_open[table.slot[rows]] & (out & 1 == 0)
     counts = bits[0] | bits[1] | alone
     rows = rows[counts]
     return _Judged(
@@ -150,7 +156,7 @@ def _kinds(right: np.ndarray, near: np.ndarray) -> np.ndarray:
     same, other = near["same_iou"], near["other_iou"]
     choices = [right, same >= FOREGROUND, same >= BACKGROUND, other >= FOREGROUND]
     values = [RIGHT, DUPLICATE, LOCALISATION, CLASSIFICATION]
-    rest = np.where(other >= BACKGROUND, BOTH, NO_TRUTH)
+    rest = np.where(other >= BACKGROUND, BOTH, NO_GT)
     return np.select(choices, values, default=rest).astype(np.int8)
 
 
@@ -161,7 +167,7 @@ def _mend(
     *,
     target: np.ndarray,
     free: np.ndarray,
-    truth: Truth,
+    gt: GroundTruth,
 ) -> _Judged:
     """The judged detections without errors of one kind, in order."""
     wrong = kind == number
@@ -173,7 +179,7 @@ def _mend(
         _, best = np.unique(target[by_score], return_index=True)
         winners = by_score[best]
         kept[winners] = right[winners] = True
-        category[winners] = truth.truth_categories[target[winners]]
+        category[winners] = gt.gt_categories[target[winners]]
     moved = judged._replace(category=category, right=right)
     kept_rows = np.flatnonzero(kept)
     if number not in (CLASSIFICATION, LOCALISATION):  # nothing changes its place

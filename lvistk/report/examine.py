@@ -11,7 +11,7 @@ from lvistk.config.load import from_table
 from lvistk.config.stages import EvaluateSettings
 from lvistk.errors import UserError
 from lvistk.evaluation.evaluate import Evaluation, Results, evaluate
-from lvistk.evaluation.nearest import nearest_truths
+from lvistk.evaluation.nearest import nearest_gts
 from lvistk.evaluation.sources import find_sources
 from lvistk.report.errors import Errors, analyse
 from lvistk.report.gather import StageRecord
@@ -22,7 +22,7 @@ class Examined:
     """What a page shows of one evaluation that was done again; the evaluation itself takes a gigabyte.
 
     ``kind`` is ``segm`` where there are masks, else ``bbox``; ``precision (T, K, C)`` over all areas and
-    ``errors`` are of it. ``frequency (C,)`` is 'r', 'c', 'f' or ''. ``results`` and ``truth_path`` are where
+    ``errors`` are of it. ``frequency (C,)`` is 'r', 'c', 'f' or ''. ``results`` and ``gt_path`` are where
     its inputs lie.
     """
 
@@ -31,7 +31,7 @@ class Examined:
     precision: np.ndarray
     frequency: np.ndarray
     errors: Errors
-    truth_path: Path
+    gt_path: Path
     results: Results
 
 
@@ -62,9 +62,9 @@ def examine(stage: StageRecord, *, threads: int) -> Examined | str:
         label=stage.label,
         kind=kind,
         precision=found.scores[kind].precision[:, :, :, 0].copy(),
-        frequency=found.truth.frequency,
+        frequency=found.gt.frequency,
         errors=errors,
-        truth_path=paths["val"],
+        gt_path=paths["val"],
         results=results,
     )
 
@@ -78,12 +78,12 @@ def find_errors(found: Evaluation, results: Results, *, kind: str, threads: int)
     """Error kinds of masks (``segm``) or boxes (``bbox``) of an evaluation of ``results``."""
     sources = find_sources(results.main, results.boxes, [kind])
     source = next(s for s in sources if (s.masks if kind == "segm" else s.boxes))
-    nearest = nearest_truths(
+    nearest = nearest_gts(
         source.path,
         store=source.store,
         masks=kind == "segm",
         boxed=source.shape.boxes,
-        truth=found.truth.arrays,
+        gt=found.gt.arrays,
         threads=threads or os.cpu_count() or 1,
     )
     detections = found.detections[kind]
@@ -95,5 +95,5 @@ def find_errors(found: Evaluation, results: Results, *, kind: str, threads: int)
         detections.table,
         ranked_by=ranked_by,
         nearest=nearest,
-        truth=found.truth,
+        gt=found.gt,
     )

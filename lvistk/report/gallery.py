@@ -1,4 +1,4 @@
-"""Pictures: detections beside the truth, thin objects first, and what filter-missing found."""
+"""Pictures: detections beside the ground truth, thin objects first, and what filter-missing found."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.store.detection_store import DetectionStore
 from lvistk.data.store.store_import import detections_of_index
 from lvistk.errors import UserError
-from lvistk.report import photos
+from lvistk.report import pictures
 from lvistk.report.charts import Axis, Series, bar_chart
 from lvistk.report.examine import Examined
 from lvistk.report.gather import StageRecord
@@ -34,15 +34,15 @@ def example_section(
     count: int,
     cache: Path,
 ) -> Section | None:
-    """``count`` photos of the last evaluation with its detections beside the truth."""
+    """``count`` images of the last evaluation with its detections beside the ground truth."""
     if not examined or count == 0:
         return None
     last = examined[-1]
-    root = images or _photo_folder(stages, last.results.main)
+    root = images or _image_folder(stages, last.results.main)
     if root is None:
-        text = "The folder of the photos is not known; give it with --images."
-        return Section("photos", "Photos", note(text))
-    index = AnnotationIndex.open([last.truth_path], cache=cache, defects="skip")
+        text = "The folder of the images is not known; give it with --images."
+        return Section("images", "Images", note(text))
+    index = AnnotationIndex.open([last.gt_path], cache=cache, defects="skip")
     figures = []
     chosen = _thin_first(index)
     for first in range(0, len(chosen), count):
@@ -51,14 +51,14 @@ def example_section(
         if len(figures) >= count or first >= 4 * count:
             break
     if not figures:
-        return Section("photos", "Photos", note(f"None of the photos can be read from {root}."))
+        return Section("images", "Images", note(f"None of the images can be read from {root}."))
     text = (
         f"{last.label}: what is annotated, and what was detected with a score of {SCORE:.0%} or "
-        f"more. Photos with the most thin objects (mask below {THIN:.0%} of its box) come first. "
+        f"more. Images with the most thin objects (mask below {THIN:.0%} of its box) come first. "
         "LVIS does not annotate everything: a detection without a counterpart may be right."
     )
-    body = lead(text) + f'<div class="photos">{"".join(figures)}</div>'
-    return Section("photos", "Photos", body)
+    body = lead(text) + f'<div class="examples">{"".join(figures)}</div>'
+    return Section("images", "Images", body)
 
 
 def missing_section(
@@ -73,7 +73,7 @@ def missing_section(
     summary = stage.manifest.get("summary", {})
     text = (
         f"{stage.label} found {summary.get('missing', 0)} objects that no annotation explains in "
-        f"{summary.get('photos', len(store))} training photos, out of "
+        f"{summary.get('photos', len(store))} training images, out of "
         f"{summary.get('confident', 0)} confident detections. Training takes proposals on them "
         "for unknown instead of background."
     )
@@ -82,17 +82,17 @@ def missing_section(
         return Section("missing", "Missing annotations", lead(text))
     index = AnnotationIndex.open(train, cache=cache, defects="skip")
     parts = [_missing_counts(store, index)]
-    root = images or _photo_folder(stages, Path(), name="train_images")
+    root = images or _image_folder(stages, Path(), name="train_images")
     figures = _missing_pictures(store, index, root, count) if root is not None else []
     if figures:
-        parts.append(f'<div class="photos">{"".join(figures)}</div>')
+        parts.append(f'<div class="examples">{"".join(figures)}</div>')
     return Section("missing", "Missing annotations", lead(text) + "".join(parts))
 
 
-def _photo_folder(
+def _image_folder(
     stages: Sequence[StageRecord], detections: Path, *, name: str = "val_images"
 ) -> Path | None:
-    """The photos that a stage was given: the one that made ``detections``, else the last."""
+    """The images that a stage was given: the one that made ``detections``, else the last."""
     by_folder = [s for s in stages if s.path.resolve() in (*_parents(detections),)]
     for stage in (*by_folder, *reversed(stages)):
         for path in stage.inputs(name):
@@ -106,7 +106,7 @@ def _parents(path: Path) -> tuple[Path, ...]:
 
 
 def _thin_first(index: AnnotationIndex) -> list[int]:
-    """Annotated photos, most thin objects first, then most annotations."""
+    """Annotated images, most thin objects first, then most annotations."""
     thin = (index.area_ratios() < THIN) & (np.asarray(index.areas) >= SMALLEST)
     counts = np.diff(np.concatenate([[0], np.cumsum(thin)])[index.row])
     annotations = np.diff(index.row)
@@ -116,46 +116,46 @@ def _thin_first(index: AnnotationIndex) -> list[int]:
 
 def _pairs(last: Examined, index: AnnotationIndex, places: Sequence[int], root: Path) -> list[str]:
     sizes = {int(index.image_ids[i]): index.size(i) for i in places}
-    found = photos.detections_of(last.results.main, sizes, category_ids=index.categories.ids)
+    found = pictures.detections_of(last.results.main, sizes, category_ids=index.categories.ids)
     figures = []
-    for i, truth in zip(places, detections_of_index(index, places), strict=True):
-        photo = _photo(index, i, root)
-        if photo is None:
+    for i, gt in zip(places, detections_of_index(index, places), strict=True):
+        pixels = _image(index, i, root)
+        if pixels is None:
             continue
-        mine = found.get(truth.image_id) or Detections.empty(truth.image_id, truth.size)
+        mine = found.get(gt.image_id) or Detections.empty(gt.image_id, gt.size)
         mine = mine.select(mine.scores >= SCORE)
         names = index.categories.names
         figures.append(
             '<figure><div class="pair">'
-            f"<div>{photos.drawn(photo, truth, names, scores=False)}<span>annotated</span></div>"
-            f"<div>{photos.drawn(photo, mine, names, scores=True)}<span>detected</span></div></div>"
-            f"<figcaption>{escape(index.file_name(i))}: {len(truth)} annotated, {len(mine)} "
+            f"<div>{pictures.drawn(pixels, gt, names, scores=False)}<span>annotated</span></div>"
+            f"<div>{pictures.drawn(pixels, mine, names, scores=True)}<span>detected</span></div></div>"
+            f"<figcaption>{escape(index.file_name(i))}: {len(gt)} annotated, {len(mine)} "
             "detected</figcaption></figure>"
         )
     return figures
 
 
-def _photo(index: AnnotationIndex, i: int, root: Path) -> np.ndarray | None:
-    """Photo ``i``, where it is there and of the size that its annotations are made for."""
+def _image(index: AnnotationIndex, i: int, root: Path) -> np.ndarray | None:
+    """Image ``i``, where it is there and of the size that its annotations are made for."""
     try:
-        photo = photos.read_photo(index.photo_path(i, root))
+        pixels = pictures.read_image(index.image_path(i, root))
     except UserError:
         return None
-    return photo if photo is not None and photo.shape[:2] == index.size(i) else None
+    return pixels if pixels is not None and pixels.shape[:2] == index.size(i) else None
 
 
 def _missing_counts(store: DetectionStore, index: AnnotationIndex) -> str:
-    """Missing annotations a photo as bars, and a category beside its annotations."""
-    per_photo = np.array([len(photo) for photo in store])
-    labels = np.concatenate([np.zeros(0, np.int32), *[photo.labels for photo in store]])
+    """Missing annotations an image as bars, and a category beside its annotations."""
+    per_image = np.array([len(pixels) for pixels in store])
+    labels = np.concatenate([np.zeros(0, np.int32), *[pixels.labels for pixels in store]])
     counts = np.bincount(labels, minlength=len(index.categories))
     names = ("0", "1", "2", "3", "4", "5+")
-    edges = np.bincount(np.minimum(per_photo, 5), minlength=6)
-    bars = Series("photos", range(6), edges.tolist(), 0)
+    edges = np.bincount(np.minimum(per_image, 5), minlength=6)
+    bars = Series("images", range(6), edges.tolist(), 0)
     chart = figure(
-        "Missing annotations in a photo",
+        "Missing annotations in an image",
         bar_chart(names, [bars], y=Axis("", 0, max(int(edges.max()), 1))),
-        note="photos by how many they have",
+        note="images by how many they have",
     )
     order = np.argsort(-counts, kind="stable")[:NAMED]
     rows = [
@@ -174,23 +174,23 @@ def _missing_counts(store: DetectionStore, index: AnnotationIndex) -> str:
 def _missing_pictures(
     store: DetectionStore, index: AnnotationIndex, root: Path, count: int
 ) -> list[str]:
-    """The photos with the most missing annotations, annotations beside them."""
-    per_photo = np.array([len(photo) for photo in store])
+    """The images with the most missing annotations, annotations beside them."""
+    per_image = np.array([len(pixels) for pixels in store])
     figures: list[str] = []
-    for row in np.argsort(-per_photo, kind="stable")[: 4 * count].tolist():
-        if len(figures) >= count or per_photo[row] == 0:
+    for row in np.argsort(-per_image, kind="stable")[: 4 * count].tolist():
+        if len(figures) >= count or per_image[row] == 0:
             break
         i = index.index_of(int(store.image_ids[row]))
-        photo = _photo(index, i, root)
-        if photo is None:
+        pixels = _image(index, i, root)
+        if pixels is None:
             continue
-        truth = next(detections_of_index(index, [i]))
+        gt = next(detections_of_index(index, [i]))
         names = index.categories.names
         figures.append(
             '<figure><div class="pair">'
-            f"<div>{photos.drawn(photo, truth, names, scores=False)}<span>annotated</span></div>"
-            f"<div>{photos.drawn(photo, store[row], names, scores=True)}<span>missing</span></div>"
-            f"</div><figcaption>{escape(index.file_name(i))}: {len(truth)} annotated, "
-            f"{int(per_photo[row])} missing</figcaption></figure>"
+            f"<div>{pictures.drawn(pixels, gt, names, scores=False)}<span>annotated</span></div>"
+            f"<div>{pictures.drawn(pixels, store[row], names, scores=True)}<span>missing</span></div>"
+            f"</div><figcaption>{escape(index.file_name(i))}: {len(gt)} annotated, "
+            f"{int(per_image[row])} missing</figcaption></figure>"
         )
     return figures

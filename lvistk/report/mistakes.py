@@ -69,7 +69,7 @@ def error_section(examined: Sequence[Examined], colors: Mapping[str, int]) -> Se
     listed = table([f"{escape(last.label)}", "errors", "AP50", ""], rows)
     text = (
         "Each kind of error mended alone, as an oracle would, on what LVIS judges: categories that "
-        f"are annotated in a photo or verified absent there. {last.label} has AP50 "
+        f"are annotated in an image or verified absent there. {last.label} has AP50 "
         f"{percent(last.errors.ap50)}. The gains do not add up: precision is worth more where "
         "recall is high."
     )
@@ -98,7 +98,10 @@ def category_section(scored: Sequence[StageRecord]) -> Section | None:
         figures += [_listed("Most gained", gained, compared)] if gained else []
         figures += [_listed("Most lost", lost, compared)] if lost else []
     against = f"; changes since {first.label}" if compared else ""
-    text = f"Categories of {last.label} by AP{against}. A category with one truth moves in leaps."
+    text = (
+        f"Categories of {last.label} by AP{against}. "
+        "The AP of a category with one instance moves in leaps."
+    )
     return Section("categories", "Categories", lead(text) + grid(figures))
 
 
@@ -123,7 +126,7 @@ def _listed(title: str, rows: Sequence[dict[str, Any]], before: dict[int, float 
                 meter(ap),
             ]
         )
-    columns = [title, "truths", "AP", *(["change"] if before else []), ""]
+    columns = [title, "instances", "AP", *(["change"] if before else []), ""]
     return table(columns, cells)
 
 

@@ -18,11 +18,11 @@ from lvistk.report.settings import stage_section
 from lvistk.report.training import training_section
 
 MISSED = {
-    "photos": "photos",
+    "images": "images",
     "precision": "precision and recall, kinds of error",
     "missing": "missing annotations",
     "training": "training curves",
-    "counts": "AP against training photos and categories",
+    "counts": "AP against training images and categories",
     "ratio": "AP against area ratio",
     "stages": "stages and settings",
 }
@@ -34,7 +34,7 @@ def render(
     *,
     reasons: Sequence[str],
     images: Path | None,
-    photos: int,
+    examples: int,
     cache: Path,
 ) -> str:
     """The whole page. ``reasons``: why evaluations could not be looked at again.
@@ -52,8 +52,8 @@ def render(
         precision_section(examined, colors),
         error_section(examined, colors),
         category_section(scored),
-        example_section(examined, stages, images=images, count=photos, cache=cache),
-        missing_section(stages, images=images, count=max(photos // 2, 1), cache=cache),
+        example_section(examined, stages, images=images, count=examples, cache=cache),
+        missing_section(stages, images=images, count=max(examples // 2, 1), cache=cache),
         training_section(stages),
         stage_section(stages),
     ]

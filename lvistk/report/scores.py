@@ -103,7 +103,7 @@ def group_section(scored: Sequence[StageRecord], colors: Mapping[str, int]) -> S
     ]
     if len(shown) > 1:
         figures.append(_added(shown, groups, colors))
-    text = "Categories are rare, common or frequent by the number of their training photos."
+    text = "Categories are rare, common or frequent by the number of their training images."
     return Section("groups", "Frequency groups", lead(text) + grid(figures))
 
 

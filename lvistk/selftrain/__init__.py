@@ -1,1 +1,1 @@
-"""Missing annotations and pseudo-labelled photos as training sources."""
+"""Missing annotations and pseudo-labelled images as training sources."""

@@ -1,4 +1,4 @@
-"""Pseudo-labelled photos as a source of training samples (arXiv 2009.01559, self-training)."""
+"""Pseudo-labelled images as a source of training samples (arXiv 2009.01559, self-training)."""
 
 from pathlib import Path
 
@@ -7,15 +7,16 @@ import numpy as np
 from lvistk.data.augment.mosaic import Labels
 from lvistk.data.index.objects import Objects
 from lvistk.data.store.detection_store import DetectionStore
-from lvistk.data.training.sources import SourcePhoto, objects_from_detections
+from lvistk.data.training.sources import SourceImage, objects_from_detections
 from lvistk.errors import UserError
 from lvistk.structures.categories import Categories
 
 
 class PseudoSource:
-    """The photos of a pseudo-label store that have a detection of at least ``score`` (a ``PhotoSource``).
+    """The images of a pseudo-label store that have a detection of at least ``score`` (a ``ImageSource``).
 
-    Their boxes and RLE masks are taken for truth, and their losses count ``weight``. Nothing is known to be
+    Their boxes and RLE masks are taken for ground truth, and their losses count ``weight``. Nothing is
+    known to be
     absent from them, so the list of negatives is empty; and as detections miss objects, every category
     present counts as not exhaustively labelled (ours).
     """
@@ -23,9 +24,9 @@ class PseudoSource:
     def __init__(
         self, store: DetectionStore, pool: Path, *, score: float, weight: float = 1.0
     ) -> None:
-        """``pool`` is the folder that the store's photo names are relative to.
+        """``pool`` is the folder that the store's image names are relative to.
 
-        Raises ``UserError`` where the store names no photos, or none has a detection of ``score``.
+        Raises ``UserError`` where the store names no images, or none has a detection of ``score``.
         """
         self._store, self._pool = store, pool
         self._score, self._weight = score, weight
@@ -37,7 +38,7 @@ class PseudoSource:
             )
         if not store.name(int(self._rows[0])):
             raise UserError(
-                f"{store.path}: names no photos; make it with pseudo-label --source openimages"
+                f"{store.path}: names no images; make it with pseudo-label --source openimages"
             )
 
     def __len__(self) -> int:
@@ -46,11 +47,11 @@ class PseudoSource:
     def wide(self, rows: np.ndarray) -> np.ndarray:
         return self._wide[rows]
 
-    def photo(self, row: int) -> SourcePhoto:
+    def image(self, row: int) -> SourceImage:
         store, place = self._store, int(self._rows[row])
         found = store[place]
         objects = objects_from_detections(found.select(found.scores >= self._score))
-        return SourcePhoto(
+        return SourceImage(
             path=self._pool / store.name(place),
             image_id=found.image_id,
             size=found.size,
@@ -79,7 +80,7 @@ def open_pseudo_source(
 
 
 def _usable_rows(store: DetectionStore, score: float) -> tuple[np.ndarray, np.ndarray]:
-    """Rows (K,) of the photos with a detection of ``score``, and whether each is wider than high."""
+    """Rows (K,) of the images with a detection of ``score``, and whether each is wider than high."""
     rows, wide, first = [np.zeros(0, np.int64)], [np.zeros(0, bool)], 0
     for shard in store.shards:
         columns = shard.columns()

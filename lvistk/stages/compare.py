@@ -33,10 +33,10 @@ TITLES = {
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
-    """One of the two: its truth, its results, and the rules it was evaluated by."""
+    """One of the two: its ground truth, its results, and the rules it was evaluated by."""
 
     name: str
-    truth: Path
+    gt: Path
     results: Results
     settings: EvaluateSettings
 
@@ -45,7 +45,7 @@ def run(
     a: Path,
     b: Path,
     *,
-    truth: Path | None = None,
+    gt: Path | None = None,
     samples: int = 1000,
     seed: int = 0,
     level: float = 0.95,
@@ -58,13 +58,14 @@ def run(
 
     ``boundary`` and ``fixed`` compare boundary AP and AP-fixed too, which takes about as long again each.
 
-    ``a`` and ``b`` are ``evaluate`` stage folders or, with ``truth``, results as ``evaluate`` takes
-    them. Raises ``UserError`` where the two have different truths or rules, or where inputs have changed
+    ``a`` and ``b`` are ``evaluate`` stage folders or, with ``gt``, results as ``evaluate`` takes
+    them. Raises ``UserError`` where the two have different ground truth instances or rules, or
+    where inputs have changed
     since.
     """
     if samples < 2 or not 0 < level < 1:
         raise UserError("compare needs --samples of at least 2 and a --level between 0 and 1")
-    sides = [_side(path, truth) for path in (a, b)]
+    sides = [_side(path, gt) for path in (a, b)]
     _require_same(*sides)
     count = threads or os.cpu_count() or 1
     compared = [_evaluate(one, boundary=boundary, fixed=fixed, threads=count) for one in sides]
@@ -76,11 +77,13 @@ def run(
     return found
 
 
-def _side(path: Path, truth: Path | None) -> Inputs:
-    if truth is not None:
-        return Inputs(str(path), truth, Results(path), EvaluateSettings())
+def _side(path: Path, gt: Path | None) -> Inputs:
+    if gt is not None:
+        return Inputs(str(path), gt, Results(path), EvaluateSettings())
     if not (path / MANIFEST).is_file():
-        raise UserError(f"{path}: not an evaluate stage; give the truth with --truth for results")
+        raise UserError(
+            f"{path}: not an evaluate stage; give the ground truth with --ground-truth for results"
+        )
     manifest = read_manifest(path)
     if manifest.get("command") != "evaluate":
         raise UserError(f"{path}: a {manifest.get('command')} stage; compare takes evaluate stages")
@@ -98,8 +101,10 @@ def _side(path: Path, truth: Path | None) -> Inputs:
 
 
 def _require_same(a: Inputs, b: Inputs) -> None:
-    if fingerprint(a.truth) != fingerprint(b.truth):
-        raise UserError(f"{a.name} and {b.name} have different truths: {a.truth}, {b.truth}")
+    if fingerprint(a.gt) != fingerprint(b.gt):
+        raise UserError(
+            f"{a.name} and {b.name} have different ground truth instances: {a.gt}, {b.gt}"
+        )
     tables = [to_table(side.settings) for side in (a, b)]
     for name in RULES:
         if tables[0][name] != tables[1][name]:
@@ -111,7 +116,7 @@ def _require_same(a: Inputs, b: Inputs) -> None:
 
 def _evaluate(one: Inputs, *, boundary: bool, fixed: bool, threads: int) -> Side:
     settings = dataclasses.replace(one.settings, boundary=boundary, fixed=fixed, threads=threads)
-    found = evaluate(one.truth, one.results, settings)
+    found = evaluate(one.gt, one.results, settings)
     for line in found.warnings:
         console.warn(f"{one.name}: {line}")
     return side_of(found, fixed_detections=settings.fixed_detections, threads=threads)
@@ -119,7 +124,7 @@ def _evaluate(one: Inputs, *, boundary: bool, fixed: bool, threads: int) -> Side
 
 def _print(found: Comparison, *, samples: int, level: float) -> None:
     columns = ("A", "B", "B - A", f"{100 * level:g}% interval", "error", "B ahead")
-    console.say(f"differences in points, {samples} resamples of the photos")
+    console.say(f"differences in points, {samples} resamples of the images")
     for table, title in TITLES.items():
         if table in found.scores:
             console.table("", (title, *columns), [_row(one) for one in found.scores[table]])
@@ -146,7 +151,7 @@ def _table(
     return {
         "a": sides[0].name,
         "b": sides[1].name,
-        "truth": str(sides[0].truth),
+        "gt": str(sides[0].gt),
         "samples": samples,
         "seed": seed,
         "level": level,

@@ -33,16 +33,17 @@ def run(
 ) -> None:
     """Write LVIS annotation files from data sets of another kind; several sources are merged.
 
-    ``sources``: ``coco`` and ``lvis`` annotation files, ``yolo`` folders of photos (labels beside them
+    ``sources``: ``coco`` and ``lvis`` annotation files, ``yolo`` folders of images (labels beside them
     or in ``labels``), ``labelme`` folders. ``out``: the JSON to write; with ``val_share`` above 0 a
-    folder, for ``train.json`` and ``val.json``, in which val has that share of the photos (``seed`` chooses).
+    folder, for ``train.json`` and ``val.json``, in which val has that share of the images (``seed``
+    chooses).
     ``names``: YOLO's class names (``data.yaml`` or a text file). ``exhaustive``: every instance of
     every category is annotated, so that absent categories are negative (not asked for ``lvis``, whose
-    files have their lists). ``frequency``: groups counted anew by photos, or kept as the files say.
-    Photos and annotations with a defect are left out and counted.
+    files have their lists). ``frequency``: groups counted anew by images, or kept as the files say.
+    Images and annotations with a defect are left out and counted.
     """
     if not 0 <= val_share < 1:
-        raise UserError(f"--val-share {val_share}: give a share of the photos from 0 to below 1")
+        raise UserError(f"--val-share {val_share}: give a share of the images from 0 to below 1")
     if not sources:
         raise UserError("nothing to convert: give files or folders")
     parts = [(source, _without_defects(_read(source, kind, names), source)) for source in sources]
@@ -58,7 +59,7 @@ def run(
     count_categories(next(iter(sides.values())), frequency=frequency)
     for path, side in sides.items():
         write_records(side, path, info=f"made from {kind} by lvistk convert")
-        console.say(f"{path}: {len(side.images)} photos, {len(side.annotations)} annotations")
+        console.say(f"{path}: {len(side.images)} images, {len(side.annotations)} annotations")
     _say_groups(records)
 
 

@@ -13,7 +13,7 @@ from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.index.index_cache import cache_beside
 from lvistk.data.store.detection_store import DetectionStore
 from lvistk.data.synthetic import GenerateSettings, generate
-from lvistk.data.training.photo import read_photo
+from lvistk.data.training.image import read_image
 from lvistk.masks import rle
 from lvistk.stages.pipeline import run_pipeline
 from lvistk.stages.report import run as write_report
@@ -53,7 +53,7 @@ def demo(out: Path, *, seed: int, force: bool, device: str) -> Path:
     console.table("AP on the generated validation split, percent", COLUMNS, rows)
     pictures = out / "pictures"
     draw_pictures(pipeline, pictures)
-    console.say(f"pictures of detections beside the truth: {pictures}")
+    console.say(f"pictures of detections beside the ground truth: {pictures}")
     write_report([out])
     return pictures
 
@@ -91,44 +91,44 @@ def score_rows(pipeline: Pipeline) -> list[list[object]]:
 
 
 def draw_pictures(pipeline: Pipeline, folder: Path) -> None:
-    """Photos of the validation split with the last detections beside the truth."""
+    """Images of the validation split with the last detections beside the ground truth."""
     last = next(plan for plan in reversed(pipeline.stages) if plan.command == "tta-infer")
     store = DetectionStore.open(last.out / "detections")
     index = AnnotationIndex.open([last.inputs.val], cache=cache_beside(last.out))
-    for place in _some_photos(index, PICTURES):
-        path = index.photo_path(place, last.inputs.val_images)
-        photo = read_photo(path, size=index.size(place))[:, :, ::-1]  # RGB
-        picture = _beside_truth(photo, index, store, place)
+    for place in _some_images(index, PICTURES):
+        path = index.image_path(place, last.inputs.val_images)
+        image = read_image(path, size=index.size(place))[:, :, ::-1]  # RGB
+        picture = _beside_gt(image, index, store, place)
         draw.write_picture(folder / f"{index.image_ids[place]:012d}.png", picture)
 
 
-def _some_photos(index: AnnotationIndex, count: int) -> list[int]:
-    """Photos with at least three annotations, evenly spaced, so that they are typical."""
+def _some_images(index: AnnotationIndex, count: int) -> list[int]:
+    """Images with at least three annotations, evenly spaced, so that they are typical."""
     worth = np.flatnonzero(np.diff(index.row) >= 3)
     places = np.linspace(0, len(worth) - 1, min(count, len(worth))).round().astype(int)
     return worth[places].tolist()
 
 
-def _beside_truth(
-    photo: np.ndarray, index: AnnotationIndex, store: DetectionStore, place: int
+def _beside_gt(
+    image: np.ndarray, index: AnnotationIndex, store: DetectionStore, place: int
 ) -> np.ndarray:
     size, names = index.size(place), index.categories.names
-    truth = index.annotations(place)
+    gt = index.annotations(place)
     masks = [
-        coded if coded is not None else rle.from_polygons(truth.polygons.parts(k), size)
-        for k, coded in enumerate(truth.rle)
+        coded if coded is not None else rle.from_polygons(gt.polygons.parts(k), size)
+        for k, coded in enumerate(gt.rle)
     ]
     annotated = draw.draw_instances(
-        photo,
-        boxes=truth.boxes,
-        labels=truth.labels,
+        image,
+        boxes=gt.boxes,
+        labels=gt.labels,
         masks=masks,
-        captions=[names[label] for label in truth.labels],
+        captions=[names[label] for label in gt.labels],
     )
     found = store[int(store.rows(int(index.image_ids[place]))[0])]
     found = found.select(found.scores >= PICTURE_SCORE)
     detected = draw.draw_instances(
-        photo,
+        image,
         boxes=found.boxes,
         labels=found.labels,
         masks=found.masks,

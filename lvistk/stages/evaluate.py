@@ -1,4 +1,4 @@
-"""The ``evaluate`` command: results against truth, into ``metrics.json`` and ``per_category.csv``."""
+"""The ``evaluate`` command: results against ground truth, into ``metrics.json`` and ``per_category.csv``."""
 
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ def run(
     """Evaluate ``inputs.detections`` against ``inputs.val``; the mask (else box) scores are returned."""
     del device  # nothing here computes on one
     if inputs.val is None or inputs.detections is None:
-        raise UserError("evaluate needs a truth and results")
+        raise UserError("evaluate needs a ground truth instance and results")
     found = _evaluate(inputs.val, inputs.detections, inputs.boxes, settings)
     for line in found.warnings:
         console.warn(line)
@@ -43,20 +43,18 @@ def run(
     return {key: found.metrics["segm" if "segm" in found.metrics else "bbox"][key] for key in SHOWN}
 
 
-def _evaluate(
-    truth: Path, results: Path, boxes: Path | None, settings: EvaluateSettings
-) -> Outcome:
+def _evaluate(gt: Path, results: Path, boxes: Path | None, settings: EvaluateSettings) -> Outcome:
     """By the engine of the settings; only the fast one imports numba."""
     if settings.engine == "reference":
         from lvistk.evaluation.reference import evaluate_plainly
 
-        return evaluate_plainly(truth, results, boxes, settings)
+        return evaluate_plainly(gt, results, boxes, settings)
     from lvistk.evaluation.evaluate import Results, evaluate
     from lvistk.jit import is_compiled
 
     if not is_compiled():
         console.say("compiling the evaluation kernels, once (about 20 s)")
-    return evaluate(truth, Results(results, boxes), settings)
+    return evaluate(gt, Results(results, boxes), settings)
 
 
 def show(found: Outcome) -> None:
@@ -74,7 +72,7 @@ def show(found: Outcome) -> None:
             for label, one in ratios.items()
         ]
         console.table(
-            "by mask area over box area (%)", ("ratio", "truths", "mask AP", "box AP"), lines
+            "by mask area over box area (%)", ("ratio", "instances", "mask AP", "box AP"), lines
         )
     console.say(" ".join(f"{name} {took:.2f} s" for name, took in found.seconds.items()))
 

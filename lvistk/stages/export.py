@@ -17,7 +17,7 @@ from lvistk.errors import UserError
 from lvistk.structures.detections import Detections
 
 Kind = Literal["segm", "bbox", "annotations", "store"]
-SHARD_PHOTOS = 2000
+SHARD_IMAGES = 2000
 
 
 def run(
@@ -33,12 +33,12 @@ def run(
     ``source``: a detection store (file, folder, or stage folder), or for ``store`` an annotation or
     results JSON. ``kind``: ``segm`` and ``bbox`` results JSON as the LVIS server takes them, ``annotations``
     an annotation JSON with RLE masks, ``store`` a detection store: one file where ``out`` ends in
-    ``.h5``, else a folder of shards. ``annotations``: the file that lists photos and categories, for
-    results, and for stores that do not name their photos. ``min_score``: leave out what scores less.
+    ``.h5``, else a folder of shards. ``annotations``: the file that lists images and categories, for
+    results, and for stores that do not name their images. ``min_score``: leave out what scores less.
     """
     if kind == "store":
         count = _to_store(source, out, annotations=annotations, min_score=min_score)
-        console.say(f"{out}: {count} photos")
+        console.say(f"{out}: {count} images")
         return
     if not is_detection_store(source):
         raise UserError(f"{source}: no detection store; JSON can only be exported as a store")
@@ -54,7 +54,7 @@ def run(
     else:
         records = mask_records(store) if kind == "segm" else box_records(store)
         write_results(out, (record for record in records if record["score"] >= min_score))
-    console.say(f"{out}: {len(store)} photos")
+    console.say(f"{out}: {len(store)} images")
 
 
 def _to_store(source: Path, out: Path, *, annotations: Path | None, min_score: float) -> int:
@@ -63,11 +63,11 @@ def _to_store(source: Path, out: Path, *, annotations: Path | None, min_score: f
     if is_results_file(source):
         if annotations is None:
             raise UserError(
-                f"{source}: results need --annotations, the file that lists their photos"
+                f"{source}: results need --annotations, the file that lists their images"
             )
         read = read_detections(source, annotations, min_score=min_score)
         writer = DetectionWriter(out, categories=read.categories, role="detections")
-        return _write_shards(writer, iter(read.photos), read.names)
+        return _write_shards(writer, iter(read.per_image), read.names)
     with TemporaryDirectory() as cache:
         index = AnnotationIndex.open([source], cache=Path(cache))
         names = [index.file_name(i) for i in range(len(index))]
@@ -76,11 +76,11 @@ def _to_store(source: Path, out: Path, *, annotations: Path | None, min_score: f
 
 
 def _write_shards(
-    writer: DetectionWriter, photos: Iterator[Detections], names: Sequence[str]
+    writer: DetectionWriter, per_image: Iterator[Detections], names: Sequence[str]
 ) -> int:
-    """Write all photos into one file, or into shards where the writer has a folder."""
+    """Write all images into one file, or into shards where the writer has a folder."""
     whole = writer.path.suffix == ".h5"
-    size = max(len(names), 1) if whole else SHARD_PHOTOS
+    size = max(len(names), 1) if whole else SHARD_IMAGES
     for k, first in enumerate(range(0, max(len(names), 1), size)):
-        writer.write_shard(k, list(islice(photos, size)), names=names[first : first + size])
+        writer.write_shard(k, list(islice(per_image, size)), names=names[first : first + size])
     return len(names)

@@ -1,4 +1,4 @@
-"""``filter-missing``: keep the detections on training photos that no annotation explains."""
+"""``filter-missing``: keep the detections on training images that no annotation explains."""
 
 import numpy as np
 
@@ -23,10 +23,10 @@ def run(
     *,
     device: str,
 ) -> dict[str, int]:
-    """Write ``missing.h5``: one row a training photo that has been looked at.
+    """Write ``missing.h5``: one row a training image that has been looked at.
 
     Runs on the CPU in seconds, so that a run that was stopped starts anew. Annotations with a defect
-    are left out. Returns how many photos, confident detections and missing annotations there are.
+    are left out. Returns how many images, confident detections and missing annotations there are.
     """
     if inputs.detections is None or device != "cpu":
         raise ValueError("the runner checks inputs and chooses the CPU")
@@ -38,7 +38,7 @@ def run(
             f"{inputs.detections} has {len(store.category_ids)} categories and the annotations have "
             f"{len(index.categories)}: use detections of a model trained on these files"
         )
-    photos: list[Detections] = []
+    images: list[Detections] = []
     confident = unseen = 0
     with console.progress("filter-missing", len(index)) as line:
         for i in range(len(index)):
@@ -49,29 +49,29 @@ def run(
                 continue
             found = store[int(rows[0])]
             confident += int((found.scores >= settings.score).sum())
-            photos.append(_missing(index, i, found, settings))
+            images.append(_missing(index, i, found, settings))
     if unseen:
-        console.warn(f"{unseen} of {len(index)} training photos are not in {inputs.detections}")
+        console.warn(f"{unseen} of {len(index)} training images are not in {inputs.detections}")
     writer = DetectionWriter(stage.file("missing.h5"), categories=index.categories, role="missing")
-    writer.write_shard(0, photos)
-    missing = sum(len(photo) for photo in photos)
-    return {"photos": len(photos), "confident": confident, "missing": missing}
+    writer.write_shard(0, images)
+    missing = sum(len(image) for image in images)
+    return {"photos": len(images), "confident": confident, "missing": missing}
 
 
 def _missing(
     index: AnnotationIndex, i: int, found: Detections, settings: FilterMissingSettings
 ) -> Detections:
-    truth = index.annotations(i)
+    gt = index.annotations(i)
     impossible = None
     if settings.rule == "federated":
         impossible = impossible_labels(
             negative=index.negative_labels(i),
-            positive=truth.labels,
+            positive=gt.labels,
             not_exhaustive=index.not_exhaustive_labels(i),
         )
     return missing_annotations(
         found,
-        truth.boxes,
+        gt.boxes,
         score=settings.score,
         max_iou=settings.max_iou,
         impossible=impossible,

@@ -27,20 +27,20 @@ def run(
 ) -> Inspection:
     """Print tables about annotation files (JSON or detection stores); returns what they show.
 
-    ``images``: folder of the photos, to look for missing and cut ones; ``decode`` also decodes and
-    measures every photo. ``out``: a folder for ``inspect.json``, ``long_tail.png``,
-    ``area_ratios.png`` and, with photos, ``contact_sheet.jpg``. ``json``: print the JSON
+    ``images``: folder of the images, to look for missing and cut ones; ``decode`` also decodes and
+    measures every image. ``out``: a folder for ``inspect.json``, ``long_tail.png``,
+    ``area_ratios.png`` and, with images, ``contact_sheet.jpg``. ``json``: print the JSON
     instead of tables. ``cache``: where the index is kept, else the user's cache. Raises ``UserError`` for
     files that are no annotations at all; what single records lack is in the report.
     """
     index = AnnotationIndex.open(annotations, cache=cache, defects="skip")
     faults = None
     if images is not None:
-        from lvistk.data.inspect.photo_check import check_photos  # imports OpenCV
+        from lvistk.data.inspect.image_check import check_images  # imports OpenCV
 
-        with console.progress("photos", len(index)) as line:
-            faults = check_photos(index, images, decode=decode, advance=line.advance)
-    report = inspect_index(index, photos=faults)
+        with console.progress("images", len(index)) as line:
+            faults = check_images(index, images, decode=decode, advance=line.advance)
+    report = inspect_index(index, image_faults=faults)
     if json:
         console.say(msgspec.json.encode(report).decode())
     else:
@@ -79,7 +79,7 @@ def _print(report: Inspection) -> None:
     console.table(", ".join(report.files), ("what", ""), rows)
     console.table(
         "frequency groups",
-        ("group", "categories, by the file", "by photos here", "annotations"),
+        ("group", "categories, by the file", "by images here", "annotations"),
         [
             (GROUP_NAMES[g.group], g.categories_by_file, g.categories_by_count, g.annotations)
             for g in report.groups
@@ -95,8 +95,8 @@ def _print(report: Inspection) -> None:
         ],
     )
     _print_defects(report)
-    if report.photos is not None:
-        _print_photos(report)
+    if report.image_faults is not None:
+        _print_images(report)
 
 
 def _print_defects(report: Inspection) -> None:
@@ -119,14 +119,14 @@ def _print_defects(report: Inspection) -> None:
         console.say(f"... and {len(report.defects) - SHOWN} more; --out or --json has all")
 
 
-def _print_photos(report: Inspection) -> None:
-    faults = report.photos or []
+def _print_images(report: Inspection) -> None:
+    faults = report.image_faults or []
     if not faults:
-        console.say(f"all {report.images} photos are there")
+        console.say(f"all {report.images} images are there")
         return
     console.table(
-        f"{len(faults)} of {report.images} photos cannot be used",
-        ("photo", "kind", "what"),
+        f"{len(faults)} of {report.images} images cannot be used",
+        ("image", "kind", "what"),
         [(f"{f.image_id} {f.file}", f.kind, f.text) for f in faults[:SHOWN]],
         left=3,
     )

@@ -1,4 +1,4 @@
-"""``pseudo-label``: detections on training photos or on the Open Images pool (arXiv 2009.01559)."""
+"""``pseudo-label``: detections on training images or on the Open Images pool (arXiv 2009.01559)."""
 
 import time
 from pathlib import Path
@@ -16,12 +16,12 @@ from lvistk.data.pool.open_images import OpenImages
 from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
 from lvistk.distributed import barrier, rank
 from lvistk.errors import UserError
-from lvistk.inference.photos import Photo
+from lvistk.inference.images import Image
 from lvistk.inference.predict import Predictor
-from lvistk.inference.shards import PhotoList, write_shards
+from lvistk.inference.shards import ImageList, write_shards
 from lvistk.inference.views import plan_views
 from lvistk.models.model_file import load_model
-from lvistk.stages.tta_infer import photos_of_index
+from lvistk.stages.tta_infer import images_of_index
 from lvistk.structures.categories import Categories
 
 REQUIRED = ("model",)
@@ -31,65 +31,65 @@ OUTPUTS = ("detections",)
 def run(
     settings: PseudoLabelSettings, inputs: PseudoLabelInputs, stage: StageFolder, *, device: str
 ) -> dict[str, Any]:
-    """Write ``detections/*.h5``: of the training photos, for filter-missing, or of the pool's photos
+    """Write ``detections/*.h5``: of the training images, for filter-missing, or of the pool's images
     with their names and rotations, for train-repr."""
     assert inputs.model  # the runner has checked REQUIRED
     started = time.monotonic()
     place = torch.device(device)
     model = load_model(inputs.model, device=place)
     if settings.source == "lvis":
-        photos, role = _training_photos(inputs, model.categories, stage), "detections"
+        images, role = _training_images(inputs, model.categories, stage), "detections"
     else:
-        photos, role = _pool_photos(inputs, settings), "pseudo"
+        images, role = _pool_images(inputs, settings), "pseudo"
     predictor = Predictor(
         model, plan_views(settings.views), settings.merge, settings.predict, place
     )
     folder = stage.file("detections")
     writer = DetectionWriter(folder, categories=model.categories, role=role)
-    write_shards(predictor, photos, writer=writer, label=f"labelling {settings.source} photos")
+    write_shards(predictor, images, writer=writer, label=f"labelling {settings.source} images")
     barrier()
     if rank() != 0:
         return {}
     return {
-        "photos": len(photos),
-        "detections": _count(folder) if len(photos) else 0,
+        "photos": len(images),
+        "detections": _count(folder) if len(images) else 0,
         "seconds": round(time.monotonic() - started, 1),
     }
 
 
-def _training_photos(
+def _training_images(
     inputs: PseudoLabelInputs, categories: Categories, stage: StageFolder
-) -> PhotoList:
+) -> ImageList:
     if not inputs.train or inputs.train_images is None:
         raise UserError("pseudo-label --source lvis needs --train and --train-images")
     index = AnnotationIndex.open(inputs.train, cache=cache_beside(stage.path), defects="skip")
     categories.require_same_labels(
         index.categories, ours=str(inputs.model), theirs=str(inputs.train[0])
     )
-    return photos_of_index(index, inputs.train_images)
+    return images_of_index(index, inputs.train_images)
 
 
-def _pool_photos(inputs: PseudoLabelInputs, settings: PseudoLabelSettings) -> PhotoList:
-    """The pool's photos, or ``max_photos`` of them drawn by the seed."""
+def _pool_images(inputs: PseudoLabelInputs, settings: PseudoLabelSettings) -> ImageList:
+    """The pool's images, or ``max_images`` of them drawn by the seed."""
     if inputs.pool is None:
-        raise UserError("pseudo-label --source openimages needs --pool, the folder of photos")
+        raise UserError("pseudo-label --source openimages needs --pool, the folder of images")
     pool = OpenImages.open(inputs.pool, list_path=inputs.pool_list, exclude=inputs.exclude)
     console.say(
-        f"{len(pool)} photos in the pool; left out: {pool.unlisted} not in the list, "
+        f"{len(pool)} images in the pool; left out: {pool.unlisted} not in the list, "
         f"{pool.excluded} that an annotation file has too"
     )
     places = np.arange(len(pool))
-    if 0 < settings.max_photos < len(pool):
+    if 0 < settings.max_images < len(pool):
         drawn = np.random.default_rng(settings.seed).choice(
-            len(pool), settings.max_photos, replace=False
+            len(pool), settings.max_images, replace=False
         )
         places = np.sort(drawn)
 
-    def photo(k: int) -> Photo:
+    def image(k: int) -> Image:
         i = int(places[k])
-        return Photo(pool.image_id(i), pool.path(i), rotation=pool.rotation(i))
+        return Image(pool.image_id(i), pool.path(i), rotation=pool.rotation(i))
 
-    return PhotoList(len(places), photo, name=lambda k: pool.name(int(places[k])))
+    return ImageList(len(places), image, name=lambda k: pool.name(int(places[k])))
 
 
 def _count(folder: Path) -> int:

@@ -16,13 +16,13 @@ def run(
     out: Path | None = None,
     *,
     images: Path | None = None,
-    photos: int = 12,
+    examples: int = 12,
     threads: int = 0,
 ) -> Path:
     """Write the page about ``runs`` (pipeline folders, stage folders, ``metrics.json``); returns it.
 
     Evaluations whose inputs are still there are done again, for curves and kinds of error. ``images``:
-    the folder of the photos, where no stage names it; ``photos``: how many are shown. ``out``: by default
+    the folder of the images, where no stage names it; ``examples``: how many are shown. ``out``: by default
     ``report.html`` in the first run's folder. Raises ``UserError`` for a folder that is no run.
     """
     found = read_runs(runs)
@@ -44,7 +44,7 @@ def run(
         examined,
         reasons=reasons,
         images=images,
-        photos=photos,
+        examples=examples,
         cache=cache_beside(page),
     )
     with whole_file(page) as temporary:

@@ -32,7 +32,7 @@ __all__ = ["OUTPUTS", "REQUIRED", "run"]
 def run(
     settings: TrainReprSettings, inputs: TrainReprInputs, stage: StageFolder, *, device: str
 ) -> dict[str, Any]:
-    """Train a detector; missing annotations are ignored, pseudo-labelled photos join each epoch."""
+    """Train a detector; missing annotations are ignored, pseudo-labelled images join each epoch."""
     place = torch.device(device)
     index = training_index(settings, inputs, stage)
     torch.manual_seed(settings.seed)
@@ -69,7 +69,7 @@ def _pseudo(
     if inputs.pseudo is None:
         return None
     if inputs.pool is None:
-        raise UserError("train-repr: 'pseudo' needs 'pool', the folder of its photos")
+        raise UserError("train-repr: 'pseudo' needs 'pool', the folder of its images")
     source = open_pseudo_source(
         inputs.pseudo,
         inputs.pool,
@@ -78,5 +78,5 @@ def _pseudo(
         weight=settings.selftrain.pseudo_weight,
     )
     taken = min(settings.selftrain.pseudo_images_per_epoch, len(source))
-    console.say(f"pseudo-labelled photos: {taken} of {len(source)} in each epoch")
+    console.say(f"pseudo-labelled images: {taken} of {len(source)} in each epoch")
     return source

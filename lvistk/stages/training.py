@@ -20,7 +20,7 @@ from lvistk.data.index.index_cache import cache_beside
 from lvistk.data.store.detection_store import DetectionStore
 from lvistk.data.training.dataset import DataSettings, TrainingData
 from lvistk.data.training.loader import TrainLoader
-from lvistk.data.training.sources import PhotoSource
+from lvistk.data.training.sources import ImageSource
 from lvistk.engine.curves import draw_curves
 from lvistk.engine.loop import METRICS, Job, train
 from lvistk.errors import UserError
@@ -51,7 +51,7 @@ def training_loader(
     inputs: Inputs,
     index: AnnotationIndex,
     *,
-    pseudo: PhotoSource | None = None,
+    pseudo: ImageSource | None = None,
     device: torch.device,
 ) -> TrainLoader:
     """This rank's batches, in the parts that the loop runs at once."""
@@ -105,7 +105,7 @@ def report_thresholds(model: MaskRCNN) -> None:
             none = "none" if tail == 0 else "all"
             console.warn(
                 f"{none} of the categories are tail, so the equalization loss tells none apart; "
-                "change classifier.eql_tail_photos"
+                "change classifier.eql_tail_images"
             )
     elif settings.kind == "group_softmax":
         sizes = [len(group) for group in head.classifier.group_table.groups]
@@ -123,8 +123,8 @@ def report_moved_levels(model: MaskRCNN, settings: Settings, index: AnnotationIn
     if assignment == "scale" or not len(index.labels):
         return
     augment = settings.augment
-    per_photo = np.diff(index.row)
-    sides = np.stack([index.heights, index.widths], axis=1).repeat(per_photo, axis=0)  # (A, 2)
+    per_image = np.diff(index.row)
+    sides = np.stack([index.heights, index.widths], axis=1).repeat(per_image, axis=0)  # (A, 2)
     scale = np.minimum(
         np.median(augment.short_edges) / sides.min(axis=1), augment.long_edge / sides.max(axis=1)
     )
@@ -136,7 +136,7 @@ def report_moved_levels(model: MaskRCNN, settings: Settings, index: AnnotationIn
         f"mask assignment '{assignment}' moves {changed / total:.1%} of the instances to another level"
     )
     if not changed:
-        console.warn("mask.assignment moves no instance; lower canonical_size for small photos")
+        console.warn("mask.assignment moves no instance; lower canonical_size for small images")
 
 
 def fit(
@@ -175,7 +175,7 @@ def fit(
     if loader.skipped:
         summary["skipped_samples"] = sum(loader.skipped.values())
         console.warn(
-            f"{summary['skipped_samples']} samples left out for {len(loader.skipped)} broken photo(s)"
+            f"{summary['skipped_samples']} samples left out for {len(loader.skipped)} broken image(s)"
         )
     save_model(stage.file(MODEL), model, extra={"training": {"command": stage.command, **summary}})
     draw_curves(stage.file(METRICS), stage.file("curves.png"))
@@ -183,7 +183,7 @@ def fit(
 
 
 def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Steps, epochs, the last loss, photos a second, and the last validation scores."""
+    """Steps, epochs, the last loss, images a second, and the last validation scores."""
     training = [row for row in rows if "loss" in row]
     scores = [row for row in rows if "AP" in row]
     summary: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""``tta-infer``: detections of an annotation file's photos, in one view or many (arXiv 2009.01559)."""
+"""``tta-infer``: detections of an annotation file's images, in one view or many (arXiv 2009.01559)."""
 
 import time
 from pathlib import Path
@@ -14,9 +14,9 @@ from lvistk.data.index.lvis_json import write_results
 from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
 from lvistk.data.store.result_records import box_records, mask_records
 from lvistk.distributed import barrier, rank
-from lvistk.inference.photos import Photo
+from lvistk.inference.images import Image
 from lvistk.inference.predict import Predictor
-from lvistk.inference.shards import PhotoList, write_shards
+from lvistk.inference.shards import ImageList, write_shards
 from lvistk.inference.views import plan_views
 from lvistk.models.model_file import load_model
 
@@ -29,7 +29,7 @@ def run(
 ) -> dict[str, Any]:
     """Write ``detections/*.h5``, and from them the two results files.
 
-    Photos without annotations are as good as any other; annotations are not looked at.
+    Images without annotations are as good as any other; annotations are not looked at.
     """
     assert inputs.model and inputs.val and inputs.val_images  # the runner has checked REQUIRED
     started = time.monotonic()
@@ -44,32 +44,32 @@ def run(
     )
     folder = stage.file("detections")
     writer = DetectionWriter(folder, categories=model.categories, role="detections")
-    photos = photos_of_index(index, inputs.val_images)
-    write_shards(predictor, photos, writer=writer, label=f"{len(predictor.views)} views")
+    images = images_of_index(index, inputs.val_images)
+    write_shards(predictor, images, writer=writer, label=f"{len(predictor.views)} views")
     barrier()
     if rank() != 0:
         return {}
-    if settings.results and len(photos):
+    if settings.results and len(images):
         _write_results(stage, folder)
     return {
-        "photos": len(photos),
+        "photos": len(images),
         "views": len(predictor.views),
         "seconds": round(time.monotonic() - started, 1),
         "level_moved": predictor.moves.share(),
     }
 
 
-def photos_of_index(index: AnnotationIndex, root: Path) -> PhotoList:
-    """The photos of an annotation index below ``root``."""
+def images_of_index(index: AnnotationIndex, root: Path) -> ImageList:
+    """The images of an annotation index below ``root``."""
 
-    def photo(i: int) -> Photo:
-        return Photo(int(index.image_ids[i]), index.photo_path(i, root), index.size(i))
+    def image(i: int) -> Image:
+        return Image(int(index.image_ids[i]), index.image_path(i, root), index.size(i))
 
-    return PhotoList(len(index), photo)
+    return ImageList(len(index), image)
 
 
 def _write_results(stage: StageFolder, folder: Path) -> None:
     store = DetectionStore.open(folder)
     write_results(stage.file("results_bbox.json"), box_records(store))
-    if any(photo.masks is not None for photo in store):
+    if any(image.masks is not None for image in store):
         write_results(stage.file("results_segm.json"), mask_records(store))

@@ -1,4 +1,4 @@
-"""Scores of a model while it trains: one view of the validation photos, by the LVIS protocol."""
+"""Scores of a model while it trains: one view of the validation images, by the LVIS protocol."""
 
 import shutil
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from lvistk.inference.predict import Predictor
 from lvistk.inference.shards import write_shards
 from lvistk.inference.views import plan_views
 from lvistk.models.mask_rcnn import MaskRCNN
-from lvistk.stages.tta_infer import photos_of_index
+from lvistk.stages.tta_infer import images_of_index
 
 FOLDER = "validation"
 SCORES = ("AP", "APr", "APc", "APf")
@@ -43,7 +43,7 @@ def validator(
 ) -> Validate | None:
     """What the loop calls every ``loop.evaluate_epochs``; None where it is 0.
 
-    The photos are seen once, at the largest short edge of training. The numbers are mask AP, APr,
+    The images are seen once, at the largest short edge of training. The numbers are mask AP, APr,
     APc, APf, and ``box_AP``; other ranks than the main one, which predict their share, get none.
     """
     if not settings.loop.evaluate_epochs:
@@ -64,7 +64,7 @@ def validator(
         _clear(folder)
         predictor = Predictor(model, views, _merge(model), predict, device)
         writer = DetectionWriter(folder, categories=model.categories, role="detections")
-        write_shards(predictor, photos_of_index(index, images), writer=writer, label="validate")
+        write_shards(predictor, images_of_index(index, images), writer=writer, label="validate")
         distributed.barrier()
         numbers: dict[str, float | None] = {}
         if console.is_main_process():

@@ -18,7 +18,7 @@ class Categories:
     Fields: ``ids (C,)`` int64; ``names`` C strings; ``frequency (C,)`` of 'r', 'c', 'f' or '' where
     the file has none; ``image_count (C,)`` and ``instance_count (C,)`` int64, counted on the
     annotations given to training, not taken from the file's own fields;
-    ``photo_count``, the photos with any annotation among them, 0 if unknown.
+    ``photo_count``, the images with any annotation among them, 0 if unknown.
     """
 
     ids: np.ndarray
@@ -26,7 +26,7 @@ class Categories:
     frequency: np.ndarray
     image_count: np.ndarray
     instance_count: np.ndarray
-    photo_count: int = 0
+    annotated_images: int = 0
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -51,7 +51,7 @@ class Categories:
             "frequency": self.frequency.tolist(),
             "image_count": self.image_count.tolist(),
             "instance_count": self.instance_count.tolist(),
-            "photo_count": self.photo_count,
+            "photo_count": self.annotated_images,
         }
 
     @classmethod
@@ -62,7 +62,7 @@ class Categories:
             frequency=np.asarray(table["frequency"], dtype="<U1"),
             image_count=np.asarray(table["image_count"], np.int64),
             instance_count=np.asarray(table["instance_count"], np.int64),
-            photo_count=int(table.get("photo_count", 0)),
+            annotated_images=int(table.get("photo_count", 0)),
         )
 
     def require_same_labels(self, other: "Categories", *, ours: str, theirs: str) -> None:

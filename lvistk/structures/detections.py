@@ -1,4 +1,4 @@
-"""Detections of one photo, in numpy: what inference gives and the detection store holds."""
+"""Detections of one image, in numpy: what inference gives and the detection store holds."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,9 @@ import numpy as np
 
 @dataclass(eq=False)
 class Detections:
-    """N detections of one photo, best box score first.
+    """N detections of one image, best box score first.
 
-    Fields: ``image_id``; ``size`` (height, width) of the original photo; ``boxes (N, 4)`` float32 xyxy in
+    Fields: ``image_id``; ``size`` (height, width) of the original image; ``boxes (N, 4)`` float32 xyxy in
     its pixels; ``scores (N,)`` float32; ``labels (N,)`` int32; ``masks`` N compressed RLE ``bytes`` of
     that size, or none at all (boxes only); ``mask_scores (N,)`` float32 where mask scoring is on:
     masks are ranked by these, boxes by ``scores``.

@@ -1,4 +1,4 @@
-"""Photos of one step, padded to one size."""
+"""Images of one step, padded to one size."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from torch import Tensor
 
 @dataclass
 class ImageBatch:
-    """B photos: ``images (B, 3, H, W)`` uint8 RGB; ``sizes (B, 2)`` int64, height and width before padding.
+    """B images: ``images (B, 3, H, W)`` uint8 RGB; ``sizes (B, 2)`` int64, height and width before padding.
 
-    The model normalises and then sets everything beyond ``sizes`` to zero, so that a photo alone and in
+    The model normalises and then sets everything beyond ``sizes`` to zero, so that an image alone and in
     a mixed batch gives the same detections.
     """
 
@@ -37,11 +37,13 @@ class ImageBatch:
         return ImageBatch(self.images.pin_memory(), self.sizes)
 
     @classmethod
-    def stack(cls, photos: Sequence[Tensor], *, divisor: int = 32) -> "ImageBatch":
-        """Photos (3, h, w) uint8 in the upper left of one tensor whose sides ``divisor`` divides."""
-        sizes = torch.tensor([photo.shape[-2:] for photo in photos], dtype=torch.int64).view(-1, 2)
+    def stack(cls, tensors: Sequence[Tensor], *, divisor: int = 32) -> "ImageBatch":
+        """Images (3, h, w) uint8 in the upper left of one tensor whose sides ``divisor`` divides."""
+        sizes = torch.tensor([tensor.shape[-2:] for tensor in tensors], dtype=torch.int64).view(
+            -1, 2
+        )
         height, width = (-(-int(side) // divisor) * divisor for side in sizes.amax(0))
-        images = torch.zeros((len(photos), 3, height, width), dtype=torch.uint8)
-        for image, photo in zip(images, photos, strict=True):
-            image[:, : photo.shape[1], : photo.shape[2]] = photo
+        images = torch.zeros((len(tensors), 3, height, width), dtype=torch.uint8)
+        for image, tensor in zip(images, tensors, strict=True):
+            image[:, : tensor.shape[1], : tensor.shape[2]] = tensor
         return cls(images, sizes)

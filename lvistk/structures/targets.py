@@ -1,4 +1,4 @@
-"""What a training photo teaches: boxes, labels, masks, ignored regions, federated lists."""
+"""What a training image teaches: boxes, labels, masks, ignored regions, federated lists."""
 
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class InstanceMasks(Protocol):
-    """Masks of G instances of one photo, kept small until an RoI needs pixels."""
+    """Masks of G instances of one image, kept small until an RoI needs pixels."""
 
     def __len__(self) -> int: ...
 
@@ -31,11 +31,11 @@ class InstanceMasks(Protocol):
 
 @dataclass
 class Targets:
-    """Ground truth of one photo of G instances; lengths in network-input pixels.
+    """Ground truth of one image of G instances; lengths in network-input pixels.
 
     Fields: ``boxes (G, 4)`` float32 xyxy; ``labels (G,)`` int64 in 0..C-1; ``masks`` of the G
     instances; ``area_ratio (G,)`` mask area over box area, 0 to 1; ``ignore_boxes (I, 4)`` missing
-    annotations; ``negative_labels`` and ``not_exhaustive_labels`` int64; ``loss_weight`` of the photo;
+    annotations; ``negative_labels`` and ``not_exhaustive_labels`` int64; ``loss_weight`` of the image;
     ``image_id``, named in errors; ``seed``, from which every random choice about this sample is drawn,
     so that the choice does not depend on workers, ranks or batches.
     """

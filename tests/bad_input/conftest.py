@@ -10,7 +10,7 @@ from tests.command_line import Commands, small_world, tta_infer
 
 @pytest.fixture(scope="session")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve photos, annotations and a model, all sound."""
+    """Twelve images, annotations and a model, all sound."""
     root = tmp_path_factory.mktemp("drawn")
     small_world(root)
     return root

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-READ_PHOTOS = ("train-repr", "pseudo-label", "finetune", "tta-infer")
+READ_IMAGES = ("train-repr", "pseudo-label", "finetune", "tta-infer")
 READ_MODELS = ("pseudo-label", "finetune", "tta-infer")
-PHOTO = "train2017/000000000007.jpg"
+IMAGE = "train2017/000000000007.jpg"
 
 
 def edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:

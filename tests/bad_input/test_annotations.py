@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lvistk.artifacts import read_manifest
-from tests.bad_input.spoil import PHOTO, cut, edit
+from tests.bad_input.spoil import IMAGE, cut, edit
 from tests.command_line import SIX, Commands, assign, files_below, train_repr
 
 
@@ -90,11 +90,11 @@ def test_skip_trains_on_what_is_sound_and_counts_the_rest(
         table["annotations"][2].update(segmentation=[[1, 1, 9, 9]])
 
     edit(world / "train.json", spoil)
-    cut(world / PHOTO)
+    cut(world / IMAGE)
     done = lvistk(*train_repr(world, tmp_path / "out"), "--set", "loader.defects=skip")
     assert done.code == 0, done
     told = " ".join(done.err)
     for count in ("1 unknown_image", "1 unknown_category", "1 degenerate_polygon"):
         assert count in told
-    assert f"skipped: {world / PHOTO}: JPEG is cut short" in told
+    assert f"skipped: {world / IMAGE}: JPEG is cut short" in told
     assert read_manifest(tmp_path / "out")["state"] == "done"

@@ -69,9 +69,9 @@ def test_results_cut_short(world: Path, tmp_path: Path, lvistk: Commands) -> Non
     assert str(file) in told
 
 
-def test_truth_and_results_exchanged(world: Path, tmp_path: Path, lvistk: Commands) -> None:
+def test_gt_and_results_exchanged(world: Path, tmp_path: Path, lvistk: Commands) -> None:
     command = evaluate(world, tmp_path / "out")
     file = results(world, lambda table: None)
     command[1], command[2] = file, command[1]
     told = lvistk(*command).error()
-    assert str(world / "train.json") in told and "the truth comes first" in told
+    assert str(world / "train.json") in told and "the ground truth comes first" in told

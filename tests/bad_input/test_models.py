@@ -8,7 +8,7 @@ import torch
 
 from lvistk.artifacts import read_manifest
 from lvistk.models.tensor_file import read_tensors
-from tests.bad_input.spoil import PHOTO, READ_MODELS, cut, edit
+from tests.bad_input.spoil import IMAGE, READ_MODELS, cut, edit
 from tests.command_line import SIX, Commands, assign, train_repr, tta_infer
 
 
@@ -67,7 +67,7 @@ def test_backbone_weights_that_are_none(
 
 
 def test_a_stage_that_is_not_finished(world: Path, tmp_path: Path, lvistk: Commands) -> None:
-    cut(world / PHOTO)
+    cut(world / IMAGE)
     assert lvistk(*train_repr(world, tmp_path / "half")).code == 2
     told = lvistk(*tta_infer(world, tmp_path / "out"), "--model", tmp_path / "half").error()
     assert told == f"{tmp_path / 'half'}: this stage is not finished; run it first"
@@ -79,7 +79,7 @@ def test_a_checkpoint_cut_short(world: Path, tmp_path: Path, lvistk: Commands) -
     command = [*train_repr(world, whole), "--set", "loop.epochs=2"]
     assert lvistk(*command).code == 0
     command[command.index(whole)] = out
-    sound = (world / PHOTO).read_bytes()
+    sound = (world / IMAGE).read_bytes()
     assert lvistk(*train_repr(world, out), "--set", "loop.epochs=2").code == 0
     manifest = read_manifest(out)
     manifest["state"] = "running"
@@ -90,6 +90,6 @@ def test_a_checkpoint_cut_short(world: Path, tmp_path: Path, lvistk: Commands) -
     done = lvistk(*command)
     assert done.code == 0, done
     assert any(str(newest) in line and "the checkpoint before it" in line for line in done.err)
-    assert (world / PHOTO).read_bytes() == sound
+    assert (world / IMAGE).read_bytes() == sound
     wanted, found = (read_tensors(f / "model.safetensors") for f in (whole, out))
     assert all(torch.equal(found[name], value) for name, value in wanted.items())

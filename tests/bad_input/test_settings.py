@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.bad_input.spoil import PHOTO, READ_PHOTOS
+from tests.bad_input.spoil import IMAGE, READ_IMAGES
 from tests.command_line import SIX, Commands, files_below
 
 
@@ -22,12 +22,12 @@ def test_an_unknown_setting(name: str, world: Path, tmp_path: Path, lvistk: Comm
 def test_a_config_that_is_none(name: str, world: Path, tmp_path: Path, lvistk: Commands) -> None:
     broken = tmp_path / "broken.toml"
     broken.write_text("[model\n")
-    for config in (world, tmp_path / "none.toml", broken, world / PHOTO):
+    for config in (world, tmp_path / "none.toml", broken, world / IMAGE):
         told = lvistk(*SIX[name](world, tmp_path / "out"), "--config", config).error()
         assert str(config) in told
 
 
-@pytest.mark.parametrize("name", READ_PHOTOS)
+@pytest.mark.parametrize("name", READ_IMAGES)
 def test_a_device_that_is_not_there(
     name: str, world: Path, tmp_path: Path, lvistk: Commands
 ) -> None:

@@ -1,6 +1,6 @@
 """Steps of one stage, with the process's peak memory: run by test_finetune_memory.
 
-Argument: a key of ``RUNS``. 1203 categories, two photos of 480 x 640, 128 positive RoIs a photo.
+Argument: a key of ``RUNS``. 1203 categories, two images of 480 x 640, 128 positive RoIs an image.
 """
 
 import json
@@ -26,12 +26,12 @@ from lvistk.structures.targets import Targets
 from tests.bench.train_step import (
     INSTANCES,
     categories_of,
+    some_gt,
     some_proposals,
-    some_truth,
     targets_of,
 )
 
-HEIGHT, WIDTH, PHOTOS = 480, 640, 2
+HEIGHT, WIDTH, IMAGES = 480, 640, 2
 GROUPS = {"classifier": {"kind": "group_softmax"}}
 REPRESENTATION = ("backbone", "neck", "rpn")
 RUNS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
@@ -50,10 +50,10 @@ def long_tail() -> Categories:
 def targets_and_proposals() -> tuple[list[Targets], list[Proposals]]:
     targets, proposals = [], []
     ratios = torch.linspace(0.1, 1.0, INSTANCES)
-    for photo in range(PHOTOS):
-        boxes, labels = some_truth(photo)
-        targets.append(targets_of(boxes, labels, area_ratio=ratios, seed=photo))
-        near = some_proposals(boxes, photo)
+    for image in range(IMAGES):
+        boxes, labels = some_gt(image)
+        targets.append(targets_of(boxes, labels, area_ratio=ratios, seed=image))
+        near = some_proposals(boxes, image)
         proposals.append(Proposals(near, near.new_zeros(len(near))))
     return targets, proposals
 
@@ -72,8 +72,8 @@ def main() -> None:
         return proposals
 
     model.rpn.propose = forced
-    photos = torch.randint(0, 256, (PHOTOS, 3, HEIGHT, WIDTH), dtype=torch.uint8)
-    batch = ImageBatch(photos, torch.tensor([[HEIGHT, WIDTH]] * PHOTOS))
+    images = torch.randint(0, 256, (IMAGES, 3, HEIGHT, WIDTH), dtype=torch.uint8)
+    batch = ImageBatch(images, torch.tensor([[HEIGHT, WIDTH]] * IMAGES))
     seconds = []
     for _ in range(int(sys.argv[2]) + 1):  # the first warms up
         start = time.perf_counter()

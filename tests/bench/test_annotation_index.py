@@ -48,7 +48,7 @@ settings = DataSettings(AugmentSettings(short_edges=(128,)), SamplerSettings(), 
 data = TrainingData(index, Path(sys.argv[3]), settings=settings)
 loader = TrainLoader(data, batch_size_per_rank=4, settings=LoaderSettings(workers=WORKERS))
 batches = loader.epoch(0)
-for _ in range(WORKERS * FIRST // 4):  # their buffers have grown to a photo's size
+for _ in range(WORKERS * FIRST // 4):  # their buffers have grown to an image's size
     next(batches)
 pids = [worker.pid for worker in loader._loader._iterator._workers]
 before = [private(pid) for pid in pids]

@@ -25,7 +25,7 @@ from tests.shared_data import REALDATA, needs_realdata
 
 pytestmark = [pytest.mark.bench, needs_realdata]
 FILE = REALDATA / "annotations" / "lvis_v1_real_train.json"
-PHOTOS = REALDATA / "images"
+IMAGES = REALDATA / "images"
 SHORT_EDGES = (640, 672, 704, 736, 768, 800)
 PASSES = 5
 needs_peer = pytest.mark.skipif(find_spec("detectron2") is None, reason="detectron2: not installed")
@@ -44,7 +44,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> AnnotationIndex:
 
 def training_data(index: AnnotationIndex, **augment: Any) -> TrainingData:
     settings = DataSettings(AugmentSettings(**augment), SamplerSettings(repeat="none"))
-    return TrainingData(index, PHOTOS, settings=settings)
+    return TrainingData(index, IMAGES, settings=settings)
 
 
 def rates(runs: dict[str, Callable[[], int]]) -> dict[str, float]:
@@ -78,14 +78,14 @@ def detectron2_mapper(short_edges: tuple[int, ...], *, flip: float) -> tuple[Any
     table = json.loads(FILE.read_text())
     labels = {c["id"]: n for n, c in enumerate(sorted(table["categories"], key=lambda c: c["id"]))}
     records = {
-        photo["id"]: {
-            "file_name": str(PHOTOS.joinpath(*photo["coco_url"].split("/")[-2:])),
-            "height": photo["height"],
-            "width": photo["width"],
-            "image_id": photo["id"],
+        image["id"]: {
+            "file_name": str(IMAGES.joinpath(*image["coco_url"].split("/")[-2:])),
+            "height": image["height"],
+            "width": image["width"],
+            "image_id": image["id"],
             "annotations": [],
         }
-        for photo in table["images"]
+        for image in table["images"]
     }
     for a in table["annotations"]:
         records[a["image_id"]]["annotations"].append(
@@ -170,10 +170,10 @@ def test_further_augmentation(index: AnnotationIndex) -> None:
 
 
 def test_mask_targets(index: AnnotationIndex) -> None:
-    """128 RoIs a photo at 28 x 28: per RoI with pycocotools, compiled, and from frames of each instance."""
+    """128 RoIs an image at 28 x 28: per RoI with pycocotools, compiled, and from frames of each instance."""
     data = training_data(index, short_edges=(800,), flip=0.0)
     rng = np.random.default_rng(0)
-    photos = []
+    images = []
     for row in range(0, len(index), 4):
         targets = data.sample(SampleKey(0, row, 0, row)).targets
         if not len(targets):
@@ -189,25 +189,25 @@ def test_mask_targets(index: AnnotationIndex) -> None:
             [points[parts[p] : parts[p + 1]] for p in range(owner[g], owner[g + 1])]
             for g in range(len(targets))
         ]
-        photos.append((targets.masks, torch.from_numpy(matched), torch.from_numpy(rois), lists))
-    frames = [masks.frames() for masks, *_ in photos]
+        images.append((targets.masks, torch.from_numpy(matched), torch.from_numpy(rois), lists))
+    frames = [masks.frames() for masks, *_ in images]
 
     def with_pycocotools() -> list[np.ndarray]:
         return [
             np.stack(
                 [polygon_in_roi(lists[i], box, 28) for i, box in zip(m, r.numpy(), strict=True)]
             )
-            for _, m, r, lists in photos
+            for _, m, r, lists in images
         ]
 
     def compiled() -> list[np.ndarray]:
-        return [masks.crop(m, r, 28).numpy() for masks, m, r, _ in photos]
+        return [masks.crop(m, r, 28).numpy() for masks, m, r, _ in images]
 
     def draw_frames() -> list[Any]:
-        return [masks.frames() for masks, *_ in photos]
+        return [masks.frames() for masks, *_ in images]
 
     def resample() -> list[np.ndarray]:
-        return [f.crop(m, r, 28).numpy() for f, (_, m, r, _) in zip(frames, photos, strict=True)]
+        return [f.crop(m, r, 28).numpy() for f, (_, m, r, _) in zip(frames, images, strict=True)]
 
     def counted(run: Callable[[], list]) -> Callable[[], int]:
         return lambda: len(run()) * 128
@@ -219,7 +219,7 @@ def test_mask_targets(index: AnnotationIndex) -> None:
     exact, twin = np.concatenate(compiled()), np.concatenate(with_pycocotools())
     np.testing.assert_array_equal(exact, twin)
     for side in (56, 112, 168):
-        crops = [m.frames(side).crop(c, r, 28).numpy() for m, c, r, _ in photos]
+        crops = [m.frames(side).crop(c, r, 28).numpy() for m, c, r, _ in images]
         quick = np.concatenate(crops)
         union = np.maximum(exact, quick).sum((1, 2))
         iou = np.minimum(exact, quick).sum((1, 2))[union > 0] / union[union > 0]

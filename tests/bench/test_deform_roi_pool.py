@@ -22,13 +22,13 @@ STRIDES = (4, 8, 16, 32)
 
 
 def by_grid_sample(features: list[Tensor], rois: Tensor, offsets: Tensor, levels: Tensor) -> Tensor:
-    """The straightforward way: all samples of a level and photo from one grid_sample, then their mean."""
+    """The straightforward way: all samples of a level and image from one grid_sample, then their mean."""
     result = torch.zeros(len(rois), features[0].shape[1], SIZE, SIZE)
     steps = (torch.arange(2 * SIZE) + 0.5) / (2 * SIZE)
     for level, (feature, stride) in enumerate(zip(features, STRIDES, strict=True)):
         height, width = feature.shape[-2:]
-        for photo in range(len(feature)):
-            chosen = ((levels == level) & (rois[:, 0] == photo)).nonzero()[:, 0]
+        for image in range(len(feature)):
+            chosen = ((levels == level) & (rois[:, 0] == image)).nonzero()[:, 0]
             left, top, right, bottom = (rois[chosen, 1:] / stride - 0.5).T[..., None]
             shift = 0.1 * offsets[chosen].repeat_interleave(2, 2).repeat_interleave(2, 3)
             x = (left + (right - left) * steps)[:, None, :] + shift[:, 0] * (right - left)[
@@ -37,7 +37,7 @@ def by_grid_sample(features: list[Tensor], rois: Tensor, offsets: Tensor, levels
             y = (top + (bottom - top) * steps)[:, :, None] + shift[:, 1] * (bottom - top)[..., None]
             grid = torch.stack([2 * x / (width - 1) - 1, 2 * y / (height - 1) - 1], dim=-1)
             samples = F.grid_sample(
-                feature[photo][None],
+                feature[image][None],
                 grid.view(1, -1, 1, 2),
                 padding_mode="border",
                 align_corners=True,

@@ -28,8 +28,8 @@ ROOT = Path(__file__).parents[2]
 HOTCOCO = """
 import sys
 from hotcoco import COCO, LVISeval
-truth = COCO(sys.argv[1])
-evaluation = LVISeval(truth, truth.load_res(sys.argv[2]), sys.argv[3])
+ground truth = COCO(sys.argv[1])
+evaluation = LVISeval(ground truth, ground truth.load_res(sys.argv[2]), sys.argv[3])
 evaluation.run()
 print("AP", evaluation.get_results()["AP"])
 """
@@ -92,8 +92,8 @@ def measure(command: list[str], score: Path | None = None) -> Cost:
     return Cost(cost["wall"], cost["cpu"], cost["peak"], found)
 
 
-def ours(truth: Path, results: Path, out: Path, *settings: str) -> Cost:
-    command = [sys.executable, "-m", "lvistk", "evaluate", str(truth), str(results)]
+def ours(gt: Path, results: Path, out: Path, *settings: str) -> Cost:
+    command = [sys.executable, "-m", "lvistk", "evaluate", str(gt), str(results)]
     command += ["--out", str(out), "--force"]
     for one in settings:
         command += ["--set", one]
@@ -147,7 +147,7 @@ def write_store(place: Path) -> None:
 def mask_extents(
     source: h5py.File, rows: list[int], sizes: list[tuple[int, int]]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What a writer of stores adds: areas and tight boxes of all masks, photo by photo."""
+    """What a writer of stores adds: areas and tight boxes of all masks, image by image."""
     found = []
     for (first, last), size in zip(itertools.pairwise(rows), sizes, strict=True):
         offsets = source["rle_offset"][first : last + 1].tolist()
@@ -170,11 +170,11 @@ def row(name: str, cost: Cost, base: Cost | None) -> str:
 @pytest.mark.parametrize("images", SIZES)
 def test_beside_peers(workloads: Path, tmp_path: Path, images: int) -> None:
     place = workload(workloads, images)
-    truth, masks, boxes = place / "gt.json", place / "dt_segm.json", place / "dt_bbox.json"
-    cache = truth.with_name(f".{truth.name}.lvistk-truth")
+    gt, masks, boxes = place / "gt.json", place / "dt_segm.json", place / "dt_bbox.json"
+    cache = gt.with_name(f".{gt.name}.lvistk-truth")
     plain = ("boundary=false", "fixed=false")  # what the peers compute
     for file in (masks, boxes, place / "store.h5"):  # compile
-        ours(truth, file, tmp_path / "warm")
+        ours(gt, file, tmp_path / "warm")
     peer = subprocess.run(
         [sys.executable, "-c", "import hotcoco"],
         capture_output=True,
@@ -184,28 +184,28 @@ def test_beside_peers(workloads: Path, tmp_path: Path, images: int) -> None:
     for name, file, kind in (("masks", masks, "segm"), ("boxes", boxes, "bbox")):
         base = None
         if peer.returncode == 0:
-            command = [sys.executable, "-c", HOTCOCO, str(truth), str(file), kind]
+            command = [sys.executable, "-c", HOTCOCO, str(gt), str(file), kind]
             base = costs[f"hotcoco {name}"] = measure(command)
             lines.append(row(f"hotcoco, {name}", base, base))
         else:
             lines.append(f"| hotcoco, {name} | not installed | | | | | |")
         if images <= LVIS_API_IMAGES:
-            command = [sys.executable, "-c", LVIS_API, str(truth), str(file), kind]
+            command = [sys.executable, "-c", LVIS_API, str(gt), str(file), kind]
             lines.append(row(f"lvis-api, {name}", measure(command), base))
         cache.unlink(missing_ok=True)
         like = (*plain, f'kinds=["{kind}"]')
-        costs[name] = ours(truth, file, tmp_path / "a", *like)
+        costs[name] = ours(gt, file, tmp_path / "a", *like)
         lines.append(row(f"lvistk, {name}", costs[name], base))
         if name == "masks":
             more = (
-                ("masks, truth in its cache", file, like),
+                ("masks, ground truth in its cache", file, like),
                 ("masks from the store", place / "store.h5", like),
                 ("masks and boxes", file, plain),
                 ("masks and boxes from the store", place / "store.h5", plain),
                 ("all: boundary AP, AP-fixed too", file, ()),
             )
             for what, results, settings in more:
-                costs[what] = ours(truth, results, tmp_path / "b", *settings)
+                costs[what] = ours(gt, results, tmp_path / "b", *settings)
                 lines.append(row(f"lvistk, {what}", costs[what], base))
     print(f"\n{images} images; time and memory as factors of hotcoco's")
     print("| | wall s | CPU s | peak MB | faster | smaller | AP |")
@@ -222,10 +222,10 @@ def test_beside_peers(workloads: Path, tmp_path: Path, images: int) -> None:
 def test_first_compilation(tmp_path: Path, workloads: Path) -> None:
     """What the first run of an installation costs more, in an empty cache folder."""
     place = workload(workloads, min(SIZES))
-    truth, masks = place / "gt.json", place / "dt_full.json"
+    gt, masks = place / "gt.json", place / "dt_full.json"
     os.environ["NUMBA_CACHE_DIR"] = str(tmp_path / "kernels")
     try:
-        cold, warm = (ours(truth, masks, tmp_path / name) for name in ("cold", "warm"))
+        cold, warm = (ours(gt, masks, tmp_path / name) for name in ("cold", "warm"))
     finally:
         del os.environ["NUMBA_CACHE_DIR"]
     assert cold.wall - warm.wall < 30

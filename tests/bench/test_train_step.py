@@ -21,7 +21,7 @@ ROWS = {
     "ours, bfloat16": ("ours", "--precision=bf16"),
     "torchvision, frozen as ours": ("torchvision", "--frozen"),
 }
-ON_GPU = ("--device=cuda", "--height=800", "--width=1216", "--photos=8", "--precision=bf16")
+ON_GPU = ("--device=cuda", "--height=800", "--width=1216", "--images=8", "--precision=bf16")
 
 
 def measure(*arguments: str) -> dict[str, float]:
@@ -48,7 +48,7 @@ def compared(rows: Mapping[str, Sequence[str]], *more: str) -> dict[str, dict[st
         print(
             f"{name:28} {row['seconds']:6.2f} s ({ratio['seconds']:.2f})  "
             f"processor {row['processor_seconds']:6.2f} s ({ratio['processor_seconds']:.2f})  "
-            f"{row['photos_per_second']:6.2f} photos/s ({ratio['photos_per_second']:.2f})  "
+            f"{row['photos_per_second']:6.2f} images/s ({ratio['photos_per_second']:.2f})  "
             f"{row['peak_gb']:5.2f} GB ({ratio['peak_gb']:.2f})",
             flush=True,
         )
@@ -69,7 +69,7 @@ def test_step_beside_torchvision() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_step_on_a_gpu_beside_torchvision() -> None:
-    """In bfloat16 at 800 pixels, batch 8: 1.3 times the photos a second, half the memory; and a profile."""
+    """In bfloat16 at 800 pixels, batch 8: 1.3 times the images a second, half the memory; and a profile."""
     rows = {name: ROWS[name] for name in ("torchvision", "ours", "ours, channels-last")}
     found = compared(rows, *ON_GPU, "--steps=10", "--profile")
     ours, theirs = found["ours"], found["torchvision"]

@@ -26,7 +26,7 @@ from lvistk.structures.image_batch import ImageBatch
 from lvistk.structures.targets import Targets
 
 CATEGORIES, INSTANCES = 1203, 12
-Photos = list[tuple[Tensor, Tensor, Tensor]]  # boxes (12, 4), labels (12,), proposals (1000, 4)
+Images = list[tuple[Tensor, Tensor, Tensor]]  # boxes (12, 4), labels (12,), proposals (1000, 4)
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Step:
     """What is run: ``model`` is ``ours`` or ``torchvision``; sizes in pixels."""
 
     model: str
-    photos: int = 2
+    count: int = 2
     height: int = 480
     width: int = 640
     device: str = "cpu"
@@ -42,14 +42,14 @@ class Step:
     channels_last: bool = False
     frozen: bool = False  # torchvision's stem, res2 and batch norm, as ours always are
 
-    def some_photos(self) -> Photos:
+    def some_images(self) -> Images:
         size = {"height": self.height, "width": self.width}
-        truth = [some_truth(seed, **size) for seed in range(self.photos)]
-        return [(*one, some_proposals(one[0], seed, **size)) for seed, one in enumerate(truth)]
+        gt = [some_gt(seed, **size) for seed in range(self.count)]
+        return [(*one, some_proposals(one[0], seed, **size)) for seed, one in enumerate(gt)]
 
 
 class RectangleMasks:
-    """Masks of the whole truth box, so that the cost of polygons is in neither model's time."""
+    """Masks of the whole ground truth box, so that the cost of polygons is in neither model's time."""
 
     def __init__(self, boxes: Tensor) -> None:
         self.boxes = boxes
@@ -64,13 +64,13 @@ class RectangleMasks:
         steps = (torch.arange(size, device=boxes.device) + 0.5) / size
         x = boxes[:, 0, None] + steps * (boxes[:, 2] - boxes[:, 0])[:, None]
         y = boxes[:, 1, None] + steps * (boxes[:, 3] - boxes[:, 1])[:, None]
-        truth = self.boxes[instances]
-        in_x = (x >= truth[:, :1]) & (x < truth[:, 2:3])
-        in_y = (y >= truth[:, 1:2]) & (y < truth[:, 3:])
+        gt = self.boxes[instances]
+        in_x = (x >= gt[:, :1]) & (x < gt[:, 2:3])
+        in_y = (y >= gt[:, 1:2]) & (y < gt[:, 3:])
         return (in_x[:, None, :] & in_y[:, :, None]).float()
 
 
-def some_truth(seed: int, *, height: int = 480, width: int = 640) -> tuple[Tensor, Tensor]:
+def some_gt(seed: int, *, height: int = 480, width: int = 640) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     size = 24 + 200 * torch.rand(INSTANCES, 2, generator=generator)
     corner = torch.rand(INSTANCES, 2, generator=generator) * (
@@ -81,7 +81,8 @@ def some_truth(seed: int, *, height: int = 480, width: int = 640) -> tuple[Tenso
 
 
 def some_proposals(boxes: Tensor, seed: int, *, height: int = 480, width: int = 640) -> Tensor:
-    """1000 boxes of which over 128 overlap truths by half: near copies of them, and random ones."""
+    """1000 boxes of which over 128 overlap ground truth instances by half: near copies of them,
+    and random ones."""
     generator = torch.Generator().manual_seed(seed)
     copies = boxes.repeat(17, 1)  # 204
     side = (copies[:, 2:] - copies[:, :2]).repeat(1, 2)
@@ -101,16 +102,14 @@ def ours(step: Step) -> tuple[nn.Module, Callable[[], Tensor]]:
     }
     settings = update(ModelSettings(), changes, where="bench")
     model = build_model(settings, categories_of(np.full(CATEGORIES, 200))).train().to(device)
-    images = torch.randint(0, 256, (step.photos, 3, step.height, step.width), dtype=torch.uint8)
-    batch = ImageBatch(images, torch.tensor([[step.height, step.width]] * step.photos))
+    images = torch.randint(0, 256, (step.count, 3, step.height, step.width), dtype=torch.uint8)
+    batch = ImageBatch(images, torch.tensor([[step.height, step.width]] * step.count))
     batch = batch.to(device, channels_last=step.channels_last)
     if step.channels_last:
         model = model.to(memory_format=torch.channels_last)
-    photos = step.some_photos()
-    targets = [
-        targets_of(*truth, area_ratio=torch.ones(INSTANCES)).to(device) for *truth, _ in photos
-    ]
-    proposals = [boxes.to(device) for _, _, boxes in photos]
+    count = step.some_images()
+    targets = [targets_of(*gt, area_ratio=torch.ones(INSTANCES)).to(device) for *gt, _ in count]
+    proposals = [boxes.to(device) for _, _, boxes in count]
     propose = model.rpn.propose
 
     def forced(*args, **keywords):  # the RPN does its work, then others take its place
@@ -125,7 +124,7 @@ def ours(step: Step) -> tuple[nn.Module, Callable[[], Tensor]]:
 
 
 def categories_of(counts: np.ndarray) -> Categories:
-    """CATEGORIES of them, with ``counts`` photos and instances each."""
+    """CATEGORIES of them, with ``counts`` images and instances each."""
     return Categories(
         ids=np.arange(1, CATEGORIES + 1),
         names=tuple(map(str, range(CATEGORIES))),
@@ -161,14 +160,14 @@ def theirs(step: Step) -> tuple[nn.Module, Callable[[], Tensor]]:
     model = model.train().to(step.device)
     if step.channels_last:
         model = model.to(memory_format=torch.channels_last)
-    images = [torch.rand(3, step.height, step.width).to(step.device) for _ in range(step.photos)]
+    images = [torch.rand(3, step.height, step.width).to(step.device) for _ in range(step.count)]
     targets, proposals = [], []
-    for boxes, labels, near in step.some_photos():
+    for boxes, labels, near in step.some_images():
         masks = torch.zeros(INSTANCES, step.height, step.width, dtype=torch.uint8)
         for mask, (x1, y1, x2, y2) in zip(masks, boxes.round().int().tolist(), strict=True):
             mask[y1:y2, x1:x2] = 1
-        truth = {"boxes": boxes, "labels": labels + 1, "masks": masks}
-        targets.append({name: value.to(step.device) for name, value in truth.items()})
+        gt = {"boxes": boxes, "labels": labels + 1, "masks": masks}
+        targets.append({name: value.to(step.device) for name, value in gt.items()})
         proposals.append(near.to(step.device))
     propose = model.rpn.forward
 
@@ -207,7 +206,7 @@ def measure(step: Step, *, steps: int, profiled: bool) -> dict[str, float]:
     result = {
         "seconds": best,
         "processor_seconds": min(processor[1:]),
-        "photos_per_second": step.photos / best,
+        "photos_per_second": step.count / best,
         "peak_gb": _peak_gb(device),
     }
     if profiled:
@@ -236,7 +235,7 @@ def main() -> None:
     parser.add_argument("model", choices=("ours", "torchvision"))
     parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--profile", action="store_true", help="a further step, by operator")
-    parser.add_argument("--photos", type=int, default=2)
+    parser.add_argument("--count", type=int, default=2)
     parser.add_argument("--height", type=int, default=480)
     parser.add_argument("--width", type=int, default=640)
     parser.add_argument("--device", default="cpu")

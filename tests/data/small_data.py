@@ -1,4 +1,4 @@
-"""Small photos with polygon and RLE annotations, written to disk, for tests of the data room."""
+"""Small images with polygon and RLE annotations, written to disk, for tests of the data room."""
 
 import json
 from pathlib import Path
@@ -17,17 +17,17 @@ GREY = 110
 
 
 def small_index(
-    root: Path, *, photos: int, seed: int = 0, with_rle: bool = True, empty: int = 0
+    root: Path, *, count: int, seed: int = 0, with_rle: bool = True, empty: int = 0
 ) -> AnnotationIndex:
-    """``photos`` photos below ``root``/train2017, each with one to four coloured quadrilaterals (every third
-    one as RLE with ``with_rle``), the last ``empty`` photos without; and their index."""
+    """``count`` images below ``root``/train2017, each with one to four coloured quadrilaterals (every third
+    one as RLE with ``with_rle``), the last ``empty`` images without; and their index."""
     rng = np.random.default_rng(seed)
     (root / "train2017").mkdir(parents=True, exist_ok=True)
     images, annotations = [], []
-    for n in range(1, photos + 1):
+    for n in range(1, count + 1):
         height, width = (int(side) for side in rng.integers(50, 90, 2))
         pixels = np.full((height, width, 3), GREY, np.uint8)
-        for i in range(0 if n > photos - empty else int(rng.integers(1, 5))):
+        for i in range(0 if n > count - empty else int(rng.integers(1, 5))):
             record = _shape(rng, height, width, rle_mask=with_rle and i == 2, pixels=pixels)
             label = int(rng.integers(len(COLOURS)))
             record |= {"id": len(annotations) + 1, "image_id": n, "category_id": 10 + label}
@@ -57,7 +57,7 @@ def training_data(index: AnnotationIndex, root: Path, **changes: Any) -> Trainin
     sources = {name: changes.pop(name) for name in ("pseudo", "missing") if name in changes}
     settings = {
         "augment": AugmentSettings(short_edges=(48, 64, 80), long_edge=120),
-        "sampler": SamplerSettings(repeat_photos=4),
+        "sampler": SamplerSettings(repeat_images=4),
         "selftrain": SelfTrainSettings(),
         **changes,
     }

@@ -77,14 +77,14 @@ def test_fields_by_hand(tmp_path: Path, cache: Path) -> None:
 def test_real_files_are_given_back(name: str, cache: Path) -> None:
     path = REALDATA / "annotations" / f"{name}.json"
     index = AnnotationIndex.open([path], cache=cache)
-    truth = json.loads(path.read_text())
+    gt = json.loads(path.read_text())
     by_image: dict[int, list] = {}
-    for record in truth["annotations"]:
+    for record in gt["annotations"]:
         by_image.setdefault(record["image_id"], []).append(record)
-    assert len(index.labels) == len(truth["annotations"])
-    for i, record in enumerate(truth["images"]):
+    assert len(index.labels) == len(gt["annotations"])
+    for i, record in enumerate(gt["images"]):
         assert index.image_ids[i] == record["id"]
-        assert index.photo_path(i, REALDATA / "images").is_file()
+        assert index.image_path(i, REALDATA / "images").is_file()
         found = index.annotations(i)
         wanted = by_image.get(record["id"], [])
         assert found.ids.tolist() == [a["id"] for a in wanted]
@@ -114,7 +114,7 @@ BROKEN = {
         "cannot be decoded",
     ),
     "degenerate_box": (annotation(9, 3, 5, bbox=[10, 10, 0, 5]), "no area"),
-    "box_outside": (annotation(9, 3, 5, bbox=[10, 10, 90, 90]), "leaves the photo"),
+    "box_outside": (annotation(9, 3, 5, bbox=[10, 10, 90, 90]), "leaves the image"),
     "box_far": (annotation(9, 3, 5, bbox=[40, 40, 10, 10]), "far from its mask"),
     "id_twice": (annotation(1, 3, 5), "twice"),
 }
@@ -166,7 +166,7 @@ def test_masks_that_are_none(segmentation: object, tmp_path: Path, cache: Path) 
     assert index.annotation_ids.tolist() == [1]
 
 
-def test_broken_photos_take_their_annotations_along(tmp_path: Path, cache: Path) -> None:
+def test_broken_images_take_their_annotations_along(tmp_path: Path, cache: Path) -> None:
     images = [
         image(1),
         image(2, coco_url=""),
@@ -207,26 +207,26 @@ def test_several_files(tmp_path: Path, cache: Path) -> None:
         AnnotationIndex.open([a, twice], cache=cache)
 
 
-def test_photos_are_found_as_every_version_names_them(tmp_path: Path, cache: Path) -> None:
+def test_images_are_found_as_every_version_names_them(tmp_path: Path, cache: Path) -> None:
     names = ["COCO_train2014_000000000002.jpg", "sub/x.jpg"]
     images = [image(1), *(image(n + 2, coco_url="", file_name=f) for n, f in enumerate(names))]
     index = AnnotationIndex.open([write(tmp_path / "a.json", images, [])], cache=cache)
-    root = tmp_path / "photos"
+    root = tmp_path / "images"
     (root / "train2017").mkdir(parents=True)
     (root / "sub").mkdir()
     for name in ("train2017/000000000001.jpg", "000000000002.jpg", "sub/x.jpg"):
         (root / name).write_bytes(b"")
     assert index.file_name(0) == "train2017/000000000001.jpg"
-    assert index.photo_path(0, root) == root / "train2017/000000000001.jpg"
-    assert index.photo_path(0, root / "train2017") == root / "train2017/000000000001.jpg"
-    assert index.photo_path(1, root) == root / "000000000002.jpg"
-    assert index.photo_path(2, root) == root / "sub/x.jpg"
+    assert index.image_path(0, root) == root / "train2017/000000000001.jpg"
+    assert index.image_path(0, root / "train2017") == root / "train2017/000000000001.jpg"
+    assert index.image_path(1, root) == root / "000000000002.jpg"
+    assert index.image_path(2, root) == root / "sub/x.jpg"
     (root / "sub/x.jpg").unlink()
-    with pytest.raises(UserError, match=r"photo sub/x\.jpg of image 3"):
-        index.photo_path(2, root)
+    with pytest.raises(UserError, match=r"image sub/x\.jpg of image 3"):
+        index.image_path(2, root)
 
 
-def test_a_list_of_photos_alone_is_an_index(tmp_path: Path, cache: Path) -> None:
+def test_a_list_of_images_alone_is_an_index(tmp_path: Path, cache: Path) -> None:
     path = tmp_path / "test_dev.json"
     path.write_text(json.dumps({"images": [image(4)], "categories": [category(1, "a")]}))
     index = AnnotationIndex.open([path], cache=cache)
@@ -251,7 +251,7 @@ def test_it_is_built_once_and_again_when_the_file_changes(tmp_path: Path, cache:
     assert len(pickle.dumps(changed)) < 1000
 
 
-def test_an_annotation_names_photos_of_its_own_file(tmp_path: Path, cache: Path) -> None:
+def test_an_annotation_names_images_of_its_own_file(tmp_path: Path, cache: Path) -> None:
     a = write(tmp_path / "a.json", [image(1)], [annotation(1, 1, 2)])
     b = write(tmp_path / "b.json", [image(5)], [annotation(1, 1, 2)])
     with pytest.raises(UserError, match=r"b\.json: annotation 1: image 1 is not in the file"):
@@ -294,7 +294,7 @@ def test_a_detection_store_is_a_source(masks: bool, tmp_path: Path, cache: Path)
         assert index.categories.names == names
     assert index.categories.instance_count.tolist() == [0, 1, 0]
     writer.write_shard(0, [found], names=["x/1.jpg"], rotations=[90])
-    with pytest.raises(UserError, match=r"photo x/1\.jpg has to be turned"):
+    with pytest.raises(UserError, match=r"image x/1\.jpg has to be turned"):
         AnnotationIndex.open([store], cache=cache)
 
 
@@ -310,7 +310,7 @@ def test_training_with_skip_reads_a_file_of_every_defect(tmp_path: Path, cache: 
     images = [image(3), image(4, coco_url=""), image(5, neg_category_ids=[77])]
     annotations = [annotation(1, 3, 2), *bad, annotation(1, 5, 2), annotation(2, 5, 5)]
     path = write(tmp_path / "a.json", images, annotations)
-    root = tmp_path / "photos" / "train2017"
+    root = tmp_path / "images" / "train2017"
     root.mkdir(parents=True)
     for number in (3, 5):
         picture = np.full((60, 80, 3), 40 * number, np.uint8)

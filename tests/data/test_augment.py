@@ -59,25 +59,25 @@ def test_pixels_and_polygons_land_on_the_same_place(
     scale: float, mirror: bool, degrees: int
 ) -> None:
     """The painted outline and the mapped one overlap but for half a pixel along the rim."""
-    photo = picture_of(OUTLINE, (50, 64))
+    image = picture_of(OUTLINE, (50, 64))
     height, width = round(50 * scale), round(64 * scale)
     matrix = np.diag([width / 64, height / 50, 1.0])
     if mirror:
         matrix = np.array([[-1.0, 0, width], [0, 1, 0], [0, 0, 1]]) @ matrix
     matrix = rotation(np.deg2rad(degrees), width / 2, height / 2) @ matrix
     canvas = np.empty((height, width, 3), np.uint8)
-    paint(canvas, photo, matrix, (0, 0, width, height))
+    paint(canvas, image, matrix, (0, 0, width, height))
     expected = sampled_mask([OUTLINE], matrix, (0, 0, width, height))
     expected = expected.reshape(height, 4, width, 4).mean(axis=(1, 3))
     inside = canvas[..., 1] / 255.0
     core = (expected == 0) | (expected == 1)
     rows, columns = np.mgrid[:height, :width] + 0.5
     back = np.linalg.inv(matrix) @ np.stack([columns.ravel(), rows.ravel(), np.ones(rows.size)])
-    rim = 1.0 / scale  # a pixel of the canvas, where the photo mixes with the fill
-    on_photo = (back[:2] > rim).all(0) & (np.array([64, 50]) - rim > back[:2].T).all(1)
-    on_photo = on_photo.reshape(height, width)
-    assert np.abs(inside - expected)[core & on_photo].mean() < 0.03
-    weight, expected = inside * on_photo, expected * on_photo
+    rim = 1.0 / scale  # a pixel of the canvas, where the image mixes with the fill
+    on_image = (back[:2] > rim).all(0) & (np.array([64, 50]) - rim > back[:2].T).all(1)
+    on_image = on_image.reshape(height, width)
+    assert np.abs(inside - expected)[core & on_image].mean() < 0.03
+    weight, expected = inside * on_image, expected * on_image
     for axis in (rows, columns):  # centres of mass agree to a fifth of a pixel
         ours = (weight * axis).sum() / weight.sum()
         theirs = (expected * axis).sum() / expected.sum()
@@ -85,27 +85,27 @@ def test_pixels_and_polygons_land_on_the_same_place(
 
 
 def test_a_plain_scale_equals_the_warp_it_replaces() -> None:
-    photo = np.random.default_rng(0).integers(0, 255, (40, 56, 3)).astype(np.uint8)
-    photo = cv2.GaussianBlur(photo, (7, 7), 2)
+    image = np.random.default_rng(0).integers(0, 255, (40, 56, 3)).astype(np.uint8)
+    image = cv2.GaussianBlur(image, (7, 7), 2)
     for mirror in (False, True):
         matrix = np.diag([90 / 56, 64 / 40, 1.0])
         if mirror:
             matrix = np.array([[-1.0, 0, 90], [0, 1, 0], [0, 0, 1]]) @ matrix
         plain, warped = (np.empty((64, 90, 3), np.uint8) for _ in range(2))
-        paint(plain, photo, matrix, (0, 0, 90, 64))
+        paint(plain, image, matrix, (0, 0, 90, 64))
         nudged = translation(1e-4, 0) @ matrix
-        paint(warped, photo, nudged, (0, 0, 90, 64))
+        paint(warped, image, nudged, (0, 0, 90, 64))
         assert np.abs(plain[2:-2, 2:-2].astype(int) - warped[2:-2, 2:-2]).max() <= 4
 
 
 def test_a_tile_paints_its_region_only() -> None:
     canvas = np.full((40, 60, 3), 7, np.uint8)
-    photo = np.full((10, 10, 3), 200, np.uint8)
-    paint(canvas, photo, translation(20, 5), (15, 0, 40, 30))
+    image = np.full((10, 10, 3), 200, np.uint8)
+    paint(canvas, image, translation(20, 5), (15, 0, 40, 30))
     assert (canvas[:, :15] == 7).all() and (canvas[30:] == 7).all() and (canvas[:, 40:] == 7).all()
     assert (canvas[6:14, 21:29] == 200).all()
     assert (canvas[20:30, 15:40] == FILL).all()
-    paint(canvas, photo, translation(20, 5), (40, 0, 40, 30))  # an empty region paints nothing
+    paint(canvas, image, translation(20, 5), (40, 0, 40, 30))  # an empty region paints nothing
 
 
 def test_views_follow_their_settings() -> None:
@@ -134,11 +134,11 @@ def test_reduction_keeps_detail() -> None:
 
 
 def test_colour_of_no_strength_changes_nothing() -> None:
-    photo = np.random.default_rng(0).integers(0, 255, (8, 9, 3)).astype(np.uint8)
+    image = np.random.default_rng(0).integers(0, 255, (8, 9, 3)).astype(np.uint8)
     rng = np.random.default_rng(0)
-    np.testing.assert_array_equal(recolour(photo, colour_matrix(rng, 0.0)), photo)
-    changed = [recolour(photo, colour_matrix(rng, 1.0)).astype(int) for _ in range(20)]
-    assert np.mean([np.abs(c - photo).mean() for c in changed]) > 10
+    np.testing.assert_array_equal(recolour(image, colour_matrix(rng, 0.0)), image)
+    changed = [recolour(image, colour_matrix(rng, 1.0)).astype(int) for _ in range(20)]
+    assert np.mean([np.abs(c - image).mean() for c in changed]) > 10
     grey = np.full((2, 2, 3), 128, np.uint8)  # saturation and hue leave grey grey
     turned = recolour(grey, colour_matrix(rng, 1.0))
     assert np.ptp(turned.astype(int), axis=2).max() <= 1

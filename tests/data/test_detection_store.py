@@ -46,22 +46,22 @@ def same(a: Detections, b: Detections) -> None:
 
 def test_shards_give_back_what_was_written(tmp_path: Path) -> None:
     writer = DetectionWriter(tmp_path / "detections", categories=CATEGORIES, role="detections")
-    photos = [detections(number, number % 4) for number in (5, 8, 2, 7, 1)]
+    images = [detections(number, number % 4) for number in (5, 8, 2, 7, 1)]
     assert not writer.has_shard(1)
-    writer.write_shard(1, photos[3:])
-    writer.write_shard(0, photos[:3])
+    writer.write_shard(1, images[3:])
+    writer.write_shard(0, images[:3])
     assert writer.has_shard(1)
     store = DetectionStore.open(tmp_path)  # the stage folder
     assert store.image_ids.tolist() == [5, 8, 2, 7, 1]
     assert store.category_ids.tolist() == IDS.tolist()
     assert store.role == "detections"
-    for found, wanted in zip(store, photos, strict=True):
+    for found, wanted in zip(store, images, strict=True):
         same(found, wanted) if len(wanted) else None
         assert len(found) == len(wanted)
     assert store.rows(7).tolist() == [3]
     assert store.rows(6).tolist() == []
     assert store.name(0) == ""
-    same(pickle.loads(pickle.dumps(store))[3], photos[3])
+    same(pickle.loads(pickle.dumps(store))[3], images[3])
 
 
 def test_columns_are_mapped_not_read(tmp_path: Path) -> None:
@@ -82,32 +82,32 @@ def test_columns_are_mapped_not_read(tmp_path: Path) -> None:
 
 def test_rotations_are_kept(tmp_path: Path) -> None:
     writer = DetectionWriter(tmp_path / "a.h5", categories=CATEGORIES, role="pseudo")
-    photos = [detections(1, 3), detections(2, 2)]
-    writer.write_shard(0, photos, names=["a.jpg", "b.jpg"], rotations=[270, 0])
+    images = [detections(1, 3), detections(2, 2)]
+    writer.write_shard(0, images, names=["a.jpg", "b.jpg"], rotations=[270, 0])
     store = DetectionStore.open(tmp_path / "a.h5")
     assert [store.rotation(row) for row in range(2)] == [270, 0]
 
 
-@pytest.mark.parametrize("photos", [[], [Detections.empty(4, (20, 30))]])
-def test_no_detections(photos: list[Detections], tmp_path: Path) -> None:
+@pytest.mark.parametrize("images", [[], [Detections.empty(4, (20, 30))]])
+def test_no_detections(images: list[Detections], tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
-    DetectionWriter(path, categories=CATEGORIES, role="missing").write_shard(0, photos)
+    DetectionWriter(path, categories=CATEGORIES, role="missing").write_shard(0, images)
     store = DetectionStore.open(path)
-    assert len(store) == len(photos)
+    assert len(store) == len(images)
     for found in store:
         assert len(found) == 0 and found.boxes.shape == (0, 4) and found.masks == []
 
 
 def test_boxes_alone(tmp_path: Path) -> None:
-    photo = detections(4, 3, scored=False)
-    photo.masks = None
+    image = detections(4, 3, scored=False)
+    image.masks = None
     path = tmp_path / "a.h5"
     writer = DetectionWriter(path, categories=CATEGORIES, role="detections")
-    writer.write_shard(0, [photo, Detections.empty(5, (20, 30))])
+    writer.write_shard(0, [image, Detections.empty(5, (20, 30))])
     found = DetectionStore.open(path)[0]
     assert found.masks is None and found.mask_scores is None
-    with pytest.raises(ValueError, match="some photos"):
-        writer.write_shard(0, [photo, detections(5, 2)])
+    with pytest.raises(ValueError, match="some images"):
+        writer.write_shard(0, [image, detections(5, 2)])
 
 
 def test_what_is_no_store(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ BOX = st.tuples(CORNER, CORNER, st.integers(1, 10), st.integers(1, 10))
 
 @st.composite
 def datasets(draw) -> tuple[list, list, list]:
-    """Sound files of any shape: photos in any order, several parts, RLE, photos without annotation."""
+    """Sound files of any shape: images in any order, several parts, RLE, images without annotation."""
     category_ids = draw(st.lists(st.integers(1, 99), min_size=1, max_size=5, unique=True))
     image_ids = draw(st.lists(st.integers(0, 2**40), max_size=6, unique=True))
     lists = st.lists(st.sampled_from(category_ids), unique=True)
@@ -60,15 +60,15 @@ def test_random_files_are_given_back(data: tuple[list, list, list]) -> None:
     with TemporaryDirectory() as folder:
         path = write(Path(folder) / "a.json", images, annotations, categories)
         index = AnnotationIndex.open([path], cache=Path(folder) / "cache")
-        for i, photo in enumerate(images):
-            wanted = [a for a in annotations if a["image_id"] == photo["id"]]
+        for i, image in enumerate(images):
+            wanted = [a for a in annotations if a["image_id"] == image["id"]]
             found = index.annotations(i)
             assert found.ids.tolist() == [a["id"] for a in wanted]
             ids = index.categories.ids[found.labels].tolist()
             assert ids == [a["category_id"] for a in wanted]
             assert found.areas.tolist() == [a["bbox"][2] * a["bbox"][3] for a in wanted]
             negative = index.categories.ids[index.negative_labels(i)].tolist()
-            assert negative == sorted(photo["neg_category_ids"])
+            assert negative == sorted(image["neg_category_ids"])
             for g, a in enumerate(wanted):
                 x, y, w, h = a["bbox"]
                 assert found.boxes[g].tolist() == [x, y, x + w, y + h]

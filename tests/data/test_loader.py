@@ -1,4 +1,4 @@
-"""Loading: the same samples for any workers, ranks and starts; broken photos; what a batch holds."""
+"""Loading: the same samples for any workers, ranks and starts; broken images; what a batch holds."""
 
 import pickle
 import subprocess
@@ -17,7 +17,7 @@ from lvistk.data.training.dataset import TrainingData
 from lvistk.data.training.loader import TrainLoader
 from lvistk.errors import UserError
 from lvistk.masks import rle
-from lvistk.masks.instance_masks import FrameMasks, PhotoMasks
+from lvistk.masks.instance_masks import FrameMasks, ImageMasks
 from lvistk.structures.detections import Detections
 from lvistk.structures.image_batch import ImageBatch
 from lvistk.structures.targets import Targets
@@ -38,12 +38,12 @@ VARIED = AugmentSettings(
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("photos")
+    return tmp_path_factory.mktemp("images")
 
 
 @pytest.fixture(scope="module")
 def index(folder: Path) -> AnnotationIndex:
-    return small_index(folder, photos=14, empty=2)
+    return small_index(folder, count=14, empty=2)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def loader(data: TrainingData, *, batch: int = 4, workers: int = 0, **more) -> T
     return TrainLoader(data, batch_size_per_rank=batch, settings=settings, **more)
 
 
-def photos(batches: Iterator[Batch]) -> list[tuple[torch.Tensor, Targets]]:
+def images(batches: Iterator[Batch]) -> list[tuple[torch.Tensor, Targets]]:
     """The samples of batches, each without its padding."""
     found = []
     for batch, targets in batches:
@@ -82,22 +82,22 @@ def assert_same(one: list, other: list) -> None:
 def test_workers_change_nothing(data: TrainingData, workers: int) -> None:
     alone, many = loader(data), loader(data, workers=workers)
     for epoch in (0, 1):
-        assert_same(photos(alone.epoch(epoch)), photos(many.epoch(epoch)))
+        assert_same(images(alone.epoch(epoch)), images(many.epoch(epoch)))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_resumed_epoch_goes_on_where_it_stopped(data: TrainingData, workers: int) -> None:
-    whole = photos(loader(data, workers=workers).epoch(2))
+    whole = images(loader(data, workers=workers).epoch(2))
     resumed = loader(data, workers=workers)
     started = resumed.epoch(2)  # left after one batch, as by a stop
     next(started)
-    assert_same(whole[8:], photos(resumed.epoch(2, start_sample=8)))
+    assert_same(whole[8:], images(resumed.epoch(2, start_sample=8)))
     assert len(whole) == resumed.len_epoch(2)
 
 
 def test_two_ranks_together_see_what_one_does(data: TrainingData) -> None:
-    one = photos(loader(data, batch=4).epoch(1))
-    ranks = [photos(loader(data, batch=2, rank=r, world_size=2).epoch(1)) for r in range(2)]
+    one = images(loader(data, batch=4).epoch(1))
+    ranks = [images(loader(data, batch=2, rank=r, world_size=2).epoch(1)) for r in range(2)]
     joined = [
         sample
         for start in range(0, len(ranks[0]), 2)
@@ -111,18 +111,18 @@ def test_data_handed_to_another_process_gives_the_same_samples(data: TrainingDat
     """What spawned workers get is the pickle, with the index reopened by its path."""
     frozen = pickle.dumps(data)
     assert len(frozen) < 20_000
-    assert_same(photos(loader(data).epoch(0)), photos(loader(pickle.loads(frozen)).epoch(0)))
+    assert_same(images(loader(data).epoch(0)), images(loader(pickle.loads(frozen)).epoch(0)))
 
 
 def test_epochs_and_seeds_differ(index: AnnotationIndex, folder: Path, data: TrainingData) -> None:
-    first, second = (photos(loader(data).epoch(e)) for e in (0, 1))
+    first, second = (images(loader(data).epoch(e)) for e in (0, 1))
     assert len({target.seed for _, target in first + second}) == len(first) + len(second)
     other = training_data(index, folder, augment=VARIED, seed=1)
-    assert photos(loader(other).epoch(0))[0][1].seed != first[0][1].seed
+    assert images(loader(other).epoch(0))[0][1].seed != first[0][1].seed
 
 
 def test_what_a_sample_holds(data: TrainingData) -> None:
-    samples = photos(loader(data).epoch(0))
+    samples = images(loader(data).epoch(0))
     mosaics = [image.shape[1:] == (96, 128) for image, _ in samples]
     assert 0.2 < np.mean(mosaics) < 0.8
     for image, target in samples:
@@ -144,7 +144,7 @@ def test_colours_lie_where_the_masks_are(index: AnnotationIndex, folder: Path) -
     plain = AugmentSettings(short_edges=(160,), long_edge=400, rotate_probability=1.0)
     data = training_data(index, folder, augment=plain)
     checked = 0
-    for image, target in photos(loader(data).epoch(0)):
+    for image, target in images(loader(data).epoch(0)):
         annotated = index.annotations(index.index_of(target.image_id))
         if len(annotated) != 1 or annotated.areas[0] < 200:
             continue
@@ -165,7 +165,7 @@ def test_a_pinned_device_gets_frames(data: TrainingData) -> None:
     assert all(
         isinstance(t.masks, FrameMasks) for _, targets in on_device.epoch(0) for t in targets
     )
-    assert all(isinstance(t.masks, PhotoMasks) for _, ts in loader(data).epoch(0) for t in ts)
+    assert all(isinstance(t.masks, ImageMasks) for _, ts in loader(data).epoch(0) for t in ts)
 
 
 def test_missing_annotations_become_tight_ignore_boxes(
@@ -192,26 +192,26 @@ def test_missing_annotations_become_tight_ignore_boxes(
         augment=AugmentSettings(short_edges=(2 * min(size),), long_edge=999, flip=0.0),
         missing=DetectionStore.open(tmp_path / "m.h5"),
     )
-    ignored = {t.image_id: t.ignore_boxes.numpy() for _, t in photos(loader(data).epoch(0))}
+    ignored = {t.image_id: t.ignore_boxes.numpy() for _, t in images(loader(data).epoch(0))}
     assert sum(len(boxes) for boxes in ignored.values()) == 1
     np.testing.assert_allclose(ignored[found.image_id], [[10, 20, 50, 40]], atol=0.5)
 
 
 @pytest.fixture
 def broken(tmp_path: Path) -> tuple[AnnotationIndex, Path]:
-    index = small_index(tmp_path, photos=6, seed=3)
-    (tmp_path / "train2017" / f"{2:012d}.jpg").write_text("no photo")
+    index = small_index(tmp_path, count=6, seed=3)
+    (tmp_path / "train2017" / f"{2:012d}.jpg").write_text("no image")
     (tmp_path / "train2017" / f"{5:012d}.jpg").unlink()
     return index, tmp_path
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_broken_photo_fails_in_one_line(
+def test_a_broken_image_fails_in_one_line(
     broken: tuple[AnnotationIndex, Path], workers: int
 ) -> None:
     data = training_data(*broken)
     with pytest.raises(UserError, match=r"00000000000[25]\.jpg") as caught:
-        photos(loader(data, workers=workers).epoch(0))
+        images(loader(data, workers=workers).epoch(0))
     assert "\n" not in str(caught.value)
 
 
@@ -239,17 +239,17 @@ print("abandoned")
     assert b"Traceback" not in said.stderr
 
 
-def test_a_broken_photo_is_skipped_and_counted(
+def test_a_broken_image_is_skipped_and_counted(
     broken: tuple[AnnotationIndex, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     plain = AugmentSettings(short_edges=(64,))
     data = training_data(
         *broken, defects="skip", augment=plain, sampler=SamplerSettings(repeat="none")
     )
-    runs = [photos(loader(data, workers=w, batch=2).epoch(0)) for w in (0, 2)]
+    runs = [images(loader(data, workers=w, batch=2).epoch(0)) for w in (0, 2)]
     assert_same(*runs)
     seen = sorted(target.image_id for _, target in runs[0])
-    assert seen == [1, 3, 3, 4, 6, 6]  # the photo after a broken one stands in for it
+    assert seen == [1, 3, 3, 4, 6, 6]  # the image after a broken one stands in for it
     skipping = loader(data, batch=2)
     list(skipping.epoch(0))
     assert sorted(skipping.skipped.values()) == [1, 1]

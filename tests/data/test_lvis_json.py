@@ -22,9 +22,9 @@ from tests.shared_data import REALDATA, needs_realdata
 def test_records(tmp_path: Path) -> None:
     path = write(tmp_path / "a.json", [image(1)], [annotation(3, 1, 2), {"id": 7}, 5])
     file = AnnotationFile(path)
-    (photo,) = file.images()
-    assert isinstance(photo, ImageRecord)
-    assert photo.name == "train2017/000000000001.jpg"
+    (record,) = file.images()
+    assert isinstance(record, ImageRecord)
+    assert record.name == "train2017/000000000001.jpg"
     good, broken, number = file.annotations()
     assert not isinstance(good, Broken) and good.bbox == (10, 10, 10, 10)
     assert isinstance(broken, Broken) and (broken.position, broken.id) == (1, 7)

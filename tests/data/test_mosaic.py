@@ -1,4 +1,4 @@
-"""Four photos around a point: who lies where, and what is known of the whole."""
+"""Four images around a point: who lies where, and what is known of the whole."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ FINE = 16
 def labels(
     label: int, negative: list[int], not_exhaustive: list[int], bitmap: bool = False
 ) -> Labels:
-    """One object that covers a photo of 20 x 30 but for a rim of 2."""
+    """One object that covers an image of 20 x 30 but for a rim of 2."""
     outline = np.array([[2, 2], [28, 2], [28, 18], [2, 18]], float)
     box = np.array([[2, 2, 28, 18]], np.float32)
     bitmaps = {0: Bitmap(2, 2, np.ones((16, 26), np.uint8))} if bitmap else {}
@@ -44,7 +44,7 @@ def test_tiles_meet_at_the_centre() -> None:
         (10, 25, 40, 45),
         (40, 25, 70, 45),
     ]
-    corners = [(30, 20), (0, 20), (30, 0), (0, 0)]  # of each photo, at the centre
+    corners = [(30, 20), (0, 20), (30, 0), (0, 0)]  # of each image, at the centre
     for (matrix, _), corner in zip(placed, corners, strict=True):
         np.testing.assert_allclose(matrix @ [*corner, 1], [40, 25, 1])
 
@@ -83,7 +83,7 @@ def test_lists_pixels_and_objects_of_a_mosaic(bitmap: bool) -> None:
     assert len(found.objects.bitmaps) == (4 if bitmap else 0)
 
 
-def test_one_photo_keeps_its_lists() -> None:
+def test_one_image_keeps_its_lists() -> None:
     tile = Tile(
         np.zeros((20, 30, 3), np.uint8), (20, 30), labels(0, [5], [1]), np.eye(3), (0, 0, 30, 20)
     )
@@ -116,8 +116,8 @@ def test_real_objects_after_rotation_and_mosaic(tmp_path: Path) -> None:
             found = index.annotations(row)
             boxes, areas = np.asarray(found.boxes), np.asarray(found.areas, np.float64)
             order = np.arange(len(found))
-            photo = Objects(order, boxes, areas, found.polygons, {})
-            warped = photo.warp(matrix, region, settings=settings)
+            image = Objects(order, boxes, areas, found.polygons, {})
+            warped = image.warp(matrix, region, settings=settings)
             for place, i in enumerate(warped.labels[:12]):
                 near = _around(warped.boxes[place], region)
                 if (near[2] - near[0]) * (near[3] - near[1]) > 10_000:

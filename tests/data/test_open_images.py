@@ -26,9 +26,9 @@ def put(root: Path, *names: str) -> Path:
     return root
 
 
-def row(image: str, rotation: str, photo: int = 1, title: str = "a, b") -> str:
-    url = f"https://farm5.staticflickr.com/4097/{photo}_cd46aade0a_o.jpg"
-    page = f"https://www.flickr.com/photos/some_one/{photo}"
+def row(image: str, rotation: str, record: int = 1, title: str = "a, b") -> str:
+    url = f"https://farm5.staticflickr.com/4097/{record}_cd46aade0a_o.jpg"
+    page = f"https://www.flickr.com/images/some_one/{record}"
     return f'{image},train,{url},{page},l,p,"A ""B""","{title}",1,m,,{rotation}'
 
 
@@ -42,7 +42,7 @@ def row(image: str, rotation: str, photo: int = 1, title: str = "a, b") -> str:
     ],
     ids=["flat", "sharded", "nested", "mixed"],
 )
-def test_every_layout_gives_the_same_photos(tmp_path: Path, names: list[str]) -> None:
+def test_every_layout_gives_the_same_images(tmp_path: Path, names: list[str]) -> None:
     root = put(tmp_path / "pool", *names, "readme.txt", "train_0/short.jpg")
     pool = OpenImages.open(root, cache=tmp_path / "cache")
     assert [f"{int(i):016x}" for i in pool.ids] == sorted(IDS)
@@ -87,8 +87,8 @@ def test_rotation_is_read_by_column(tmp_path: Path) -> None:
     assert turned == {IDS[0]: 90, IDS[1]: 0, IDS[2]: 270, IDS[3]: 0}
 
 
-def test_photos_of_evaluation_files_are_excluded(tmp_path: Path) -> None:
-    rows = [row(i, "", photo=n) for n, i in enumerate(IDS, 100)]
+def test_images_of_evaluation_files_are_excluded(tmp_path: Path) -> None:
+    rows = [row(i, "", record=n) for n, i in enumerate(IDS, 100)]
     (tmp_path / "l.csv").write_text("\n".join([HEAD, *rows]))
     images = [
         {
@@ -126,7 +126,7 @@ def test_a_changed_folder_is_read_again(tmp_path: Path) -> None:
         (f"{HEAD}\n{IDS[0]},train", "line 2 has 2 fields"),
         ("\n".join([HEAD, row(IDS[0], "45")]), "rotation '45'"),
         ("\n".join([HEAD, row("xyz", "90")]), "line 2: 'xyz'"),
-        (IDS[3], "no photo"),
+        (IDS[3], "no image"),
     ],
 )
 def test_a_broken_list_is_named(tmp_path: Path, text: str, said: str) -> None:
@@ -146,13 +146,13 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
 def test_flickr_ids() -> None:
     assert flickr_id("http://farm9.staticflickr.com/8081/8331940980_ef74d48dff_z.jpg") == 8331940980
     assert flickr_id("https://c4.staticflickr.com/1/2/53_0f_o.jpg") == 53
-    assert flickr_id("https://www.flickr.com/photos/a_b@N00/1234/") == 1234
+    assert flickr_id("https://www.flickr.com/images/a_b@N00/1234/") == 1234
     assert flickr_id("https://example.org/1_2.jpg") == -1
     assert flickr_id("") == -1
 
 
 @needs_realdata
-def test_real_photos_with_their_list(tmp_path: Path) -> None:
+def test_real_images_with_their_list(tmp_path: Path) -> None:
     pool = OpenImages.open(
         REALDATA / "images" / "openimages",
         list_path=REALDATA / "annotations" / "openimages_unlabeled.csv",

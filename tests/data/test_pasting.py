@@ -78,27 +78,27 @@ def test_bitmaps_are_cut_as_polygons_are() -> None:
 
 
 def test_holes_are_filled_from_their_surroundings() -> None:
-    photo = np.zeros((60, 200, 3), np.uint8)
-    photo[:, :100], photo[:, 100:] = 40, 160
+    image = np.zeros((60, 200, 3), np.uint8)
+    image[:, :100], image[:, 100:] = 40, 160
     hole = np.zeros((60, 200), np.uint8)
     hole[20:40, 30:60] = hole[10:50, 140:165] = 1
-    spoilt = photo.copy()
+    spoilt = image.copy()
     spoilt[hole == 1] = 255
     filled = fill_holes(spoilt, hole)
-    assert np.abs(filled.astype(int) - photo).max() <= 1
-    np.testing.assert_array_equal(fill_holes(photo, np.zeros_like(hole)), photo)
-    everything = fill_holes(photo, np.ones_like(hole))  # nothing known: nothing to fill from
-    np.testing.assert_array_equal(everything, photo)
+    assert np.abs(filled.astype(int) - image).max() <= 1
+    np.testing.assert_array_equal(fill_holes(image, np.zeros_like(hole)), image)
+    everything = fill_holes(image, np.ones_like(hole))  # nothing known: nothing to fill from
+    np.testing.assert_array_equal(everything, image)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_boosted_objects_lie_where_their_masks_say(seed: int) -> None:
-    photo = np.full((120, 160, 3), 30, np.uint8)
+    image = np.full((120, 160, 3), 30, np.uint8)
     objects = rectangles([(20, 30, 60, 80), (100, 20, 140, 50)], [1, 2])
     for (x0, y0, x1, y1), grey in zip(objects.boxes.astype(int), (150, 220), strict=True):
-        photo[y0:y1, x0:x1] = grey
+        image[y0:y1, x0:x1] = grey
     rng = np.random.default_rng(seed)
-    pixels, moved = boost(photo, objects, rng, settings=SETTINGS)
+    pixels, moved = boost(image, objects, rng, settings=SETTINGS)
     assert moved.labels.tolist() == [1, 2]
     sides = objects.boxes[:, 2:] - objects.boxes[:, :2]
     shifts = (
@@ -117,10 +117,10 @@ def test_boosted_objects_lie_where_their_masks_say(seed: int) -> None:
     assert (bright == cover).mean() > 0.96
 
 
-def test_parts_stay_with_their_wearer_and_empty_photos_pass() -> None:
-    photo = np.random.default_rng(0).integers(0, 255, (50, 60, 3)).astype(np.uint8)
+def test_parts_stay_with_their_wearer_and_empty_images_pass() -> None:
+    image = np.random.default_rng(0).integers(0, 255, (50, 60, 3)).astype(np.uint8)
     nested = rectangles([(10, 10, 40, 40), (20, 20, 30, 30)], [1, 2])
-    pixels, same = boost(photo, nested, np.random.default_rng(0), settings=SETTINGS)
-    assert pixels is photo and same is nested
-    pixels, none = boost(photo, Objects.empty(), np.random.default_rng(0), settings=SETTINGS)
-    assert pixels is photo and len(none) == 0
+    pixels, same = boost(image, nested, np.random.default_rng(0), settings=SETTINGS)
+    assert pixels is image and same is nested
+    pixels, none = boost(image, Objects.empty(), np.random.default_rng(0), settings=SETTINGS)
+    assert pixels is image and len(none) == 0

@@ -18,53 +18,53 @@ from lvistk.data.training.samplers import (
 )
 from tests.reference import geometry
 
-photos_with_labels = st.lists(st.lists(st.integers(0, 6), max_size=5), min_size=1, max_size=40)
+images_with_labels = st.lists(st.lists(st.integers(0, 6), max_size=5), min_size=1, max_size=40)
 
 
-def factors_of(photos: list[list[int]], **values) -> RepeatFactors:
-    row = np.cumsum([0, *map(len, photos)])
-    labels = np.array([label for one in photos for label in one], np.int32)
+def factors_of(images: list[list[int]], **values) -> RepeatFactors:
+    row = np.cumsum([0, *map(len, images)])
+    labels = np.array([label for one in images for label in one], np.int32)
     return repeat_factors(row, labels, categories=8, settings=SamplerSettings(**values))
 
 
 @settings(max_examples=100, deadline=None)
-@given(photos_with_labels, st.floats(0.001, 2.0))
-def test_factors_equal_the_slow_twin(photos: list[list[int]], threshold: float) -> None:
-    expected = geometry.repeat_factors(photos, threshold)
-    found = factors_of(photos, repeat="stochastic", repeat_fraction=threshold)
-    np.testing.assert_allclose(found.photos, expected)
-    ceiled = factors_of(photos, repeat="ceil", repeat_fraction=threshold)
-    np.testing.assert_array_equal(ceiled.photos, np.ceil(found.photos))
-    in_photos = factors_of(photos, repeat="stochastic", repeat_photos=threshold * len(photos))
-    np.testing.assert_allclose(in_photos.photos, expected)
-    assert (factors_of(photos, repeat="none").photos == 1).all()
+@given(images_with_labels, st.floats(0.001, 2.0))
+def test_factors_equal_the_slow_twin(images: list[list[int]], threshold: float) -> None:
+    expected = geometry.repeat_factors(images, threshold)
+    found = factors_of(images, repeat="stochastic", repeat_fraction=threshold)
+    np.testing.assert_allclose(found.images, expected)
+    ceiled = factors_of(images, repeat="ceil", repeat_fraction=threshold)
+    np.testing.assert_array_equal(ceiled.images, np.ceil(found.images))
+    in_images = factors_of(images, repeat="stochastic", repeat_images=threshold * len(images))
+    np.testing.assert_allclose(in_images.images, expected)
+    assert (factors_of(images, repeat="none").images == 1).all()
 
 
 def test_by_hand() -> None:
-    """Category 1 in 1 of 4 photos, t = 1: factor 2; category 0 in 2 of 4: 1.41; no label: 1."""
-    photos = [[0, 0], [0, 1, 1], [], [2]]
-    found = factors_of(photos, repeat="stochastic", repeat_fraction=1.0)
-    np.testing.assert_allclose(found.photos, [2**0.5, 2.0, 1.0, 2.0])
+    """Category 1 in 1 of 4 images, t = 1: factor 2; category 0 in 2 of 4: 1.41; no label: 1."""
+    images = [[0, 0], [0, 1, 1], [], [2]]
+    found = factors_of(images, repeat="stochastic", repeat_fraction=1.0)
+    np.testing.assert_allclose(found.images, [2**0.5, 2.0, 1.0, 2.0])
     assert (found.touched, found.present) == (3, 3)
     assert "every category" in (found.warning() or "")
     assert "3 of 3 categories" in found.report() and "at most 2.0" in found.report()
-    few = factors_of(photos, repeat="ceil", repeat_photos=1.5)
+    few = factors_of(images, repeat="ceil", repeat_images=1.5)
     assert (few.touched, few.warning()) == (2, None)
-    assert "no category" in (factors_of(photos, repeat_photos=1.0).warning() or "")
+    assert "no category" in (factors_of(images, repeat_images=1.0).warning() or "")
     assert factors_of([[], []]).warning() is None
-    off = factors_of(photos, repeat="none")
+    off = factors_of(images, repeat="none")
     assert off.warning() is None and "off" in off.report()
-    assert len(factors_of([]).photos) == 0 and factors_of([]).report()
+    assert len(factors_of([]).images) == 0 and factors_of([]).report()
 
 
 def test_stochastic_rounding_is_drawn_anew_and_right_on_average() -> None:
     found = factors_of([[0], [1], [1], [1]], repeat="stochastic", repeat_fraction=1.69)
-    np.testing.assert_allclose(found.photos[0], 2.6)
+    np.testing.assert_allclose(found.images[0], 2.6)
     counts = np.array(
         [np.bincount(repeated_rows(found, seed=1, epoch=e), minlength=4) for e in range(400)]
     )
     assert set(counts[:, 0]) == {2, 3}
-    np.testing.assert_allclose(counts.mean(0), found.photos, atol=0.1)
+    np.testing.assert_allclose(counts.mean(0), found.images, atol=0.1)
     ceiled = factors_of([[0], [1], [1], [1]], repeat="ceil", repeat_fraction=1.69)
     assert np.bincount(repeated_rows(ceiled, seed=1, epoch=3)).tolist() == [3, 2, 2, 2]
 

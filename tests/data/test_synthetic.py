@@ -16,9 +16,9 @@ from lvis import LVIS
 
 from lvistk.data.synthetic import GenerateSettings, generate
 from lvistk.data.synthetic.catalogue import kinds
-from lvistk.data.synthetic.plan import SPLITS, Popularity, plan_photo
+from lvistk.data.synthetic.plan import SPLITS, Popularity, plan_image
 from lvistk.data.synthetic.scene import draw
-from lvistk.data.synthetic.write import photo_size
+from lvistk.data.synthetic.write import image_size
 from lvistk.errors import UserError
 
 SETTINGS = GenerateSettings(
@@ -30,12 +30,12 @@ def load(path: Path) -> dict:
     return json.loads(path.read_text())
 
 
-def upright_photo(index: int) -> np.ndarray:
-    """Pool photo `index` drawn once more, before it is turned and compressed."""
+def upright_image(index: int) -> np.ndarray:
+    """Pool image `index` drawn once more, before it is turned and compressed."""
     rng = np.random.default_rng([SETTINGS.seed, SPLITS.index("pool"), index])
     popularity = Popularity(SETTINGS, "pool")
-    wanted = plan_photo(popularity, index, split="pool", share=0.0, rng=rng)
-    size = photo_size(SETTINGS, rng)
+    wanted = plan_image(popularity, index, split="pool", share=0.0, rng=rng)
+    size = image_size(SETTINGS, rng)
     return draw(wanted, kinds(SETTINGS.categories), size=size, rng=rng)[0]
 
 
@@ -56,7 +56,7 @@ def test_same_seed_same_bytes_whatever_the_workers(made: Path, tmp_path: Path) -
     assert bytes_of(tmp_path / "again") == bytes_of(made)
 
 
-def test_another_seed_draws_other_photos(made: Path, tmp_path: Path) -> None:
+def test_another_seed_draws_other_images(made: Path, tmp_path: Path) -> None:
     few = replace(SETTINGS, images=3, val_images=1, pool_images=1, seed=6)
     generate(tmp_path / "other", settings=few)
     name = "train2017/000000000001.jpg"
@@ -64,14 +64,14 @@ def test_another_seed_draws_other_photos(made: Path, tmp_path: Path) -> None:
     assert not set((tmp_path / "other").rglob("*.jpg")) & set(made.rglob("*.jpg"))
 
 
-def test_photos_do_not_depend_on_their_number(made: Path, tmp_path: Path) -> None:
+def test_images_do_not_depend_on_their_number(made: Path, tmp_path: Path) -> None:
     fewer = replace(SETTINGS, images=25, val_images=10, pool_images=15)
     generate(tmp_path / "fewer", settings=fewer)
     all_bytes, some = bytes_of(made), bytes_of(tmp_path / "fewer")
-    photos = [name for name in some if name.endswith(".jpg")]
-    assert len(photos) == 50
-    assert {name: some[name] for name in photos} == {name: all_bytes[name] for name in photos}
-    for name in ("train", "val", "train_full_truth", "openimages_full_truth"):
+    images = [name for name in some if name.endswith(".jpg")]
+    assert len(images) == 50
+    assert {name: some[name] for name in images} == {name: all_bytes[name] for name in images}
+    for name in ("train", "val", "train_full_gt", "openimages_full_gt"):
         few = load(tmp_path / "fewer" / f"annotations/{name}.json")
         many = load(made / f"annotations/{name}.json")
         ids = {image["id"] for image in few["images"]}
@@ -88,7 +88,7 @@ def test_a_finished_folder_is_left_alone_and_another_refused(made: Path) -> None
         generate(made, settings=replace(SETTINGS, seed=7))
 
 
-@pytest.mark.parametrize("name", ["train", "val", "train_full_truth", "openimages_full_truth"])
+@pytest.mark.parametrize("name", ["train", "val", "train_full_gt", "openimages_full_gt"])
 def test_lvis_api_reads_it(made: Path, name: str) -> None:
     api = LVIS(str(made / f"annotations/{name}.json"))
     data = api.dataset
@@ -106,7 +106,7 @@ def test_lvis_api_reads_it(made: Path, name: str) -> None:
         assert abs(area - annotation["area"]) <= 4 + 0.2 * annotation["area"]
 
 
-def test_photos_are_where_the_address_says(made: Path) -> None:
+def test_images_are_where_the_address_says(made: Path) -> None:
     for name in ("train", "val"):
         for image in load(made / f"annotations/{name}.json")["images"]:
             assert "file_name" not in image
@@ -118,16 +118,14 @@ def test_photos_are_where_the_address_says(made: Path) -> None:
 
 def test_federated_rules(made: Path) -> None:
     """Absent means absent; an unannotated instance is unknown, incomplete, or missed in train."""
-    noted, truth = (
-        load(made / f"annotations/{name}.json") for name in ("train", "train_full_truth")
-    )
-    full = {row["id"]: row for row in truth["annotations"]}
+    noted, gt = (load(made / f"annotations/{name}.json") for name in ("train", "train_full_gt"))
+    full = {row["id"]: row for row in gt["annotations"]}
     reasons = {"category": 0, "not_exhaustive": 0, "missed": 0}
     kept = {row["id"] for row in noted["annotations"]}
     for row in noted["annotations"]:
         assert full[row["id"]] == {**row, "annotated": True, "reason": ""}
     for image in noted["images"]:
-        rows = [row for row in truth["annotations"] if row["image_id"] == image["id"]]
+        rows = [row for row in gt["annotations"] if row["image_id"] == image["id"]]
         present = {row["category_id"] for row in rows}
         positive = {row["category_id"] for row in rows if row["id"] in kept}
         negative = set(image["neg_category_ids"])
@@ -148,8 +146,8 @@ def test_federated_rules(made: Path) -> None:
     assert share == pytest.approx(SETTINGS.unannotated_share, abs=0.06)
 
 
-def test_full_truth_knows_every_category_of_every_photo(made: Path) -> None:
-    for name in ("train_full_truth", "openimages_full_truth"):
+def test_full_gt_knows_every_category_of_every_image(made: Path) -> None:
+    for name in ("train_full_gt", "openimages_full_gt"):
         data = load(made / f"annotations/{name}.json")
         for image in data["images"]:
             present = {
@@ -167,24 +165,24 @@ def test_category_counts_are_those_of_the_train_annotations(made: Path) -> None:
     assert train["categories"] == val["categories"]
     for category in train["categories"]:
         rows = [a for a in train["annotations"] if a["category_id"] == category["id"]]
-        photos = len({a["image_id"] for a in rows})
-        assert (category["image_count"], category["instance_count"]) == (photos, len(rows))
-        group = "r" if photos <= 10 else "c" if photos <= 100 else "f"
+        images = len({a["image_id"] for a in rows})
+        assert (category["image_count"], category["instance_count"]) == (images, len(rows))
+        group = "r" if images <= 10 else "c" if images <= 100 else "f"
         assert category["frequency"] == group
 
 
 def test_pool_list_and_rotation(made: Path) -> None:
-    """Turning a stored photo counter-clockwise by its Rotation gives the photo of the truth."""
+    """Turning a stored image counter-clockwise by its Rotation gives the image of the ground truth."""
     with (made / "openimages/train-images-with-rotation.csv").open(newline="") as handle:
         rows = list(csv.DictReader(handle))
     assert ",".join(rows[0]) == (
         "ImageID,Subset,OriginalURL,OriginalLandingURL,License,AuthorProfileURL,Author,Title,"
         "OriginalSize,OriginalMD5,Thumbnail300KURL,Rotation"
     )
-    truth = load(made / "annotations/openimages_full_truth.json")
-    upright = {image["coco_url"].split("/")[-1][:-4]: image for image in truth["images"]}
+    gt = load(made / "annotations/openimages_full_gt.json")
+    upright = {image["coco_url"].split("/")[-1][:-4]: image for image in gt["images"]}
     assert {row["ImageID"] for row in rows} == set(upright)
-    number = {name: image["id"] - truth["images"][0]["id"] for name, image in upright.items()}
+    number = {name: image["id"] - gt["images"][0]["id"] for name, image in upright.items()}
     turned = set()
     for row in rows:
         name, rotation = row["ImageID"], row["Rotation"]
@@ -197,13 +195,13 @@ def test_pool_list_and_rotation(made: Path) -> None:
         pixels = np.rot90(pixels, round(float(rotation or 0)) // 90)
         image = upright[name]
         assert pixels.shape[:2] == (image["height"], image["width"])
-        drawn = upright_photo(number[name])
+        drawn = upright_image(number[name])
         assert np.abs(pixels[..., ::-1].astype(float) - drawn).mean() < 12
     assert turned >= {"", "0.0", "90.0", "270.0"}
     assert len(list((made / "openimages").rglob("*.jpg"))) == SETTINGS.pool_images
 
 
-def test_no_photos_in_val_and_pool(tmp_path: Path) -> None:
+def test_no_images_in_val_and_pool(tmp_path: Path) -> None:
     settings = replace(SETTINGS, images=1, val_images=0, pool_images=0, categories=1)
     generate(tmp_path / "one", settings=settings)
     assert load(tmp_path / "one/annotations/val.json")["images"] == []

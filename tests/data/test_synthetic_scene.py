@@ -1,4 +1,4 @@
-"""Single photos: do the polygons say what the pixels show, and do the numbers come out as LVIS's."""
+"""Single images: do the polygons say what the pixels show, and do the numbers come out as LVIS's."""
 
 import cv2
 import numpy as np
@@ -8,7 +8,7 @@ from pycocotools import mask as coco_mask
 from lvistk.data.synthetic import GenerateSettings
 from lvistk.data.synthetic.catalogue import kinds
 from lvistk.data.synthetic.outline import polygons, signed_area
-from lvistk.data.synthetic.plan import Popularity, Wanted, plan_photo
+from lvistk.data.synthetic.plan import Popularity, Wanted, plan_image
 from lvistk.data.synthetic.scene import SCALE, Scene, Style, _outline, cover
 from lvistk.data.synthetic.shapes import FAMILIES
 
@@ -47,8 +47,8 @@ def test_polygons_are_the_visible_pixels(family) -> None:
     assert np.mean(overlaps) > 0.97
 
 
-def test_photo_pixels_agree_with_the_polygons() -> None:
-    """At the photo's own resolution, against the cells that cover at least half a pixel."""
+def test_image_pixels_agree_with_the_polygons() -> None:
+    """At the image's own resolution, against the cells that cover at least half a pixel."""
     rng = np.random.default_rng(2)
     overlaps = []
     for _ in range(12):
@@ -133,7 +133,7 @@ def test_counts_follow_the_laws() -> None:
     expected = np.minimum(popularity._reached(2000), np.array([1e9, 95, 9])[popularity.group])
     tail = popularity.group > 0
     assert (np.abs(counts - expected)[tail] <= 1.01).all()
-    # two turns of a frequent category may fall into the same photo
+    # two turns of a frequent category may fall into the same image
     assert (counts <= expected + 1.01).all() and (counts >= 0.93 * expected - 1.01).all()
 
 
@@ -143,7 +143,7 @@ def test_every_category_occurs_in_val() -> None:
     assert counts.min() >= 8
 
 
-def test_many_categories_keep_photos_small() -> None:
+def test_many_categories_keep_images_small() -> None:
     popularity = Popularity(GenerateSettings(categories=1203), "train")
     sizes = [len(popularity.present(index)) for index in range(0, 2000, 7)]
     assert 2.5 < np.mean(sizes) < 6
@@ -155,7 +155,7 @@ def test_the_share_left_unannotated() -> None:
     reasons = [
         wanted.reason
         for index in range(400)
-        for wanted in plan_photo(
+        for wanted in plan_image(
             popularity, index, split="train", share=0.2, rng=np.random.default_rng([1, index])
         )
     ]

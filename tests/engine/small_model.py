@@ -32,7 +32,7 @@ def categories(*instances: int) -> Categories:
         frequency=np.array(["f"] * len(counts), "<U1"),
         image_count=counts,
         instance_count=counts,
-        photo_count=int(counts.sum()),
+        annotated_images=int(counts.sum()),
     )
 
 

@@ -1,4 +1,4 @@
-"""The step, the losses and the photos that a non-finite value is blamed on."""
+"""The step, the losses and the images that a non-finite value is blamed on."""
 
 import pytest
 import torch

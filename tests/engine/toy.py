@@ -83,8 +83,8 @@ class ToyBatches:
     def sample(self, epoch: int, k: int, image: int) -> tuple[Tensor, Targets]:
         generator = torch.Generator().manual_seed(1000 * epoch + k)
         label = torch.randint(4, (1,), generator=generator)
-        photo = torch.randint(60, (3, 16, 16), generator=generator)
-        photo[int(label) : int(label) + 1] += 150  # red, green, blue, or none of them
+        pixels = torch.randint(60, (3, 16, 16), generator=generator)
+        pixels[int(label) : int(label) + 1] += 150  # red, green, blue, or none of them
         area = torch.rand(1, generator=generator) + (float("nan") if image == self.poison else 0)
         empty = torch.zeros(0, dtype=torch.int64)
         targets = Targets(
@@ -97,15 +97,15 @@ class ToyBatches:
             not_exhaustive_labels=empty,
             image_id=image,
         )
-        return photo.to(torch.uint8), targets
+        return pixels.to(torch.uint8), targets
 
 
 def _part(samples: list[tuple[Tensor, Targets]]) -> Part:
-    return ImageBatch.stack([photo for photo, _ in samples]), [target for _, target in samples]
+    return ImageBatch.stack([pixels for pixels, _ in samples]), [target for _, target in samples]
 
 
 def toy_job(folder: Path, *, max_steps: int = 10, **changes: object) -> Job:
-    """A job of 4 photos a step; ``changes`` are fields of Job, OptimSettings and LoopSettings."""
+    """A job of 4 images a step; ``changes`` are fields of Job, OptimSettings and LoopSettings."""
     kinds = {"optim": OptimSettings, "loop": LoopSettings}
     defaults: dict[str, dict] = {
         "optim": {"lr": 0.05, "lr_batch": 0, "warmup_steps": 3, "step_epochs": (1,)},

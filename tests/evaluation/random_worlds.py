@@ -9,17 +9,17 @@ from pycocotools import mask as coco_mask
 def random_world(
     seed: int, *, images: int = 3, side: int = 24, categories: int = 3, boxes: str = "none"
 ) -> tuple[dict, list[dict]]:
-    """Truth and results; ``boxes`` is ``none`` (masks), ``both`` or ``only``."""
+    """Ground truth and results; ``boxes`` is ``none`` (masks), ``both`` or ``only``."""
     rng = np.random.default_rng(seed)
-    truth: dict[str, Any] = {"images": [], "annotations": [], "categories": []}
+    gt: dict[str, Any] = {"images": [], "annotations": [], "categories": []}
     for c in range(categories):
         frequency = "rcf"[rng.integers(3)]
-        truth["categories"].append({"id": 3 * c + 2, "name": f"c{c}", "frequency": frequency})
-    ids = [category["id"] for category in truth["categories"]]
+        gt["categories"].append({"id": 3 * c + 2, "name": f"c{c}", "frequency": frequency})
+    ids = [category["id"] for category in gt["categories"]]
     results: list[dict] = []
     shapes: list[dict] = []
     for number in rng.permutation(images).tolist():
-        truth["images"].append(
+        gt["images"].append(
             {
                 "id": 7 * number + 1,
                 "height": side,
@@ -30,7 +30,7 @@ def random_world(
         )
         mine = [_shape(rng, side) for _ in range(rng.integers(0, 5))]
         for shape in mine:
-            truth["annotations"].append(_annotation(rng, shape, 7 * number + 1, ids, truth))
+            gt["annotations"].append(_annotation(rng, shape, 7 * number + 1, ids, gt))
         shapes = mine or shapes
         for _ in range(rng.integers(0, 9)):
             results.append(_result(rng, shapes, 7 * number + 1, [*ids, 99], side, boxes))
@@ -40,7 +40,7 @@ def random_world(
     results = [results[k] for k in order.tolist()]
     if not results:
         results.append(_result(rng, [_shape(rng, side)], 1, ids, side, boxes))
-    return truth, results
+    return gt, results
 
 
 def _shape(rng: np.random.Generator, side: int) -> dict:
@@ -56,12 +56,12 @@ def _shape(rng: np.random.Generator, side: int) -> dict:
 
 
 def _annotation(
-    rng: np.random.Generator, shape: dict, image_id: int, ids: list[int], truth: dict
+    rng: np.random.Generator, shape: dict, image_id: int, ids: list[int], gt: dict
 ) -> dict:
     area = float(shape["box"][2] * shape["box"][3])
     area = float(rng.choice([area, 0.0, 1024.0, 9216.0, area * 20], p=[0.7, 0.05, 0.1, 0.05, 0.1]))
     one = {
-        "id": len(truth["annotations"]) + 1,
+        "id": len(gt["annotations"]) + 1,
         "image_id": image_id,
         "category_id": int(rng.choice(ids)),
         "segmentation": [shape["polygon"]],

@@ -17,24 +17,24 @@ A = (2, 2, 10, 10)
 GOOD = [mask_result(1, 1, A, 0.5)]
 
 
-def truth_file(folder: Path, **changes: Any) -> Path:
-    truth = make_world([image(1)], [annotation(1, 1, 1, A)])
+def gt_file(folder: Path, **changes: Any) -> Path:
+    gt = make_world([image(1)], [annotation(1, 1, 1, A)])
     for path, value in changes.items():
-        place = truth["annotations"][0] if path != "images" else truth
+        place = gt["annotations"][0] if path != "images" else gt
         place[path] = value
-    target = folder / "truth.json"
-    target.write_text(json.dumps(truth))
+    target = folder / "gt.json"
+    target.write_text(json.dumps(gt))
     return target
 
 
-def complain(folder: Path, text: str, truth: Path | None = None) -> str:
+def complain(folder: Path, text: str, gt: Path | None = None) -> str:
     results = folder / "results.json"
     results.write_text(text)
-    truth = truth or truth_file(folder)
+    gt = gt or gt_file(folder)
     messages = []
     for engine in (
-        lambda: evaluate(truth, Results(results), FAST),
-        lambda: evaluate_plainly(truth, results, None, FAST),
+        lambda: evaluate(gt, Results(results), FAST),
+        lambda: evaluate_plainly(gt, results, None, FAST),
     ):
         with pytest.raises(UserError) as caught:
             engine()
@@ -53,7 +53,7 @@ def changed(**changes: Any) -> str:
     [
         (changed(score=float("nan")), "detection 2 (image_id 1, category_id 1): its score"),
         (changed(score=float("inf")), "detection 2"),
-        (changed(image_id=77), "image_id 77, category_id 1): the truth has no such image"),
+        (changed(image_id=77), "image_id 77, category_id 1): the ground truth has no such image"),
         (changed(score=None), "score is missing"),
         (json.dumps([*GOOD, {"category_id": 4}]), "detection 2 (category_id 4): image_id"),
         (
@@ -100,17 +100,17 @@ def test_bad_results(tmp_path: Path, text: str, words: str) -> None:
         ({"images": 3}, "no LVIS annotations"),
     ],
 )
-def test_bad_truth(tmp_path: Path, changes: dict, words: str) -> None:
-    message = complain(tmp_path, json.dumps(GOOD), truth_file(tmp_path, **changes))
-    assert words in message and "truth.json" in message
+def test_bad_gt(tmp_path: Path, changes: dict, words: str) -> None:
+    message = complain(tmp_path, json.dumps(GOOD), gt_file(tmp_path, **changes))
+    assert words in message and "gt.json" in message
 
 
 @pytest.mark.parametrize("keep", [0.2, 0.6, 0.99])
-def test_truncated_truth(tmp_path: Path, keep: float) -> None:
-    truth = truth_file(tmp_path)
-    text = truth.read_text()
-    truth.write_text(text[: int(len(text) * keep)])
-    assert "broken or cut off" in complain(tmp_path, json.dumps(GOOD), truth)
+def test_truncated_gt(tmp_path: Path, keep: float) -> None:
+    gt = gt_file(tmp_path)
+    text = gt.read_text()
+    gt.write_text(text[: int(len(text) * keep)])
+    assert "broken or cut off" in complain(tmp_path, json.dumps(GOOD), gt)
 
 
 def test_unknown_categories_and_images_are_counted(tmp_path: Path) -> None:
@@ -118,15 +118,15 @@ def test_unknown_categories_and_images_are_counted(tmp_path: Path) -> None:
     strange = [mask_result(1, 55, A, 0.9), mask_result(66, 1, A, 0.9)]
     results.write_text(json.dumps([*GOOD, *strange]))
     settings = EvaluateSettings(unknown_images="drop", boundary=False, fixed=False)
-    truth = truth_file(tmp_path)
+    gt = gt_file(tmp_path)
     for found in (
-        evaluate(truth, Results(results), settings),
-        evaluate_plainly(truth, results, None, settings),
+        evaluate(gt, Results(results), settings),
+        evaluate_plainly(gt, results, None, settings),
     ):
         assert found.metrics["segm"]["AP"] == pytest.approx(1.0)
         assert found.warnings == (
-            "results.json: 1 detections of categories that the truth has not",
-            "results.json: 1 detections in images that the truth has not",
+            "results.json: 1 detections of categories that the ground truth has not",
+            "results.json: 1 detections in images that the ground truth has not",
         )
 
 
@@ -155,32 +155,32 @@ ODD += '"score":5.0e-1 ,"segmentation":[[2,2,12,2,12,12.0,2,12]]}\n ]\n'
 def test_unusual_json_is_read(tmp_path: Path, text: str) -> None:
     results = tmp_path / "results.json"
     results.write_text(text)
-    found = evaluate(truth_file(tmp_path), Results(results), FAST)
+    found = evaluate(gt_file(tmp_path), Results(results), FAST)
     assert found.metrics["segm"]["AP"] == pytest.approx(1.0)
 
 
 def test_cache_is_used_and_noticed_when_stale(tmp_path: Path) -> None:
-    truth, results = truth_file(tmp_path), tmp_path / "results.json"
+    gt, results = gt_file(tmp_path), tmp_path / "results.json"
     results.write_text(json.dumps(GOOD))
-    assert evaluate(truth, Results(results), FAST).metrics["segm"]["AP"] == pytest.approx(1.0)
-    cache = tmp_path / ".truth.json.lvistk-truth"
+    assert evaluate(gt, Results(results), FAST).metrics["segm"]["AP"] == pytest.approx(1.0)
+    cache = tmp_path / ".gt.json.lvistk-truth"
     assert cache.is_file()
     cache.write_bytes(b"no archive")
-    assert evaluate(truth, Results(results), FAST).metrics["segm"]["AP"] == pytest.approx(1.0)
-    truth_file(tmp_path, segmentation=[[30, 30, 39, 30, 39, 39]])
-    assert evaluate(truth, Results(results), FAST).metrics["segm"]["AP"] == 0
+    assert evaluate(gt, Results(results), FAST).metrics["segm"]["AP"] == pytest.approx(1.0)
+    gt_file(tmp_path, segmentation=[[30, 30, 39, 30, 39, 39]])
+    assert evaluate(gt, Results(results), FAST).metrics["segm"]["AP"] == 0
 
 
 def test_masks_and_boxes_in_two_files(tmp_path: Path) -> None:
     masks, boxes = tmp_path / "segm.json", tmp_path / "bbox.json"
     masks.write_text(json.dumps(GOOD))
     boxes.write_text(json.dumps([box_result(1, 1, (20, 20, 5, 5), 0.5)]))
-    truth = truth_file(tmp_path)
-    found = evaluate(truth, Results(masks, boxes), FAST).metrics
+    gt = gt_file(tmp_path)
+    found = evaluate(gt, Results(masks, boxes), FAST).metrics
     assert found["segm"]["AP"] == pytest.approx(1.0) and found["bbox"]["AP"] == 0
     assert found["box_mask_gap"]["AP"] == pytest.approx(-1.0)
-    assert evaluate_plainly(truth, masks, boxes, FAST).metrics == found
+    assert evaluate_plainly(gt, masks, boxes, FAST).metrics == found
     with pytest.raises(UserError, match="has no masks"):
-        evaluate(truth, Results(boxes, masks), FAST)
+        evaluate(gt, Results(boxes, masks), FAST)
     with pytest.raises(UserError, match="has no masks"):
-        evaluate_plainly(truth, boxes, masks, FAST)
+        evaluate_plainly(gt, boxes, masks, FAST)

@@ -1,4 +1,5 @@
-"""Any value of a truth or results file changed into an odd one: both engines refuse it in the same words, or
+"""Any value of a ground truth instance or results file changed into an odd one: both engines
+refuse it in the same words, or
 give the same scores."""
 
 import copy
@@ -38,8 +39,8 @@ ODD = (*NUMBERS, *OTHERS, *SHAPES, *RLES, DELETED)
 
 def a_world() -> dict[str, Any]:
     masked = annotation(2, 2, 1, B, segmentation=rle(square(*B)))
-    truth = world([image(1), image(2)], [annotation(1, 1, 1, A), masked])
-    return truth | {"categories": [{**c, "image_count": 3} for c in truth["categories"]]}
+    gt = world([image(1), image(2)], [annotation(1, 1, 1, A), masked])
+    return gt | {"categories": [{**c, "image_count": 3} for c in gt["categories"]]}
 
 
 MASKS_FIRST = [mask_result(1, 1, A, 0.5), both_result(2, 1, A, 0.25)]
@@ -78,7 +79,7 @@ def outcome(work: Any) -> Any:
     "spoil", ["masks", "boxes", "images", "categories", "first-annotation", "second-annotation"]
 )
 def test_engines_agree_on_odd_values(tmp_path: Path, spoil: str) -> None:
-    truth, results = a_world(), BOXES_FIRST if spoil == "boxes" else MASKS_FIRST
+    gt, results = a_world(), BOXES_FIRST if spoil == "boxes" else MASKS_FIRST
     beginnings = {
         "images": ("images", 0),
         "categories": ("categories", 1),
@@ -86,24 +87,24 @@ def test_engines_agree_on_odd_values(tmp_path: Path, spoil: str) -> None:
         "second-annotation": ("annotations", 1),
     }
     below = beginnings.get(spoil, ())
-    of_truth = bool(below)
-    base = truth if of_truth else results
+    of_gt = bool(below)
+    base = gt if of_gt else results
     paths = [
         p for p in places(base) if p[: len(below)] == below and len(p) < 5 and "size" not in p[:-1]
     ]
     for k, path in enumerate(paths):
         for value in ODD[k % STRIDE :: STRIDE]:
-            files = [truth, results]
-            files[not of_truth] = spoiled(base, path, value)
+            files = [gt, results]
+            files[not of_gt] = spoiled(base, path, value)
             same_outcome(tmp_path, *files, case=(path, value))
 
 
-def same_outcome(folder: Path, truth: Any, results: Any, *, case: Any) -> None:
-    truth_path, results_path = folder / "truth.json", folder / "results.json"
-    truth_path.write_text(json.dumps(truth))
+def same_outcome(folder: Path, gt: Any, results: Any, *, case: Any) -> None:
+    gt_path, results_path = folder / "gt.json", folder / "results.json"
+    gt_path.write_text(json.dumps(gt))
     results_path.write_text(json.dumps(results))
-    fast = outcome(lambda: evaluate(truth_path, Results(results_path), SETTINGS))
-    plain = outcome(lambda: evaluate_plainly(truth_path, results_path, None, SETTINGS))
+    fast = outcome(lambda: evaluate(gt_path, Results(results_path), SETTINGS))
+    plain = outcome(lambda: evaluate_plainly(gt_path, results_path, None, SETTINGS))
     assert fast == plain, case
     if isinstance(fast, str):
         assert "\n" not in fast and str(folder) in fast, case

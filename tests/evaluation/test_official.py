@@ -22,11 +22,11 @@ def test_numpy_float_workaround_is_needed() -> None:
 
 @needs_realdata
 def test_human_against_human_is_what_the_official_code_says() -> None:
-    truth = ANNOTATIONS / "lvis_v1_real_rater1_gt.json"
+    gt = ANNOTATIONS / "lvis_v1_real_rater1_gt.json"
     results = ANNOTATIONS / "lvis_v1_real_rater2_results.json"
-    found = evaluate(truth, Results(results), EvaluateSettings())
+    found = evaluate(gt, Results(results), EvaluateSettings())
     for iou_type in ("segm", "bbox"):
-        assert_official(truth, results, iou_type, found)
+        assert_official(gt, results, iou_type, found)
     rounded = {key: round(found.metrics["segm"][key], 3) for key in ("AP", "AP50", "AP75")}
     assert rounded == {"AP": 0.611, "AP50": 0.826, "AP75": 0.675}
     assert round(found.metrics["bbox"]["AP"], 3) == 0.667

@@ -18,9 +18,9 @@ from tests.evaluation.worlds import write
 SETTINGS = EvaluateSettings(max_detections=5, fixed_detections=4, threads=1)
 
 
-def same(truth: Path, results: Path, settings: EvaluateSettings) -> None:
-    fast = evaluate(truth, Results(results), settings)
-    plain = evaluate_plainly(truth, results, None, settings)
+def same(gt: Path, results: Path, settings: EvaluateSettings) -> None:
+    fast = evaluate(gt, Results(results), settings)
+    plain = evaluate_plainly(gt, results, None, settings)
     for name, table in fast.tables.items():
         for field in dataclasses.fields(plain.tables[name]):
             ours, theirs = (getattr(t, field.name) for t in (table, plain.tables[name]))
@@ -32,15 +32,15 @@ def same(truth: Path, results: Path, settings: EvaluateSettings) -> None:
 @pytest.mark.parametrize("boxes", ["none", "both", "only"])
 @pytest.mark.parametrize("seed", range(5))
 def test_engines_agree(tmp_path: Path, seed: int, boxes: str) -> None:
-    truth, results = write(tmp_path, *random_world(seed, images=4, side=30, boxes=boxes))
-    same(truth, results, SETTINGS)
-    same(truth, results, dataclasses.replace(SETTINGS, area="box"))
+    gt, results = write(tmp_path, *random_world(seed, images=4, side=30, boxes=boxes))
+    same(gt, results, SETTINGS)
+    same(gt, results, dataclasses.replace(SETTINGS, area="box"))
 
 
 def test_engines_agree_on_a_store(tmp_path: Path) -> None:
-    truth, results = random_world(3, images=4, side=30, boxes="both")
-    store, _ = fill(tmp_path, truth, results, mask_scores=True)
-    same(write(tmp_path, truth, [])[0], store, SETTINGS)
+    gt, results = random_world(3, images=4, side=30, boxes="both")
+    store, _ = fill(tmp_path, gt, results, mask_scores=True)
+    same(write(tmp_path, gt, [])[0], store, SETTINGS)
 
 
 def test_reference_needs_no_numba() -> None:

@@ -24,8 +24,8 @@ FAR = (28, 2, 6, 6)
 
 
 def scores(folder: Path, images: list, annotations: list, results: list) -> dict:
-    truth = world(images, annotations)
-    return assert_same_as_official(folder, truth, results).metrics
+    gt = world(images, annotations)
+    return assert_same_as_official(folder, gt, results).metrics
 
 
 def test_perfect_detection_scores_one(tmp_path: Path) -> None:
@@ -54,11 +54,11 @@ def test_unmatched_detection_of_an_open_category_is_ignored(tmp_path: Path) -> N
     assert found["segm"]["AP"] == pytest.approx(1.0)
 
 
-def test_open_category_without_truth_is_not_judged(tmp_path: Path) -> None:
+def test_open_category_without_gt_is_not_judged(tmp_path: Path) -> None:
     images = [image(1, open_=(2,)), image(2)]
-    truths = [annotation(1, 1, 1, A), annotation(2, 2, 2, A)]
+    gts = [annotation(1, 1, 1, A), annotation(2, 2, 2, A)]
     results = [mask_result(1, 2, A, 0.9), mask_result(2, 2, A, 0.5), mask_result(1, 1, A, 0.5)]
-    assert scores(tmp_path, images, truths, results)["segm"]["AP"] == pytest.approx(1.0)
+    assert scores(tmp_path, images, gts, results)["segm"]["AP"] == pytest.approx(1.0)
 
 
 def test_category_may_be_positive_and_negative(tmp_path: Path) -> None:
@@ -82,18 +82,18 @@ def test_detections_without_area_are_dropped(tmp_path: Path) -> None:
 def test_300_an_image_over_all_categories_before_any_filter(tmp_path: Path) -> None:
     """Category 3 says nothing here, yet its 300 detections take all the places."""
     images = [image(1), image(2)]
-    truths = [annotation(1, 1, 1, A), annotation(2, 2, 1, A)]
+    gts = [annotation(1, 1, 1, A), annotation(2, 2, 1, A)]
     results = [mask_result(1, 1, A, 0.1), mask_result(2, 1, A, 0.1)]
     results += [mask_result(1, 3, FAR, 0.9)] * 300
-    found = scores(tmp_path, images, truths, results)
+    found = scores(tmp_path, images, gts, results)
     assert found["segm"]["AR@300"] == pytest.approx(0.5)
 
 
 def test_the_cap_is_stable_at_equal_scores(tmp_path: Path) -> None:
     first = [mask_result(1, 1, A, 0.5)] + [mask_result(1, 3, FAR, 0.5)] * 300
-    truths = [annotation(1, 1, 1, A)]
-    assert scores(tmp_path, [image(1)], truths, first)["segm"]["AP"] == pytest.approx(1.0)
-    assert scores(tmp_path, [image(1)], truths, first[::-1])["segm"]["AP"] == 0
+    gts = [annotation(1, 1, 1, A)]
+    assert scores(tmp_path, [image(1)], gts, first)["segm"]["AP"] == pytest.approx(1.0)
+    assert scores(tmp_path, [image(1)], gts, first[::-1])["segm"]["AP"] == 0
 
 
 def test_equal_scores_keep_the_order_of_image_ids(tmp_path: Path) -> None:
@@ -104,44 +104,44 @@ def test_equal_scores_keep_the_order_of_image_ids(tmp_path: Path) -> None:
     assert found["segm"]["AP"] == pytest.approx(0.5)
 
 
-def test_equal_ious_take_the_later_truth(tmp_path: Path) -> None:
-    """So the second detection, which only overlaps the earlier truth, finds it free."""
-    truths = [annotation(1, 1, 1, (0, 2, 10, 10)), annotation(2, 1, 1, (4, 2, 10, 10))]
+def test_equal_ious_take_the_later_gt(tmp_path: Path) -> None:
+    """So the second detection, which only overlaps the earlier ground truth, finds it free."""
+    gts = [annotation(1, 1, 1, (0, 2, 10, 10)), annotation(2, 1, 1, (4, 2, 10, 10))]
     results = [mask_result(1, 1, A, 0.9), mask_result(1, 1, (0, 2, 10, 10), 0.5)]
-    found = scores(tmp_path, [image(1)], truths, results)
+    found = scores(tmp_path, [image(1)], gts, results)
     assert found["segm"]["AP50"] == pytest.approx(1.0)
 
 
 def test_area_ranges_include_both_ends(tmp_path: Path) -> None:
-    truths = [annotation(1, 1, 1, A, area=1024.0)]
-    found = scores(tmp_path, [image(1)], truths, [mask_result(1, 1, A, 0.5)])
+    gts = [annotation(1, 1, 1, A, area=1024.0)]
+    found = scores(tmp_path, [image(1)], gts, [mask_result(1, 1, A, 0.5)])
     assert found["segm"]["APs"] == pytest.approx(1.0)
     assert found["segm"]["APm"] == pytest.approx(1.0)
 
 
-def test_truth_without_area_does_not_make_its_category_positive(tmp_path: Path) -> None:
-    truths = [annotation(1, 1, 1, A, area=0.0), annotation(2, 2, 1, A)]
+def test_gt_without_area_does_not_make_its_category_positive(tmp_path: Path) -> None:
+    gts = [annotation(1, 1, 1, A, area=0.0), annotation(2, 2, 1, A)]
     results = [mask_result(1, 1, FAR, 0.9), mask_result(2, 1, A, 0.5)]
-    found = scores(tmp_path, [image(1), image(2)], truths, results)
+    found = scores(tmp_path, [image(1), image(2)], gts, results)
     assert found["segm"]["AP"] == pytest.approx(1.0)
 
 
 def test_first_detection_with_a_box_makes_box_areas_count(tmp_path: Path) -> None:
     """A 40 x 40 box around a small mask: APs sees it only when mask areas count."""
     wide = {**mask_result(1, 1, FAR, 0.9), "bbox": [0.0, 0.0, 40.0, 40.0]}
-    truths = [annotation(1, 1, 1, A)]
+    gts = [annotation(1, 1, 1, A)]
     results = [wide, both_result(1, 1, A, 0.5)]
-    official = scores(tmp_path, [image(1)], truths, results)
+    official = scores(tmp_path, [image(1)], gts, results)
     assert official["segm"]["APs"] == pytest.approx(1.0) and official["area"]["segm"] == "box"
     by_mask = EvaluateSettings(area="mask", boundary=False, fixed=False)
-    found = run(tmp_path, world([image(1)], truths), results, by_mask).metrics
+    found = run(tmp_path, world([image(1)], gts), results, by_mask).metrics
     assert found["segm"]["APs"] == pytest.approx(0.5) and found["area"]["segm"] == "mask"
 
 
 def test_ignore_is_honoured_and_iscrowd_is_not(tmp_path: Path) -> None:
-    truths = [annotation(1, 1, 1, A, ignore=1), annotation(2, 1, 1, B)]
+    gts = [annotation(1, 1, 1, A, ignore=1), annotation(2, 1, 1, B)]
     results = [mask_result(1, 1, A, 0.9), mask_result(1, 1, B, 0.5)]
-    assert scores(tmp_path, [image(1)], truths, results)["segm"]["AP"] == pytest.approx(1.0)
+    assert scores(tmp_path, [image(1)], gts, results)["segm"]["AP"] == pytest.approx(1.0)
     crowd = [annotation(1, 1, 1, A, iscrowd=1), annotation(2, 1, 1, B)]
     found = scores(tmp_path, [image(1)], crowd, results[1:])
     assert found["segm"]["AR@300"] == pytest.approx(0.5)
@@ -156,8 +156,8 @@ def test_undefined_groups_are_none_and_an_empty_result_is_zero(tmp_path: Path) -
 
 
 def test_annotation_id_zero_reads_as_unmatched(tmp_path: Path) -> None:
-    truths = [annotation(0, 1, 1, A)]
-    found = scores(tmp_path, [image(1)], truths, [mask_result(1, 1, A, 0.5)])
+    gts = [annotation(0, 1, 1, A)]
+    found = scores(tmp_path, [image(1)], gts, [mask_result(1, 1, A, 0.5)])
     assert found["segm"]["AP"] == 0
     assert any("annotation id 0" in line for line in found["warnings"])
 
@@ -171,6 +171,6 @@ def test_mask_of_another_size_matches_nothing(tmp_path: Path) -> None:
 
 def test_two_identical_detections_are_one_hit(tmp_path: Path) -> None:
     results = [mask_result(1, 1, A, 0.5), mask_result(1, 1, A, 0.5), mask_result(1, 1, B, 0.4)]
-    truths = [annotation(1, 1, 1, A), annotation(2, 1, 1, B)]
-    found = scores(tmp_path, [image(1)], truths, results)
+    gts = [annotation(1, 1, 1, A), annotation(2, 1, 1, B)]
+    found = scores(tmp_path, [image(1)], gts, results)
     assert found["segm"]["AP"] == pytest.approx((51 + 50 * 2 / 3) / 101)

@@ -20,26 +20,24 @@ from tests.evaluation.random_worlds import random_world
 from tests.evaluation.worlds import FAST, assert_official, write
 
 
-def categories_of(truth: dict) -> Categories:
-    ids = np.array([category["id"] for category in truth["categories"]], np.int64)
+def categories_of(gt: dict) -> Categories:
+    ids = np.array([category["id"] for category in gt["categories"]], np.int64)
     zeros = np.zeros(len(ids), np.int64)
     return Categories(ids, ("",) * len(ids), np.array(["f"] * len(ids)), zeros, zeros)
 
 
-def fill(folder: Path, truth: dict, results: list[dict], *, mask_scores: bool) -> tuple[Path, list]:
+def fill(folder: Path, gt: dict, results: list[dict], *, mask_scores: bool) -> tuple[Path, list]:
     """A store of two shards with ``results``, and what its JSON of masks would hold."""
-    known = {category["id"]: k for k, category in enumerate(truth["categories"])}
-    writer = DetectionWriter(
-        folder / "detections", categories=categories_of(truth), role="detections"
-    )
+    known = {category["id"]: k for k, category in enumerate(gt["categories"])}
+    writer = DetectionWriter(folder / "detections", categories=categories_of(gt), role="detections")
     rng = np.random.default_rng(0)
-    written, photos = [], []
-    for one in truth["images"]:
+    written, images = [], []
+    for one in gt["images"]:
         mine = [r for r in results if r["image_id"] == one["id"] and r["category_id"] in known]
         ranked = rng.permutation(len(mine)).astype(np.float32) / 7
         boxes = np.array([r["bbox"] for r in mine], np.float32).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
-        photos.append(
+        images.append(
             Detections(
                 image_id=one["id"],
                 size=(one["height"], one["width"]),
@@ -54,16 +52,16 @@ def fill(folder: Path, truth: dict, results: list[dict], *, mask_scores: bool) -
             x1, y1, x2, y2 = box
             score = float(np.float32(r["score"]))
             written.append({**r, "score": score, "rank": rank, "bbox": [x1, y1, x2 - x1, y2 - y1]})
-    writer.write_shard(0, photos[:1])
-    writer.write_shard(1, photos[1:])
+    writer.write_shard(0, images[:1])
+    writer.write_shard(1, images[1:])
     return folder / "detections", written
 
 
 @pytest.mark.parametrize("mask_scores", [False, True])
 @pytest.mark.parametrize("seed", range(4))
 def test_store_equals_its_files(tmp_path: Path, seed: int, mask_scores: bool) -> None:
-    truth, results = random_world(seed, images=4, side=40, boxes="both")
-    store, written = fill(tmp_path, truth, results, mask_scores=mask_scores)
+    gt, results = random_world(seed, images=4, side=40, boxes="both")
+    store, written = fill(tmp_path, gt, results, mask_scores=mask_scores)
     masks = [
         {
             "image_id": r["image_id"],
@@ -74,14 +72,14 @@ def test_store_equals_its_files(tmp_path: Path, seed: int, mask_scores: bool) ->
         for r in written
     ]
     boxes = [{k: v for k, v in r.items() if k != "segmentation"} for r in written]
-    truth_path, masks_path = write(tmp_path, truth, masks)
+    gt_path, masks_path = write(tmp_path, gt, masks)
     boxes_path = tmp_path / "boxes.json"
     boxes_path.write_text(json.dumps(boxes))
-    found = evaluate(truth_path, Results(store), FAST)
-    assert_official(truth_path, masks_path, "segm", found)
-    assert_official(truth_path, boxes_path, "bbox", found)
-    assert evaluate(truth_path, Results(tmp_path), FAST).metrics == found.metrics
-    two = evaluate(truth_path, Results(masks_path, boxes_path), FAST)
+    found = evaluate(gt_path, Results(store), FAST)
+    assert_official(gt_path, masks_path, "segm", found)
+    assert_official(gt_path, boxes_path, "bbox", found)
+    assert evaluate(gt_path, Results(tmp_path), FAST).metrics == found.metrics
+    two = evaluate(gt_path, Results(masks_path, boxes_path), FAST)
     assert two.metrics["segm"] == found.metrics["segm"]
 
 
@@ -96,15 +94,18 @@ def put(column: str, place: Any, value: Any) -> Callable[[Any], None]:
         (put("box", (1, 2), np.inf), "detection 2 (image_id 22, category_id 5): its bbox"),
         (put("label", 1, 99), "image 22: label 99 is not in 0..2"),
         (put("label", 1, -1), "image 22: label -1 is not in 0..2"),
-        (put("images/id", 0, 4242), "detection 1 (image_id 4242, category_id 8): the truth has"),
+        (
+            put("images/id", 0, 4242),
+            "detection 1 (image_id 4242, category_id 8): the ground truth has",
+        ),
         (put("rle_offset", 2, 10**9), "'rle_offset' goes backwards"),
     ],
     ids=["score", "box", "label", "negative label", "image", "offset"],
 )
 def test_broken_stores(tmp_path: Path, change: Callable[[Any], None], words: str) -> None:
-    truth, results = random_world(3, images=4, side=30, boxes="both")
-    store, _ = fill(tmp_path, truth, results, mask_scores=True)
-    path, _ = write(tmp_path, truth, [])
+    gt, results = random_world(3, images=4, side=30, boxes="both")
+    store, _ = fill(tmp_path, gt, results, mask_scores=True)
+    path, _ = write(tmp_path, gt, [])
     with h5py.File(store / "00001.h5", "r+") as shard:
         change(shard)
     with pytest.raises(UserError) as fast:
@@ -116,50 +117,50 @@ def test_broken_stores(tmp_path: Path, change: Callable[[Any], None], words: str
 
 
 def test_truncated_store(tmp_path: Path) -> None:
-    truth, results = random_world(1, images=4, side=40, boxes="both")
-    store, _ = fill(tmp_path, truth, results, mask_scores=False)
-    truth_path, _ = write(tmp_path, truth, [])
+    gt, results = random_world(1, images=4, side=40, boxes="both")
+    store, _ = fill(tmp_path, gt, results, mask_scores=False)
+    gt_path, _ = write(tmp_path, gt, [])
     shard = store / "00001.h5"
     shard.write_bytes(shard.read_bytes()[:-200])
     with pytest.raises(UserError, match=r"00001\.h5"):
-        evaluate(truth_path, Results(store), FAST)
+        evaluate(gt_path, Results(store), FAST)
 
 
 def test_store_without_areas_of_masks(tmp_path: Path) -> None:
     """An older one: every mask is decoded, and all is the same."""
-    truth, results = random_world(3, images=4, side=40, boxes="both")
-    store, _ = fill(tmp_path, truth, results, mask_scores=False)
-    truth_path, _ = write(tmp_path, truth, [])
-    found = evaluate(truth_path, Results(store), EvaluateSettings())
+    gt, results = random_world(3, images=4, side=40, boxes="both")
+    store, _ = fill(tmp_path, gt, results, mask_scores=False)
+    gt_path, _ = write(tmp_path, gt, [])
+    found = evaluate(gt_path, Results(store), EvaluateSettings())
     for shard in store.glob("*.h5"):
         with h5py.File(shard, "a") as file:
             del file["mask_area"], file["mask_box"]
-    again = evaluate(truth_path, Results(store), EvaluateSettings())
+    again = evaluate(gt_path, Results(store), EvaluateSettings())
     assert again.metrics == found.metrics
     for name, one in found.tables.items():
         np.testing.assert_array_equal(one.precision, again.tables[name].precision)
 
 
 def test_broken_mask_in_a_store(tmp_path: Path) -> None:
-    truth, results = random_world(3, images=4, side=40, boxes="both")
+    gt, results = random_world(3, images=4, side=40, boxes="both")
     for one in results:
         one["segmentation"]["counts"] = "5"
-    store, _ = fill(tmp_path, truth, results, mask_scores=False)
-    truth_path, _ = write(tmp_path, truth, [])
+    store, _ = fill(tmp_path, gt, results, mask_scores=False)
+    gt_path, _ = write(tmp_path, gt, [])
     with h5py.File(store / "00001.h5") as file:
         assert "mask_area" not in file
     with pytest.raises(UserError, match=r"\.h5: detection .*: its RLE does not fill its size"):
-        evaluate(truth_path, Results(store), FAST)
+        evaluate(gt_path, Results(store), FAST)
 
 
 def test_store_of_which_some_files_have_masks(tmp_path: Path) -> None:
-    truth, results = random_world(3, images=4, side=40, boxes="both")
-    store, _ = fill(tmp_path, truth, results, mask_scores=False)
-    truth_path, _ = write(tmp_path, truth, [])
+    gt, results = random_world(3, images=4, side=40, boxes="both")
+    store, _ = fill(tmp_path, gt, results, mask_scores=False)
+    gt_path, _ = write(tmp_path, gt, [])
     with h5py.File(store / "00001.h5", "a") as file:
         for name in ("rle", "rle_offset", "mask_area", "mask_box"):
             del file[name]
     with pytest.raises(
         UserError, match=r"00001\.h5: has no masks, but other files of the store have"
     ):
-        evaluate(truth_path, Results(store), FAST)
+        evaluate(gt_path, Results(store), FAST)

@@ -26,13 +26,13 @@ def same(ours: Score, theirs: LVISEval, ranges: slice = slice(0, 4)) -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_against_twins(tmp_path: Path, seed: int) -> None:
-    truth, results = write(tmp_path, *random_world(seed, images=4, side=60))
+    gt, results = write(tmp_path, *random_world(seed, images=4, side=60))
     settings = EvaluateSettings(fixed_detections=4, threads=1)
-    scores = evaluate(truth, Results(results), settings).scores
-    same(scores["boundary"], variants_lvis.boundary(truth, results))
+    scores = evaluate(gt, Results(results), settings).scores
+    same(scores["boundary"], variants_lvis.boundary(gt, results))
     for kind in ("segm", "bbox"):
-        same(scores[f"{kind}_fixed"], variants_lvis.fixed(truth, results, kind, limit=4))
-    twin = variants_lvis.by_ratio(truth, results, (0.25, 0.5, 0.75))
+        same(scores[f"{kind}_fixed"], variants_lvis.fixed(gt, results, kind, limit=4))
+    twin = variants_lvis.by_ratio(gt, results, (0.25, 0.5, 0.75))
     same(scores["segm"], twin, slice(4, 8))
 
 
@@ -67,17 +67,17 @@ def test_boundary_of_random_masks(seed: int) -> None:
 
 def test_boundary_is_never_better_than_the_mask(tmp_path: Path) -> None:
     """A 30 x 30 square and one of 28 x 28 inside: mask IoU .871, boundary IoU (60 + ...) less."""
-    truth = world([image(1)], [annotation(1, 1, 1, (2, 2, 30, 30))])
-    found = run(tmp_path, truth, [mask_result(1, 1, (3, 3, 28, 28), 0.5)], EvaluateSettings())
+    gt = world([image(1)], [annotation(1, 1, 1, (2, 2, 30, 30))])
+    found = run(tmp_path, gt, [mask_result(1, 1, (3, 3, 28, 28), 0.5)], EvaluateSettings())
     assert found.metrics["segm"]["AP75"] == pytest.approx(1.0)
     # d = round(.02 * 56.6) = 1: outlines of 116 and 108 pixels that share nothing
     assert found.metrics["boundary"]["AP50"] == 0
 
 
 def test_fixed_has_no_limit_an_image(tmp_path: Path) -> None:
-    truth = world([image(1)], [annotation(1, 1, 1, (2, 2, 10, 10))])
+    gt = world([image(1)], [annotation(1, 1, 1, (2, 2, 10, 10))])
     results = [mask_result(1, 3, (20, 20, 5, 5), 0.9)] * 300
     results.append(mask_result(1, 1, (2, 2, 10, 10), 0.1))
-    metrics = run(tmp_path, truth, results, EvaluateSettings()).metrics
+    metrics = run(tmp_path, gt, results, EvaluateSettings()).metrics
     assert metrics["segm"]["AP"] == 0
     assert metrics["segm_fixed"]["AP"] == pytest.approx(1.0)

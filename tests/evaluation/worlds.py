@@ -1,4 +1,4 @@
-"""Small LVIS worlds written to files: truth, results, and the comparison with the official code."""
+"""Small LVIS worlds written to files: ground truth, results, and the comparison with the official code."""
 
 import json
 from pathlib import Path
@@ -82,25 +82,25 @@ def world(images: list[dict], annotations: list[dict], *, categories: int = 3) -
     }
 
 
-def write(folder: Path, truth: dict, results: list[dict]) -> tuple[Path, Path]:
-    truth_path, results_path = folder / "truth.json", folder / "results.json"
-    truth_path.write_text(json.dumps(truth))
+def write(folder: Path, gt: dict, results: list[dict]) -> tuple[Path, Path]:
+    gt_path, results_path = folder / "gt.json", folder / "results.json"
+    gt_path.write_text(json.dumps(gt))
     results_path.write_text(json.dumps(results))
-    return truth_path, results_path
+    return gt_path, results_path
 
 
 def run(
-    folder: Path, truth: dict, results: list[dict], settings: EvaluateSettings = FAST
+    folder: Path, gt: dict, results: list[dict], settings: EvaluateSettings = FAST
 ) -> Evaluation:
-    truth_path, results_path = write(folder, truth, results)
-    return evaluate(truth_path, Results(results_path), settings)
+    gt_path, results_path = write(folder, gt, results)
+    return evaluate(gt_path, Results(results_path), settings)
 
 
 def assert_official(
-    truth: Path, results: Path, iou_type: str, found: Evaluation, *, results_given: Any = None
+    gt: Path, results: Path, iou_type: str, found: Evaluation, *, results_given: Any = None
 ) -> None:
     """Arrays and scores equal the official ones bit for bit."""
-    theirs = official(truth, results if results_given is None else results_given, iou_type)
+    theirs = official(gt, results if results_given is None else results_given, iou_type)
     ours = found.scores[iou_type]
     precision = np.nan_to_num(ours.precision[..., :4], nan=-1.0)
     recall = np.nan_to_num(ours.recall[..., :4], nan=-1.0)
@@ -111,11 +111,11 @@ def assert_official(
         assert (mine is None and value == -1) or mine == value, key
 
 
-def assert_same_as_official(folder: Path, truth: dict, results: list[dict]) -> Evaluation:
+def assert_same_as_official(folder: Path, gt: dict, results: list[dict]) -> Evaluation:
     """Run both on files; all tables that the results allow."""
-    truth_path, results_path = write(folder, truth, results)
-    found = evaluate(truth_path, Results(results_path), FAST)
+    gt_path, results_path = write(folder, gt, results)
+    found = evaluate(gt_path, Results(results_path), FAST)
     for iou_type in ("segm", "bbox"):
         if iou_type in found.scores:
-            assert_official(truth_path, results_path, iou_type, found)
+            assert_official(gt_path, results_path, iou_type, found)
     return found

@@ -1,4 +1,4 @@
-"""Single-scale inference, from the photo's file on, equals detectron2's plain post-processing."""
+"""Single-scale inference, from the image's file on, equals detectron2's plain post-processing."""
 
 from collections.abc import Mapping
 
@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from lvistk.config.stages import MergeSettings, PredictSettings, ViewSettings
-from lvistk.inference.photos import Photo
-from lvistk.inference.predict import predict_photos
+from lvistk.inference.images import Image
+from lvistk.inference.predict import predict_images
 from lvistk.masks import rle
 from lvistk.masks.paste import paste_masks
 from lvistk.models.mask_rcnn import MaskRCNN
@@ -24,9 +24,9 @@ SIZE = (480, 640)
 
 @pytest.fixture(scope="module")
 def found(model: MaskRCNN) -> Detections:
-    (found,) = predict_photos(
+    (found,) = predict_images(
         model,
-        [Photo(1, FOLDER / "image.png", SIZE)],
+        [Image(1, FOLDER / "image.png", SIZE)],
         views=ViewSettings(short_edges=(480,), long_edge=640),
         merge=MergeSettings(score_threshold=1e-4, nms_iou=0.5, soft_nms="none"),
         predict=PredictSettings(workers=0),

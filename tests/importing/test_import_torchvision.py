@@ -21,7 +21,7 @@ from lvistk.stages.runner import run_stage
 from lvistk.structures.image_batch import ImageBatch
 
 SIDES = (120, 200)
-"""Of the photo; padded to 128 x 224, where P6 has anchors every 64 and 56 pixels in torchvision."""
+"""Of the image; padded to 128 x 224, where P6 has anchors every 64 and 56 pixels in torchvision."""
 UNUSED_IDS = sorted(set(range(1, 91)) - set(coco_categories().ids.tolist()))
 
 
@@ -81,7 +81,7 @@ def spread(model: torchvision.models.detection.MaskRCNN) -> None:
             lambda m, _, out, seen=seen: seen.append(out.transpose(0, 1).flatten(1))
         )
         with torch.no_grad():
-            model([photo() / 255])
+            model([image() / 255])
             out = torch.cat(seen, dim=1)  # (channels, places)
             scale = deviation / (out - out.mean(dim=1, keepdim=True)).std()
             layer.weight.mul_(scale)
@@ -89,7 +89,7 @@ def spread(model: torchvision.models.detection.MaskRCNN) -> None:
         hook.remove()
 
 
-def photo() -> Tensor:
+def image() -> Tensor:
     generator = torch.Generator().manual_seed(0)
     coarse = torch.rand((1, 3, 13, 19), generator=generator)
     fine = torch.nn.functional.interpolate(coarse, size=SIDES, mode="bicubic")[0]
@@ -113,8 +113,8 @@ def test_same_boxes_scores_and_masks(
     ours = load_model(imported, device=torch.device("cpu"))
     assert ours.settings.detection.max_detections == 100
     with torch.no_grad():
-        (wanted,) = theirs([photo() / 255])
-    output = ours.detect_boxes(ImageBatch.stack([photo()]))
+        (wanted,) = theirs([image() / 255])
+    output = ours.detect_boxes(ImageBatch.stack([image()]))
     boxes, scores, labels = select(output.boxes[0], output.scores[0])
     assert 20 < len(wanted["boxes"]) <= 100
     boxes, scores, labels = boxes[:100], scores[:100], labels[:100]

@@ -1,7 +1,7 @@
-"""A detector without weights for photos of plain colours, and such photos.
+"""A detector without weights for images of plain colours, and such images.
 
 Label c is whatever has the c-th colour; its box is tight, its mask exact up to the view's pixels. So what
-inference does around a model can be compared with the truth.
+inference does around a model can be compared with the ground truth.
 """
 
 from pathlib import Path
@@ -51,10 +51,10 @@ class ColourDetector(nn.Module):
 
     def predict_masks(self, features, boxes, labels):
         outputs = []
-        for maps, of_photo, kinds in zip(features[0], boxes, labels, strict=True):
+        for maps, of_image, kinds in zip(features[0], boxes, labels, strict=True):
             limit = torch.tensor(maps.shape[:0:-1]).repeat(2)
-            assert ((of_photo >= -1e-3) & (of_photo <= limit + 1e-3)).all(), "box beyond its view"
-            rows = torch.cat([kinds[:, None].float(), of_photo], 1)
+            assert ((of_image >= -1e-3) & (of_image <= limit + 1e-3)).all(), "box beyond its view"
+            rows = torch.cat([kinds[:, None].float(), of_image], 1)
             probs = roi_align(maps[:, None], rows, (28, 28), aligned=True)[:, 0]
             iou = torch.full((len(kinds),), 0.5) if self.settings.mask.mask_iou else None
             outputs.append(SimpleNamespace(probs=probs, iou=iou, moved=0.25))
@@ -70,25 +70,25 @@ def _tight(mask: Tensor) -> Tensor:
 
 
 def paint(height: int, width: int, *, kinds: tuple[int, ...] = (0, 1, 2)) -> np.ndarray:
-    """A photo (H, W, 3) RGB with a hook (L-shaped, so that a flip shows), a disk and a bar."""
-    photo = np.full((height, width, 3), 128, np.uint8)
+    """An image (H, W, 3) RGB with a hook (L-shaped, so that a flip shows), a disk and a bar."""
+    image = np.full((height, width, 3), 128, np.uint8)
     if 0 in kinds:
-        photo[height // 8 : height // 2, width // 8 : width // 4] = COLOURS[0]
-        photo[height * 3 // 8 : height // 2, width // 8 : width * 3 // 8] = COLOURS[0]
+        image[height // 8 : height // 2, width // 8 : width // 4] = COLOURS[0]
+        image[height * 3 // 8 : height // 2, width // 8 : width * 3 // 8] = COLOURS[0]
     if 1 in kinds:
         centre = (width * 3 // 4, height // 3)
-        cv2.circle(photo, centre, min(height, width) // 8, COLOURS[1].tolist(), -1)
+        cv2.circle(image, centre, min(height, width) // 8, COLOURS[1].tolist(), -1)
     if 2 in kinds:
-        photo[height * 3 // 4 : height * 7 // 8, width // 16 : width * 15 // 16] = COLOURS[2]
-    return photo
+        image[height * 3 // 4 : height * 7 // 8, width // 16 : width * 15 // 16] = COLOURS[2]
+    return image
 
 
-def truth(photo: np.ndarray, label: int) -> np.ndarray:
-    """Bitmap (H, W) of a label in a painted photo."""
-    return (photo == COLOURS[label]).all(2)
+def gt(image: np.ndarray, label: int) -> np.ndarray:
+    """Bitmap (H, W) of a label in a painted image."""
+    return (image == COLOURS[label]).all(2)
 
 
-def write(path: Path, photo: np.ndarray) -> Path:
+def write(path: Path, image: np.ndarray) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), cv2.cvtColor(photo, cv2.COLOR_RGB2BGR))
+    cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     return path

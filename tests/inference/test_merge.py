@@ -64,7 +64,7 @@ def cut(boxes, scores, *, view=None, threshold=0.1, limit=100):
 def test_candidates_of_a_view() -> None:
     boxes = [[0, 0, 20, 20], [10, 10, 50, 90], [5, 5, 5, 60]]
     scores = [[0.1, 0.5, 0.0], [0.3, 0.05, 0.4], [0.9, 0.9, 0.9]]
-    found = cut(boxes, scores)  # the view is twice the photo
+    found = cut(boxes, scores)  # the view is twice the image
     np.testing.assert_allclose(found.boxes, [[0, 0, 10, 10], [5, 5, 25, 45], [5, 5, 25, 45]])
     assert found.labels.tolist() == [1, 0, 2]  # .1 is not above .1; the third box has no area
     np.testing.assert_allclose(found.scores, [0.5, 0.3, 0.4])
@@ -78,8 +78,8 @@ def test_a_box_a_category() -> None:
     np.testing.assert_allclose(found.boxes, [[0, 0, 10, 10], [0, 0, 20, 20]])
 
 
-def test_valid_range_goes_by_photo_pixels() -> None:
-    boxes = [[0, 0, 20, 20], [0, 0, 40, 40], [0, 0, 60, 60]]  # 10, 20 and 30 px in the photo
+def test_valid_range_goes_by_image_pixels() -> None:
+    boxes = [[0, 0, 20, 20], [0, 0, 40, 40], [0, 0, 60, 60]]  # 10, 20 and 30 px in the image
     scores = [[0.5], [0.5], [0.5]]
     found = cut(boxes, scores, view=View(100, 200, low=10, high=20))
     assert (found.boxes[:, 2]).tolist() == [10, 20]

@@ -8,8 +8,8 @@ import torch
 from torchvision.ops import batched_nms
 
 from lvistk.config.stages import MergeSettings, PredictSettings, ViewSettings
-from lvistk.inference.photos import Photo, load_batches
-from lvistk.inference.predict import predict_photos
+from lvistk.inference.images import Image, load_batches
+from lvistk.inference.predict import predict_images
 from lvistk.inference.views import plan_views
 from lvistk.masks import rle
 from lvistk.models.mask_rcnn import MaskRCNN
@@ -27,24 +27,24 @@ def model() -> MaskRCNN:
 
 
 @pytest.fixture
-def photos(tmp_path: Path) -> list[Photo]:
+def images(tmp_path: Path) -> list[Image]:
     return [
-        Photo(k, write(tmp_path / f"{k}.png", paint(*size)), size) for k, size in enumerate(SIZES)
+        Image(k, write(tmp_path / f"{k}.png", paint(*size)), size) for k, size in enumerate(SIZES)
     ]
 
 
-def run(model, photos, *, views, merge=PLAIN, **predict):
+def run(model, images, *, views, merge=PLAIN, **predict):
     settings = PredictSettings(workers=0, **predict)
     return list(
-        predict_photos(model, photos, views=views, merge=merge, predict=settings, device="cpu")
+        predict_images(model, images, views=views, merge=merge, predict=settings, device="cpu")
     )
 
 
 @pytest.mark.parametrize("flip", [False, True])
-def test_alone_and_in_a_mixed_batch(model: MaskRCNN, photos: list[Photo], flip: bool) -> None:
+def test_alone_and_in_a_mixed_batch(model: MaskRCNN, images: list[Image], flip: bool) -> None:
     views = ViewSettings(short_edges=(96,), long_edge=200, flip=flip)
-    alone = run(model, photos, views=views)
-    together = run(model, photos, views=views, batch_size=3)
+    alone = run(model, images, views=views)
+    together = run(model, images, views=views, batch_size=3)
     for a, b in zip(alone, together, strict=True):
         assert len(a) == 20
         np.testing.assert_array_equal(a.labels, b.labels)
@@ -56,10 +56,10 @@ def test_alone_and_in_a_mixed_batch(model: MaskRCNN, photos: list[Photo], flip: 
             assert wrong <= 0.02 * a.size[0] * a.size[1]
 
 
-def test_one_view_is_plain_post_processing(model: MaskRCNN, photos: list[Photo]) -> None:
+def test_one_view_is_plain_post_processing(model: MaskRCNN, images: list[Image]) -> None:
     views = ViewSettings(short_edges=(96,), long_edge=200)
-    (found,) = run(model, photos[:1], views=views)
-    (batch,) = load_batches(photos[:1], views=plan_views(views), batch_size=1, workers=0)
+    (found,) = run(model, images[:1], views=views)
+    (batch,) = load_batches(images[:1], views=plan_views(views), batch_size=1, workers=0)
     model.eval()
     with torch.no_grad():
         output = model.detect_boxes(batch.views[0])
@@ -77,11 +77,11 @@ def test_one_view_is_plain_post_processing(model: MaskRCNN, photos: list[Photo])
 
 
 @pytest.mark.parametrize("source", ["selected", "average", "found"])
-def test_views_of_a_real_model(model: MaskRCNN, photos: list[Photo], source: str) -> None:
+def test_views_of_a_real_model(model: MaskRCNN, images: list[Image], source: str) -> None:
     views = ViewSettings(short_edges=(64, 96), long_edge=300, flip=True)
     merge = MergeSettings(max_detections=15, mask_source=source, mask_sides=(20, 40, 80))
-    first = run(model, photos[:2], views=views, merge=merge, batch_size=2)
-    again = run(model, photos[:2], views=views, merge=merge, batch_size=2, feature_memory_mb=0)
+    first = run(model, images[:2], views=views, merge=merge, batch_size=2)
+    again = run(model, images[:2], views=views, merge=merge, batch_size=2, feature_memory_mb=0)
     for a, b in zip(first, again, strict=True):
         assert 0 < len(a) <= 15
         assert (np.diff(a.scores) <= 0).all()

@@ -11,9 +11,9 @@ from lvistk.config.stages import MergeSettings, PredictSettings, ViewSettings
 from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
 from lvistk.data.store.result_records import box_records, mask_records
 from lvistk.errors import UserError
-from lvistk.inference.photos import Photo
+from lvistk.inference.images import Image
 from lvistk.inference.predict import Predictor
-from lvistk.inference.shards import PhotoList, own_shards, write_shards
+from lvistk.inference.shards import ImageList, own_shards, write_shards
 from lvistk.inference.views import plan_views
 from lvistk.masks import rle
 from tests.inference.colours import CATEGORIES, ColourDetector, paint, write
@@ -22,27 +22,27 @@ RANK = """
 import sys
 from pathlib import Path
 import torch
-from lvistk.inference.photos import Photo
-from lvistk.inference.shards import PhotoList
+from lvistk.inference.images import Image
+from lvistk.inference.shards import ImageList
 from tests.inference.test_shards import fill
 root, rank = Path(sys.argv[1]), int(sys.argv[2])
 torch.set_num_threads(1)
 meeting = (root / "meeting").as_uri()
 torch.distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
-photos = PhotoList(5, lambda k: Photo(100 + k, root / "photos" / f"{k}.png"))
-fill(root / f"rank{rank}", photos)
+images = ImageList(5, lambda k: Image(100 + k, root / "images" / f"{k}.png"))
+fill(root / f"rank{rank}", images)
 torch.distributed.destroy_process_group()
 """
 KINDS = ((0,), (0, 1), (), (2,), (0, 1, 2))
 
 
 @pytest.fixture
-def photos(tmp_path: Path) -> PhotoList:
+def images(tmp_path: Path) -> ImageList:
     paths = [
-        write(tmp_path / "photos" / f"{k}.png", paint(90, 120, kinds=kinds))
+        write(tmp_path / "images" / f"{k}.png", paint(90, 120, kinds=kinds))
         for k, kinds in enumerate(KINDS)
     ]
-    return PhotoList(len(paths), lambda k: Photo(100 + k, paths[k]))
+    return ImageList(len(paths), lambda k: Image(100 + k, paths[k]))
 
 
 def predictor(model: ColourDetector | None = None) -> Predictor:
@@ -55,14 +55,14 @@ def predictor(model: ColourDetector | None = None) -> Predictor:
     )
 
 
-def fill(folder: Path, photos: PhotoList, model: ColourDetector | None = None) -> DetectionStore:
+def fill(folder: Path, images: ImageList, model: ColourDetector | None = None) -> DetectionStore:
     writer = DetectionWriter(folder, categories=CATEGORIES, role="detections")
-    write_shards(predictor(model), photos, writer=writer, label="test")
+    write_shards(predictor(model), images, writer=writer, label="test")
     return DetectionStore.open(folder)
 
 
-def test_shards_hold_every_photo(tmp_path: Path, photos: PhotoList) -> None:
-    store = fill(tmp_path / "a", photos)
+def test_shards_hold_every_image(tmp_path: Path, images: ImageList) -> None:
+    store = fill(tmp_path / "a", images)
     assert [p.name for p in sorted((tmp_path / "a").iterdir())] == [
         "00000.h5",
         "00001.h5",
@@ -74,23 +74,23 @@ def test_shards_hold_every_photo(tmp_path: Path, photos: PhotoList) -> None:
     assert store.category_ids.tolist() == [2, 7, 9]
 
 
-def test_shards_that_are_there_are_left_alone(tmp_path: Path, photos: PhotoList) -> None:
-    whole = fill(tmp_path / "a", photos)
+def test_shards_that_are_there_are_left_alone(tmp_path: Path, images: ImageList) -> None:
+    whole = fill(tmp_path / "a", images)
     first = (tmp_path / "a" / "00001.h5").read_bytes()
     (tmp_path / "a" / "00001.h5").unlink()
     stamps = {p: p.stat().st_mtime_ns for p in (tmp_path / "a").iterdir()}
     model = ColourDetector()
-    again = fill(tmp_path / "a", photos, model)
-    assert model.backbone_runs == 2  # the two photos of the shard that was missing
+    again = fill(tmp_path / "a", images, model)
+    assert model.backbone_runs == 2  # the two images of the shard that was missing
     assert all(p.stat().st_mtime_ns == stamp for p, stamp in stamps.items())
     assert (tmp_path / "a" / "00001.h5").read_bytes() == first
     np.testing.assert_array_equal(whole.image_ids, again.image_ids)
 
 
-def test_names_and_rotations_are_stored(tmp_path: Path, photos: PhotoList) -> None:
-    turned = PhotoList(
+def test_names_and_rotations_are_stored(tmp_path: Path, images: ImageList) -> None:
+    turned = ImageList(
         2,
-        lambda k: Photo(k, photos.photo(k).path, rotation=90 * k),
+        lambda k: Image(k, images.image(k).path, rotation=90 * k),
         name=lambda k: f"pool/{k}.png",
     )
     store = fill(tmp_path / "a", turned)
@@ -99,14 +99,14 @@ def test_names_and_rotations_are_stored(tmp_path: Path, photos: PhotoList) -> No
     assert [store[row].size for row in range(2)] == [(90, 120), (120, 90)]
 
 
-def test_a_broken_photo_writes_no_shard(tmp_path: Path, photos: PhotoList) -> None:
-    photos.photo(3).path.write_bytes(b"no photo")
+def test_a_broken_image_writes_no_shard(tmp_path: Path, images: ImageList) -> None:
+    images.image(3).path.write_bytes(b"no image")
     with pytest.raises(UserError, match=r"3\.png"):
-        fill(tmp_path / "a", photos)
+        fill(tmp_path / "a", images)
     assert [p.name for p in (tmp_path / "a").iterdir()] == ["00000.h5"]
 
 
-def test_every_photo_has_one_shard_of_one_rank() -> None:
+def test_every_image_has_one_shard_of_one_rank() -> None:
     own = [own_shards(11, size=3, rank=rank, world_size=3) for rank in range(3)]
     assert own[0] == {0: range(3), 3: range(9, 11)}
     assert own[1] == {1: range(3, 6)}
@@ -115,9 +115,9 @@ def test_every_photo_has_one_shard_of_one_rank() -> None:
 
 
 @pytest.mark.slow
-def test_ranks_write_their_own_shards(tmp_path: Path, photos: PhotoList) -> None:
+def test_ranks_write_their_own_shards(tmp_path: Path, images: ImageList) -> None:
     """Two processes give the files that one gives."""
-    fill(tmp_path / "alone", photos)
+    fill(tmp_path / "alone", images)
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", RANK, str(tmp_path), str(rank)],
@@ -138,8 +138,8 @@ def test_ranks_write_their_own_shards(tmp_path: Path, photos: PhotoList) -> None
             assert same == (tmp_path / "alone" / name).read_bytes()
 
 
-def test_results_records(tmp_path: Path, photos: PhotoList) -> None:
-    store = fill(tmp_path / "a", photos, ColourDetector(mask_iou=True))
+def test_results_records(tmp_path: Path, images: ImageList) -> None:
+    store = fill(tmp_path / "a", images, ColourDetector(mask_iou=True))
     masks, boxes = list(mask_records(store)), list(box_records(store))
     assert len(masks) == len(boxes) == sum(len(kinds) for kinds in KINDS)
     assert {m["image_id"] for m in masks} == {100, 101, 103, 104}

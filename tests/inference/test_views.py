@@ -17,7 +17,7 @@ def test_sizes_as_detectron2_rounds_them() -> None:
 @pytest.mark.parametrize("flip", [False, True])
 def test_boxes_go_to_the_view_and_back(flip: bool) -> None:
     place = geometry(View(333, 999, flip), (480, 640))
-    np.testing.assert_allclose(place.to_photo(place.to_view(BOXES)), BOXES, atol=1e-4)
+    np.testing.assert_allclose(place.to_image(place.to_view(BOXES)), BOXES, atol=1e-4)
 
 
 def test_flip_by_hand() -> None:
@@ -26,11 +26,11 @@ def test_flip_by_hand() -> None:
     assert place.scale == pytest.approx(0.5)
 
 
-def test_the_photo_itself_is_a_view_without_rounding() -> None:
+def test_the_image_itself_is_a_view_without_rounding() -> None:
     place = geometry(View(480, 999), (480, 640))
     boxes = np.random.default_rng(0).uniform(0, 480, (50, 2)).astype(np.float32)
     boxes = np.concatenate([boxes / 3, boxes], 1)
-    np.testing.assert_array_equal(place.to_photo(boxes), boxes)
+    np.testing.assert_array_equal(place.to_image(boxes), boxes)
 
 
 def test_plan() -> None:

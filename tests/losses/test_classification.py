@@ -9,7 +9,7 @@ from torch import Tensor
 from lvistk.losses.equalization import (
     equalization_loss,
     equalization_scores,
-    photos_below,
+    images_below,
     prior_bias,
     tail_categories,
 )
@@ -91,10 +91,10 @@ def test_equalization_twin(seed: int) -> None:
 
 
 def test_tail_of_lvis_v1_threshold() -> None:
-    assert photos_below(0.0011, images=99_388) == 109
-    assert photos_below(0.1, images=100) == 9
-    assert photos_below(0.0001, images=100) == 0
-    tail = tail_categories(torch.tensor([0, 109, 110]), photos=109)
+    assert images_below(0.0011, images=99_388) == 109
+    assert images_below(0.1, images=100) == 9
+    assert images_below(0.0001, images=100) == 0
+    tail = tail_categories(torch.tensor([0, 109, 110]), below=109)
     assert tail.tolist() == [True, True, False]
 
 
@@ -207,7 +207,7 @@ def test_federated_twin(seed: int) -> None:
 
 def test_federated_categories_hold_all_that_occur() -> None:
     generator = torch.Generator().manual_seed(0)
-    counts = torch.arange(20)  # category 0 has no photo
+    counts = torch.arange(20)  # category 0 has no image
     labels = torch.tensor([3, 0, 20, 3, 7])
     for _ in range(20):
         chosen = sample_categories(labels, image_counts=counts, generator=generator, number=6)
@@ -219,8 +219,8 @@ def test_federated_categories_hold_all_that_occur() -> None:
     assert everything.sum() == 19 and not everything[0]
 
 
-def test_federated_draw_follows_the_root_of_the_photo_count() -> None:
-    """One of three categories of 1, 4 and 25 photos: 1/8, 2/8 and 5/8 of 4000 draws."""
+def test_federated_draw_follows_the_root_of_the_image_count() -> None:
+    """One of three categories of 1, 4 and 25 images: 1/8, 2/8 and 5/8 of 4000 draws."""
     generator = torch.Generator().manual_seed(0)
     counts = torch.tensor([1, 4, 25])
     none = torch.empty(0, dtype=torch.int64)

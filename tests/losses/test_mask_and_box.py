@@ -139,13 +139,13 @@ def test_boundary_twins(seed: int) -> None:
 
 
 def test_mask_iou_target_by_hand() -> None:
-    """Predicted 2 pixels, 1 of them right; the truth has 2 inside the RoI and 4 in whole: 1 / 5."""
+    """Predicted 2 pixels, 1 of them right; the ground truth has 2 inside the RoI and 4 in whole: 1 / 5."""
     logits = torch.tensor([[[1.0, 1.0], [-1.0, -1.0]]])
-    truth = torch.tensor([[[1.0, 0.0], [1.0, 0.0]]])
+    gt = torch.tensor([[[1.0, 0.0], [1.0, 0.0]]])
     whole = torch.tensor([4.0])
-    torch.testing.assert_close(mask_iou_targets(logits, truth, whole_areas=whole).item(), 0.2)
+    torch.testing.assert_close(mask_iou_targets(logits, gt, whole_areas=whole).item(), 0.2)
     small = torch.tensor([1.5])  # rasterised larger than it is: the 2 pixels inside count
-    assert mask_iou_targets(logits, truth, whole_areas=small).item() == pytest.approx(1 / 3)
+    assert mask_iou_targets(logits, gt, whole_areas=small).item() == pytest.approx(1 / 3)
 
 
 @seeds

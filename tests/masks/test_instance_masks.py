@@ -14,7 +14,7 @@ from lvistk.data.index.lvis_json import AnnotationFile
 from lvistk.masks import rle
 from lvistk.masks.bitmaps import Bitmap, bitmap_from_rle
 from lvistk.masks.clipping import clip_polygons, map_polygons, union_areas
-from lvistk.masks.instance_masks import FrameMasks, PhotoMasks
+from lvistk.masks.instance_masks import FrameMasks, ImageMasks
 from lvistk.masks.polygons import Polygons, tight_boxes
 from tests.reference.geometry import bitmap_in_roi, polygon_in_roi
 from tests.shared_data import REALDATA, needs_realdata
@@ -23,13 +23,13 @@ numbers = st.floats(-60, 120, width=32)
 part = st.lists(st.tuples(numbers, numbers), min_size=3, max_size=12)
 
 
-def crop(masks: PhotoMasks | FrameMasks, instances: list[int], boxes: np.ndarray, size: int):
+def crop(masks: ImageMasks | FrameMasks, instances: list[int], boxes: np.ndarray, size: int):
     rois = torch.from_numpy(np.asarray(boxes, np.float32).reshape(-1, 4))
     return masks.crop(torch.tensor(instances, dtype=torch.int64), rois, size)
 
 
-def polygon_masks(polygons: Polygons) -> PhotoMasks:
-    return PhotoMasks.build(polygons, boxes=tight_boxes(polygons))
+def polygon_masks(polygons: Polygons) -> ImageMasks:
+    return ImageMasks.build(polygons, boxes=tight_boxes(polygons))
 
 
 @settings(max_examples=300, deadline=None)
@@ -59,7 +59,7 @@ def test_bitmaps_are_averaged_as_roi_align_does(seed: int, size: int) -> None:
     x0, y0 = rng.uniform(0, 30, 2)
     box = np.array([x0, y0, x0 + rng.uniform(1, 40), y0 + rng.uniform(1, 40)], np.float32)
     bitmap = Bitmap(11, 7, pixels)
-    masks = PhotoMasks.build(
+    masks = ImageMasks.build(
         Polygons.from_lists([[]]), boxes=np.array([bitmap.box]), bitmaps={0: bitmap}
     )
     expected = bitmap_in_roi(whole, box, size)
@@ -68,11 +68,11 @@ def test_bitmaps_are_averaged_as_roi_align_does(seed: int, size: int) -> None:
     np.testing.assert_array_equal(got[sure], (expected >= 0.5)[sure])
 
 
-def test_both_kinds_in_one_photo() -> None:
+def test_both_kinds_in_one_image() -> None:
     square = np.array([[2, 2], [10, 2], [10, 10], [2, 10]], float)
     ring = np.ones((8, 8), np.uint8)
     ring[2:6, 2:6] = 0
-    masks = PhotoMasks.build(
+    masks = ImageMasks.build(
         Polygons.from_lists([[square], []]),
         boxes=np.array([[2, 2, 10, 10], [20, 20, 28, 28]]),
         bitmaps={1: Bitmap(20, 20, ring)},

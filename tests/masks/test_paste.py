@@ -20,7 +20,7 @@ def random_boxes(rng, number, height, width):
 
 
 def whole_image(masks, boxes, height, width):
-    """detectron2's rule with torch's grid_sample over the whole photo."""
+    """detectron2's rule with torch's grid_sample over the whole image."""
     x0, y0, x1, y1 = (torch.tensor(column)[:, None] for column in boxes.T)
     gy = (torch.arange(height) + 0.5 - y0) / (y1 - y0) * 2 - 1
     gx = (torch.arange(width) + 0.5 - x0) / (x1 - x0) * 2 - 1
@@ -78,7 +78,7 @@ def test_runs_go_on_from_column_to_column() -> None:
     assert found[1] == rle.encode(right)
 
 
-def test_noise_on_a_large_photo() -> None:
+def test_noise_on_a_large_image() -> None:
     """Many runs: buffers have to grow."""
     rng = np.random.default_rng(0)
     masks = rng.random((4, 112, 112)).astype(np.float32)

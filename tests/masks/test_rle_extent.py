@@ -11,7 +11,7 @@ SIZE = (23, 31)
 
 
 def expected(counts: bytes) -> tuple[int, list[int]]:
-    """Area and box of one mask; a run from one column into the next makes the box as high as the photo."""
+    """Area and box of one mask; a run from one column into the next makes the box as high as the image."""
     bitmap = coco_mask.decode({"size": list(SIZE), "counts": counts})
     rows, columns = np.nonzero(bitmap)
     if not len(rows):

@@ -44,7 +44,8 @@ ALL_MASK_PARTS = {
 
 
 class EllipseMasks:
-    """Masks that fill the ellipse of each truth box: real crops without real polygons."""
+    """Masks that fill the ellipse of each ground truth instance box: real crops without real
+    polygons."""
 
     def __init__(self, boxes: Tensor) -> None:
         self.boxes = boxes
@@ -59,9 +60,9 @@ class EllipseMasks:
         steps = (torch.arange(size, device=boxes.device) + 0.5) / size
         x = boxes[:, 0, None] + steps * (boxes[:, 2] - boxes[:, 0])[:, None]  # (K, size)
         y = boxes[:, 1, None] + steps * (boxes[:, 3] - boxes[:, 1])[:, None]
-        truth = self.boxes[instances]
-        center = (truth[:, :2] + truth[:, 2:]) / 2
-        half = (truth[:, 2:] - truth[:, :2]) / 2
+        gt = self.boxes[instances]
+        center = (gt[:, :2] + gt[:, 2:]) / 2
+        half = (gt[:, 2:] - gt[:, :2]) / 2
         dx = ((x - center[:, :1]) / half[:, :1]) ** 2
         dy = ((y - center[:, 1:]) / half[:, 1:]) ** 2
         return (dx[:, None, :] + dy[:, :, None] <= 1).float()
@@ -88,7 +89,7 @@ def some_categories(number: int = 7) -> Categories:
         frequency=np.array(["f"] * number),
         image_count=counts,
         instance_count=counts,
-        photo_count=2000,
+        annotated_images=2000,
     )
 
 
@@ -116,8 +117,8 @@ def some_targets(number: int, *, seed: int = 0, categories: int = 7, **fields: A
 
 def some_batch(*sizes: tuple[int, int], seed: int = 0) -> ImageBatch:
     generator = torch.Generator().manual_seed(seed)
-    photos = [
+    images = [
         torch.randint(0, 256, (3, *size), dtype=torch.uint8, generator=generator)
         for size in sizes or ((96, 128), (128, 96))
     ]
-    return ImageBatch.stack(photos)
+    return ImageBatch.stack(images)

@@ -24,16 +24,16 @@ def some_boxes(number: int, seed: int = 0) -> Tensor:
 
 def test_encoding_by_hand() -> None:
     boxes = torch.tensor([[0.0, 0.0, 10.0, 20.0]])
-    truth = torch.tensor([[5.0, 0.0, 25.0, 20.0]])  # centre +10 along x, twice as wide
-    deltas = box_coder.encode(truth, boxes, weights=WEIGHTS)
+    gt = torch.tensor([[5.0, 0.0, 25.0, 20.0]])  # centre +10 along x, twice as wide
+    deltas = box_coder.encode(gt, boxes, weights=WEIGHTS)
     torch.testing.assert_close(deltas, torch.tensor([[10.0, 0.0, 5 * math.log(2), 0.0]]))
 
 
 def test_decoding_inverts_encoding() -> None:
-    boxes, truth = some_boxes(20), some_boxes(20, 1)
-    deltas = box_coder.encode(truth, boxes, weights=WEIGHTS)
+    boxes, gt = some_boxes(20), some_boxes(20, 1)
+    deltas = box_coder.encode(gt, boxes, weights=WEIGHTS)
     decoded = box_coder.decode(deltas, boxes, weights=WEIGHTS)
-    torch.testing.assert_close(decoded, truth, rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(decoded, gt, rtol=1e-4, atol=1e-3)
     many = box_coder.decode(deltas[:, None].expand(-1, 3, -1), boxes, weights=WEIGHTS)
     torch.testing.assert_close(many[:, 2], decoded)
 
@@ -53,19 +53,19 @@ def test_clipping() -> None:
 @pytest.mark.parametrize("chunk", [2**23, 64])
 def test_matching_in_chunks(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
     monkeypatch.setattr(matcher, "CHUNK_ELEMENTS", chunk)
-    boxes, truths = some_boxes(30), some_boxes(11, 1)
-    overlaps = box_iou(boxes, truths)
-    found = match(boxes, truths)
+    boxes, gts = some_boxes(30), some_boxes(11, 1)
+    overlaps = box_iou(boxes, gts)
+    found = match(boxes, gts)
     torch.testing.assert_close(found.iou, overlaps.amax(dim=1))
     hit = found.iou > 0
-    assert torch.equal(found.truth[hit], overlaps.argmax(dim=1)[hit])
+    assert torch.equal(found.gt[hit], overlaps.argmax(dim=1)[hit])
     best = {int(overlaps[:, g].argmax()) for g in range(11) if overlaps[:, g].max() > 0}
     assert set(found.is_best.nonzero().squeeze(1).tolist()) == best
 
 
 def test_matching_nothing() -> None:
-    for boxes, truths in ((some_boxes(3), torch.zeros(0, 4)), (torch.zeros(0, 4), some_boxes(3))):
-        found = match(boxes, truths)
+    for boxes, gts in ((some_boxes(3), torch.zeros(0, 4)), (torch.zeros(0, 4), some_boxes(3))):
+        found = match(boxes, gts)
         assert found.iou.tolist() == [0.0] * len(boxes)
         assert not found.is_best.any()
     assert not overlaps_any(some_boxes(3), torch.zeros(0, 4), iou=0.5).any()
@@ -101,7 +101,7 @@ def test_samples_are_of_their_kind_and_as_many_as_can_be(
 RULE = SamplingRule(iou=0.5, number=64, positive_fraction=0.25, ignore_iou=0.5, background=7)
 
 
-def test_truth_boxes_join_and_know_their_truth() -> None:
+def test_gt_boxes_join_and_know_their_gt() -> None:
     target = some_targets(5)
     samples = sample_rois(
         [some_boxes(100)], [target], rule=RULE, generators=[target.generator(torch.device("cpu"))]
@@ -109,10 +109,10 @@ def test_truth_boxes_join_and_know_their_truth() -> None:
     assert samples.lengths == [64] and 5 <= samples.positives[0] <= 16
     positives = samples.only_positives()
     assert (positives.labels < 7).all() and (samples.labels == 7).sum() == 64 - len(positives)
-    assert torch.equal(positives.gt_boxes, target.boxes[positives.truth])
-    assert torch.equal(positives.labels, target.labels[positives.truth])
-    truths = positives.boxes[positives.is_truth]
-    assert torch.equal(truths, target.boxes[positives.truth[positives.is_truth]])
+    assert torch.equal(positives.gt_boxes, target.boxes[positives.gt])
+    assert torch.equal(positives.labels, target.labels[positives.gt])
+    gts = positives.boxes[positives.is_gt]
+    assert torch.equal(gts, target.boxes[positives.gt[positives.is_gt]])
 
 
 @pytest.mark.parametrize("number", [0, 2])
@@ -126,7 +126,7 @@ def test_rois_on_missing_annotations_are_left_out(number: int) -> None:
     assert len(samples) and not (box_iou(samples.boxes, missing) >= 0.5).any()
 
 
-def test_no_box_and_no_truth() -> None:
+def test_no_box_and_no_gt() -> None:
     samples = sample_rois(
         [torch.zeros(0, 4)], [some_targets(0)], rule=RULE, generators=[torch.Generator()]
     )

@@ -12,7 +12,7 @@ STRIDES = (4, 8)
 
 
 def pyramid(channels: int, dtype: torch.dtype = torch.float32) -> list[Tensor]:
-    """Two levels of two photos of 64 x 96 pixels."""
+    """Two levels of two images of 64 x 96 pixels."""
     generator = torch.Generator().manual_seed(0)
     return [
         torch.randn(2, channels, 64 // s, 96 // s, generator=generator, dtype=torch.float64).to(

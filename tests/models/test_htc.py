@@ -115,7 +115,7 @@ def test_interleaved_masks_train_on_the_boxes_that_their_stage_refined(interleav
     wanted = torch.cat([near + shift if interleaved else near, target.boxes])
     distance = (first[:, None] - wanted).abs().amax(dim=2)  # (K, 8)
     assert (distance.amin(dim=1) < 1e-3).all()
-    assert (distance[:, :4].amin(dim=0) < 1e-3).any()  # not the truths alone
+    assert (distance[:, :4].amin(dim=0) < 1e-3).any()  # not the ground truth instances alone
 
 
 def test_stage_weights_scale_the_losses() -> None:
@@ -134,7 +134,7 @@ def test_every_part_at_once(kind: str) -> None:
     sum(losses.values()).backward()
     assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
     output = model.eval().detect_boxes(some_batch())
-    boxes = [photo[:5] for photo in output.boxes]
+    boxes = [image[:5] for image in output.boxes]
     masks = model.predict_masks(output.features, boxes, [torch.arange(5)] * 2)
-    assert all(photo.probs.shape == (5, 28, 28) for photo in masks)
-    assert all(photo.iou is not None and photo.iou.shape == (5,) for photo in masks)
+    assert all(image.probs.shape == (5, 28, 28) for image in masks)
+    assert all(image.iou is not None and image.iou.shape == (5,) for image in masks)

@@ -25,9 +25,7 @@ def losses(model: MaskRCNN, *numbers: int, **fields: Any) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("numbers", [(4, 2), (3, 0), (0, 0)])
-def test_every_classifier_learns_with_and_without_truth(
-    kind: str, numbers: tuple[int, int]
-) -> None:
+def test_every_classifier_learns_with_and_without_gt(kind: str, numbers: tuple[int, int]) -> None:
     model = small_model({"classifier": {"kind": kind}})
     found = losses(model, *numbers)
     assert set(found) == {"rpn_objectness", "rpn_box", "classifier", "box", "mask"}
@@ -39,7 +37,7 @@ def test_every_classifier_learns_with_and_without_truth(
 
 
 @pytest.mark.parametrize("changes", [{}, CASCADE, ALL_MASK_PARTS], ids=["r-cnn", "cascade", "all"])
-def test_losses_follow_the_photos_weight(changes: dict[str, Any]) -> None:
+def test_losses_follow_the_images_weight(changes: dict[str, Any]) -> None:
     whole = losses(small_model(changes), 4, 3)
     part = losses(small_model(changes), 4, 3, loss_weight=0.25)
     for name, value in whole.items():
@@ -55,24 +53,24 @@ def test_losses_repeat_whatever_the_global_random_state() -> None:
 
 
 @pytest.mark.parametrize("changes", [{}, CASCADE], ids=["r-cnn", "cascade"])
-def test_a_photo_alone_and_in_a_mixed_batch(changes: dict[str, Any]) -> None:
+def test_a_image_alone_and_in_a_mixed_batch(changes: dict[str, Any]) -> None:
     model = small_model(changes, {"classifier": {"kind": "softmax"}}).eval()
     for head in model.roi_heads.box_heads:
         torch.nn.init.normal_(head.classifier.linear.weight, std=0.3)
     batch = some_batch((96, 128), (100, 90), (64, 64))
     together = model.detect_boxes(batch)
-    boxes = [photo.reshape(-1, 4)[:9] for photo in together.boxes]
+    boxes = [image.reshape(-1, 4)[:9] for image in together.boxes]
     masks = model.predict_masks(together.features, boxes, [torch.arange(9) % 7] * 3)
-    for photo, (height, width) in enumerate(batch.size_list()):
-        alone_batch = ImageBatch.stack([batch.images[photo, :, :height, :width]])
+    for image, (height, width) in enumerate(batch.size_list()):
+        alone_batch = ImageBatch.stack([batch.images[image, :, :height, :width]])
         alone = model.detect_boxes(alone_batch)
-        torch.testing.assert_close(alone.boxes[0], together.boxes[photo], rtol=0, atol=1e-3)
-        torch.testing.assert_close(alone.scores[0], together.scores[photo], rtol=0, atol=1e-5)
-        (mask,) = model.predict_masks(alone.features, [boxes[photo]], [torch.arange(9) % 7])
-        torch.testing.assert_close(mask.probs, masks[photo].probs, rtol=0, atol=1e-5)
+        torch.testing.assert_close(alone.boxes[0], together.boxes[image], rtol=0, atol=1e-3)
+        torch.testing.assert_close(alone.scores[0], together.scores[image], rtol=0, atol=1e-5)
+        (mask,) = model.predict_masks(alone.features, [boxes[image]], [torch.arange(9) % 7])
+        torch.testing.assert_close(mask.probs, masks[image].probs, rtol=0, atol=1e-5)
 
 
-def test_what_lies_beyond_a_photo_is_not_seen() -> None:
+def test_what_lies_beyond_a_image_is_not_seen() -> None:
     model = small_model().eval()
     batch = some_batch((90, 120))
     wanted = model.detect_boxes(batch)
@@ -85,11 +83,11 @@ def test_masks_of_no_boxes() -> None:
     model = small_model(ALL_MASK_PARTS).eval()
     output = model.detect_boxes(some_batch())
     empty = [torch.zeros(0, 4)] * 2
-    for photo in model.predict_masks(
+    for image in model.predict_masks(
         output.features, empty, [torch.zeros(0, dtype=torch.int64)] * 2
     ):
-        assert photo.probs.shape == (0, 28, 28)
-        assert photo.moved == 0
+        assert image.probs.shape == (0, 28, 28)
+        assert image.moved == 0
 
 
 def test_two_passes_pool_again_only_what_moves() -> None:
@@ -98,13 +96,13 @@ def test_two_passes_pool_again_only_what_moves() -> None:
     assert model.roi_heads.mask is not None
     torch.nn.init.normal_(model.roi_heads.mask.stages[0].head.predictor.weight, std=1.0)
     output = model.detect_boxes(some_batch())
-    boxes = [photo.reshape(-1, 4)[:40] for photo in output.boxes]
+    boxes = [image.reshape(-1, 4)[:40] for image in output.boxes]
     labels = [torch.arange(40) % 7] * 2
     plain = small_model({"canonical_size": 14.0}).eval()
     plain.load_state_dict(model.state_dict())
     first = plain.predict_masks(output.features, boxes, labels)
     second = model.predict_masks(output.features, boxes, labels)
-    moved = torch.stack([photo.moved for photo in second])
+    moved = torch.stack([image.moved for image in second])
     assert 0 < moved.mean() < 1
     same = torch.cat(
         [(a.probs == b.probs).flatten(1).all(dim=1) for a, b in zip(first, second, strict=True)]
@@ -143,7 +141,7 @@ def test_half_precision(sampling_ratio: int) -> None:
     batch = some_batch()
     with torch.autocast("cpu", torch.bfloat16):
         output = model.eval().detect_boxes(batch)
-        boxes = [photo.reshape(-1, 4)[:5] for photo in output.boxes]
+        boxes = [image.reshape(-1, 4)[:5] for image in output.boxes]
         masks = model.predict_masks(output.features, boxes, [torch.arange(5)] * 2)
     assert output.features[0].dtype == torch.bfloat16
     assert output.boxes[0].dtype == output.scores[0].dtype == masks[0].probs.dtype == torch.float32

@@ -14,8 +14,8 @@ def some_input(number: int = 9) -> tuple[list[Tensor], Tensor, Tensor]:
     ]
     corner = torch.rand(number, 2, generator=generator) * 100
     boxes = torch.cat([corner, corner + 4 + 60 * torch.rand(number, 2, generator=generator)], dim=1)
-    photo = torch.arange(number)[:, None] % 2
-    return features, torch.cat([photo, boxes], dim=1), torch.arange(number) % 4
+    image = torch.arange(number)[:, None] % 2
+    return features, torch.cat([image, boxes], dim=1), torch.arange(number) % 4
 
 
 @pytest.mark.parametrize("sampling_ratio", [0, 2])

@@ -71,21 +71,21 @@ def test_anchors_order_and_values(rpn: RegionProposalNetwork) -> None:
 
 
 def test_losses_depend_on_seeds_not_on_neighbours(rpn: RegionProposalNetwork) -> None:
-    """A photo's anchors are the same in any batch: two photos together are the mean of each alone."""
+    """An image's anchors are the same in any batch: two images together are the mean of each alone."""
     features = some_features(torch.Generator().manual_seed(2), grad=False)
     targets = [some_targets(3, seed=5), some_targets(2, seed=6)]
 
-    def run(photos: list[int]) -> dict[str, Tensor]:
-        generators = [targets[photo].generator(torch.device("cpu")) for photo in photos]
-        chosen = [feature[photos] for feature in features]
-        return rpn.losses(chosen, [targets[photo] for photo in photos], generators=generators)
+    def run(images: list[int]) -> dict[str, Tensor]:
+        generators = [targets[image].generator(torch.device("cpu")) for image in images]
+        chosen = [feature[images] for feature in features]
+        return rpn.losses(chosen, [targets[image] for image in images], generators=generators)
 
     both, first, second = run([0, 1]), run([0]), run([1])
-    for name in both:  # 64 anchors a photo, so that the counts are equal
+    for name in both:  # 64 anchors an image, so that the counts are equal
         torch.testing.assert_close(both[name], (first[name] + second[name]) / 2)
 
 
-def test_loss_weight_of_a_photo(rpn: RegionProposalNetwork) -> None:
+def test_loss_weight_of_a_image(rpn: RegionProposalNetwork) -> None:
     features = [f[:1] for f in some_features(torch.Generator().manual_seed(2), grad=False)]
     values = []
     for weight in (1.0, 0.25):
@@ -109,7 +109,7 @@ def test_anchors_on_missing_annotations_are_left_out(rpn: RegionProposalNetwork)
         assert not hit[negatives].any()
 
 
-def test_photos_without_truth_keep_the_graph(rpn: RegionProposalNetwork) -> None:
+def test_images_without_gt_keep_the_graph(rpn: RegionProposalNetwork) -> None:
     features = some_features(torch.Generator().manual_seed(0), grad=True)
     targets = [some_targets(0), some_targets(0)]
     generators = [target.generator(torch.device("cpu")) for target in targets]
@@ -119,11 +119,11 @@ def test_photos_without_truth_keep_the_graph(rpn: RegionProposalNetwork) -> None
     assert all(parameter.grad is not None for parameter in rpn.parameters())
 
 
-def test_proposals_are_inside_the_photo_and_sorted(rpn: RegionProposalNetwork) -> None:
+def test_proposals_are_inside_the_image_and_sorted(rpn: RegionProposalNetwork) -> None:
     features = some_features(torch.Generator().manual_seed(0), grad=False)
     found = rpn.propose(features, [(90, 120), (70, 100)], training=False)
-    for photo, (height, width) in zip(found, [(90, 120), (70, 100)], strict=True):
-        assert 0 < len(photo.boxes) <= 1000
-        assert (photo.boxes >= 0).all()
-        assert (photo.boxes[:, 2] <= width).all() and (photo.boxes[:, 3] <= height).all()
-        assert (photo.logits.diff() <= 0).all()
+    for image, (height, width) in zip(found, [(90, 120), (70, 100)], strict=True):
+        assert 0 < len(image.boxes) <= 1000
+        assert (image.boxes >= 0).all()
+        assert (image.boxes[:, 2] <= width).all() and (image.boxes[:, 3] <= height).all()
+        assert (image.logits.diff() <= 0).all()

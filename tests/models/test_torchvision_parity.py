@@ -69,10 +69,10 @@ def test_same_boxes_scores_and_masks(
     ours: MaskRCNN, theirs: torchvision.models.detection.MaskRCNN
 ) -> None:
     generator = torch.Generator().manual_seed(0)
-    photo = torch.randint(0, 256, (3, HEIGHT, WIDTH), dtype=torch.uint8, generator=generator)
+    image = torch.randint(0, 256, (3, HEIGHT, WIDTH), dtype=torch.uint8, generator=generator)
     with torch.no_grad():
-        (wanted,) = theirs([photo / 255])
-    output = ours.detect_boxes(ImageBatch.stack([photo]))
+        (wanted,) = theirs([image / 255])
+    output = ours.detect_boxes(ImageBatch.stack([image]))
     boxes, scores, labels = detections(output.boxes[0], output.scores[0])
     assert len(wanted["boxes"]) == 50
     torch.testing.assert_close(scores, wanted["scores"], rtol=0, atol=1e-5)

@@ -11,13 +11,13 @@ def iou(a, b):
     return wide * high / (w * h + s * t - wide * high)
 
 
-def average_precision(flags, truths):
+def average_precision(flags, gts):
     """``flags``: (score, right) of one category, in the order of the input."""
     ordered = sorted(flags, key=lambda flag: -flag[0])
     points, right = [], 0
     for k, (_, good) in enumerate(ordered):
         right += good
-        points.append((right / truths, right / (k + 1)))
+        points.append((right / gts, right / (k + 1)))
     total = 0.0
     for j in range(101):
         above = [precision for reached, precision in points if reached >= j / 100 - 1e-12]
@@ -26,7 +26,7 @@ def average_precision(flags, truths):
 
 
 def mean_ap(entries, counts, *, emptied=()):
-    """``entries``: (category, score, right); ``counts``: truths by category."""
+    """``entries``: (category, score, right); ``counts``: ground truth instances by category."""
     values = [1.0 for _ in emptied]
     for category, number in counts.items():
         if number:
@@ -35,30 +35,31 @@ def mean_ap(entries, counts, *, emptied=()):
     return sum(values) / len(values) if values else None
 
 
-def error_kinds(truths, detections, *, negative, not_exhaustive):
+def error_kinds(gts, detections, *, negative, not_exhaustive):
     """``{kind: (count, gain)}``.
 
-    truths: (image, category, box); detections: (image, category, score, box) with distinct scores;
+    ground truth instances: (image, category, box); detections: (image, category, score, box)
+    with distinct scores;
     negative and not_exhaustive: sets of (image, category).
     """
-    positive = {(image, category) for image, category, _ in truths}
+    positive = {(image, category) for image, category, _ in gts}
     judged = [d for d in detections if (d[0], d[1]) in positive | set(negative)]
     judged.sort(key=lambda d: -d[2])
     taken, state = {}, []
     for image, category, _, box in judged:
         best, least = None, 0.5
-        for g, truth in enumerate(truths):
-            if truth[:2] == (image, category) and g not in taken and iou(box, truth[2]) >= least:
-                best, least = g, iou(box, truth[2])
+        for g, gt in enumerate(gts):
+            if gt[:2] == (image, category) and g not in taken and iou(box, gt[2]) >= least:
+                best, least = g, iou(box, gt[2])
         if best is not None:
             taken[best] = True
             state.append(("right", None))
         elif (image, category) in not_exhaustive:
             state.append(("excused", None))
         else:
-            state.append(_kind(image, category, box, truths))
+            state.append(_kind(image, category, box, gts))
     counts = {}
-    for _, category, _ in truths:
+    for _, category, _ in gts:
         counts[category] = counts.get(category, 0) + 1
     plain = [
         (d[1], d[2], kind == "right")
@@ -76,21 +77,21 @@ def error_kinds(truths, detections, *, negative, not_exhaustive):
                 entries.append((d[1], d[2], kind == "right"))
             elif name in ("classification", "localisation") and g not in taken and g not in fixed:
                 fixed.add(g)
-                entries.append((truths[g][1], d[2], True))
+                entries.append((gts[g][1], d[2], True))
         found[name] = (sum(kind == name for kind, _ in state), mean_ap(entries, counts) - now)
     covered = {g for kind, g in state if kind in ("classification", "localisation")}
-    missed = [g for g in range(len(truths)) if g not in taken and g not in covered]
+    missed = [g for g in range(len(gts)) if g not in taken and g not in covered]
     left = dict(counts)
     for g in missed:
-        left[truths[g][1]] -= 1
+        left[gts[g][1]] -= 1
     emptied = [c for c, number in left.items() if number == 0]
     found["missed"] = (len(missed), mean_ap(plain, left, emptied=emptied) - now)
     return now, found
 
 
-def _kind(image, category, box, truths):
+def _kind(image, category, box, gts):
     same, other = (0.0, None), (0.0, None)
-    for g, (where, what, place) in enumerate(truths):
+    for g, (where, what, place) in enumerate(gts):
         if where != image:
             continue
         overlap = iou(box, place)

@@ -26,16 +26,16 @@ def sampled_mask(
 ) -> np.ndarray:
     """The union of parts under a matrix within a rectangle, as ``fine`` x ``fine`` samples a pixel.
 
-    Every sample of the canvas is mapped back to the photo: the warped and cropped bitmap.
+    Every sample of the canvas is mapped back to the image: the warped and cropped bitmap.
     """
     x0, y0, x1, y1 = rectangle
     xs = x0 + (np.arange((x1 - x0) * fine) + 0.5) / fine
     ys = y0 + (np.arange((y1 - y0) * fine) + 0.5) / fine
     canvas = np.stack([*np.meshgrid(xs, ys), np.ones((len(ys), len(xs)))])
-    photo = np.einsum("ij,jyx->iyx", np.linalg.inv(matrix), canvas)
+    image = np.einsum("ij,jyx->iyx", np.linalg.inv(matrix), canvas)
     covered = np.zeros((len(ys), len(xs)), bool)
     for part in parts:
-        covered |= inside(part, photo[0], photo[1])
+        covered |= inside(part, image[0], image[1])
     return covered
 
 
@@ -83,14 +83,14 @@ def bitmap_in_roi(bitmap: np.ndarray, box: np.ndarray, side: int) -> np.ndarray:
     return mean
 
 
-def repeat_factors(photos: Sequence[Sequence[int]], threshold: float) -> list[float]:
-    """Of each photo, given as the labels of its annotations (LVIS paper, appendix B.2)."""
+def repeat_factors(images: Sequence[Sequence[int]], threshold: float) -> list[float]:
+    """Of each image, given as the labels of its annotations (LVIS paper, appendix B.2)."""
     having: dict[int, int] = {}
-    for labels in photos:
+    for labels in images:
         for label in set(labels):
             having[label] = having.get(label, 0) + 1
     factors = {
-        label: max(1.0, math.sqrt(threshold / (count / len(photos))))
+        label: max(1.0, math.sqrt(threshold / (count / len(images))))
         for label, count in having.items()
     }
-    return [max((factors[label] for label in labels), default=1.0) for labels in photos]
+    return [max((factors[label] for label in labels), default=1.0) for labels in images]

@@ -11,13 +11,13 @@ def iou(a, b):
     return inter / (area - inter)
 
 
-def missing(boxes, scores, labels, truth, *, score, max_iou, lists=None):
+def missing(boxes, scores, labels, gt, *, score, max_iou, lists=None):
     """Places of the detections kept; ``lists``: negative, positive, not exhaustive labels."""
     kept = []
     for place, box in enumerate(boxes):
         if scores[place] < score:
             continue
-        if any(iou(box, other) > max_iou for other in truth):
+        if any(iou(box, other) > max_iou for other in gt):
             continue
         if lists is not None:
             negative, positive, not_exhaustive = lists

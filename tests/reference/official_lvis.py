@@ -1,6 +1,7 @@
 """The official evaluator, lvis-api 0.5.3, as the oracle of exactness.
 
-lvis 0.5.3 on PyPI uses ``np.float``, which numpy removed in 1.24. It is put back here while the official code
+lvis 0.5.3 on PyPI uses ``np.float``, which numpy removed in 1.24. It is put back here while the
+official code
 runs, and nowhere else; ``test_workaround_is_needed`` says when this can go.
 """
 
@@ -27,7 +28,7 @@ def numpy_float() -> Iterator[None]:
 
 
 def official(
-    truth: str | Path,
+    gt_file: str | Path,
     results: str | Path | list[dict],
     iou_type: str,
     *,
@@ -36,7 +37,7 @@ def official(
     """The finished official evaluation; ``eval`` has the arrays, ``results`` the scores."""
     logging.disable(logging.WARNING)
     try:
-        gt = LVIS(str(truth))
+        gt = LVIS(str(gt_file))
         given = str(results) if isinstance(results, Path) else results
         dt = LVISResults(gt, given, max_dets=max_detections)
         evaluation = LVISEval(gt, dt, iou_type)

@@ -1,4 +1,4 @@
-"""Slow twin of mask pasting: every pixel of the whole photo is asked for its value."""
+"""Slow twin of mask pasting: every pixel of the whole image is asked for its value."""
 
 import math
 
@@ -16,7 +16,7 @@ def value_at(mask, column, row):
 
 
 def paste(mask, box, *, height, width, threshold):
-    """Rows of 0 and 1 of the whole photo."""
+    """Rows of 0 and 1 of the whole image."""
     x0, y0, x1, y1 = (float(v) for v in box)
     cells = len(mask)
     rows = []

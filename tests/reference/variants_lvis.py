@@ -77,24 +77,24 @@ def _finish(evaluation: LVISEval) -> LVISEval:
     return evaluation
 
 
-def boundary(truth: Path, results: Path) -> LVISEval:
-    gt = LVIS(str(truth))
+def boundary(gt_file: Path, results: Path) -> LVISEval:
+    gt = LVIS(str(gt_file))
     return _finish(BoundaryEval(gt, LVISResults(gt, str(results)), "segm"))
 
 
-def by_ratio(truth: Path, results: Path, edges: tuple[float, ...]) -> LVISEval:
-    gt = LVIS(str(truth))
+def by_ratio(gt_file: Path, results: Path, edges: tuple[float, ...]) -> LVISEval:
+    gt = LVIS(str(gt_file))
     return _finish(RatioEval(gt, LVISResults(gt, str(results)), "segm", edges=edges))
 
 
-def fixed(truth: Path, results: Path, iou_type: str, *, limit: int) -> LVISEval:
+def fixed(gt_file: Path, results: Path, iou_type: str, *, limit: int) -> LVISEval:
     by_category = defaultdict(list)
     for one in json.loads(results.read_text()):
         by_category[one["category_id"]].append(one)
     kept = []
     for some in by_category.values():
         kept += sorted(some, key=lambda one: one["score"], reverse=True)[:limit]
-    gt = LVIS(str(truth))
+    gt = LVIS(str(gt_file))
     capped = results.with_name("capped.json")
     capped.write_text(json.dumps(kept))
     return _finish(LVISEval(gt, LVISResults(gt, str(capped), max_dets=-1), iou_type))

@@ -1,4 +1,4 @@
-"""Kinds of error: one photo for each, and random worlds against plain loops."""
+"""Kinds of error: one image for each, and random worlds against plain loops."""
 
 from pathlib import Path
 
@@ -21,8 +21,8 @@ from tests.evaluation.worlds import (
 from tests.reference.error_kinds import error_kinds
 
 
-def analysed(folder: Path, truth: dict, results: list[dict], kind: str = "bbox") -> Errors:
-    paths = write(folder, truth, results)
+def analysed(folder: Path, gt: dict, results: list[dict], kind: str = "bbox") -> Errors:
+    paths = write(folder, gt, results)
     found = evaluate(paths[0], Results(paths[1]), FAST)
     errors = find_errors(found, Results(paths[1]), kind=kind, threads=1)
     assert errors.ap50 == pytest.approx(found.metrics[kind]["AP50"], abs=1e-12)
@@ -45,20 +45,20 @@ CASES = {
 
 @pytest.mark.parametrize("name", list(CASES))
 @pytest.mark.parametrize("kind", ["bbox", "segm"])
-def test_one_photo_for_each_kind(tmp_path: Path, name: str, kind: str) -> None:
-    """One truth of category 1; category 2 is verified absent."""
-    truth = world([image(1, negative=(2,))], [annotation(1, 1, 1, BOX)], categories=2)
+def test_one_image_for_each_kind(tmp_path: Path, name: str, kind: str) -> None:
+    """One ground truth instance of category 1; category 2 is verified absent."""
+    gt = world([image(1, negative=(2,))], [annotation(1, 1, 1, BOX)], categories=2)
     make = box_result if kind == "bbox" else mask_result
     results = [make(1, category, box, score) for category, box, score in CASES[name]]
-    found = counts(analysed(tmp_path, truth, results, kind))
+    found = counts(analysed(tmp_path, gt, results, kind))
     expected = {name: 1} | ({"missed": 1} if name == "both" else {})
     assert found == expected
 
 
 def test_gains_by_hand(tmp_path: Path) -> None:
     """A background error above the only true positive: precision 1/2 becomes 1."""
-    truth = world([image(1)], [annotation(1, 1, 1, BOX)], categories=1)
-    errors = analysed(tmp_path, truth, [box_result(1, 1, FAR, 0.9), box_result(1, 1, BOX, 0.8)])
+    gt = world([image(1)], [annotation(1, 1, 1, BOX)], categories=1)
+    errors = analysed(tmp_path, gt, [box_result(1, 1, FAR, 0.9), box_result(1, 1, BOX, 0.8)])
     gains = {kind.name: kind.gain for kind in errors.kinds}
     assert errors.ap50 == pytest.approx(0.5)
     assert gains["background"] == pytest.approx(0.5)
@@ -66,11 +66,11 @@ def test_gains_by_hand(tmp_path: Path) -> None:
 
 
 def test_what_is_not_judged_is_no_error(tmp_path: Path) -> None:
-    """Category 2 is neither annotated nor listed; category 3 is not exhaustive; an ignored truth."""
+    """Category 2 is neither annotated nor listed; category 3 is not exhaustive; an ignored ground truth."""
     images = [image(1, negative=(3,), open_=(3,))]
-    truths = [annotation(1, 1, 1, BOX), annotation(2, 1, 1, FAR, ignore=1)]
+    gts = [annotation(1, 1, 1, BOX), annotation(2, 1, 1, FAR, ignore=1)]
     results = [box_result(1, 2, BOX, 0.9), box_result(1, 3, FAR, 0.8), box_result(1, 1, FAR, 0.7)]
-    assert counts(analysed(tmp_path, world(images, truths), results)) == {"missed": 1}
+    assert counts(analysed(tmp_path, world(images, gts), results)) == {"missed": 1}
 
 
 def test_nothing_at_all(tmp_path: Path) -> None:
@@ -82,35 +82,35 @@ def test_nothing_at_all(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", range(12))
 def test_random_worlds_are_what_plain_loops_say(tmp_path: Path, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    photos, categories = 4, 4
-    truths, detections = [], []
-    for photo in range(1, photos + 1):
+    scenes, categories = 4, 4
+    gts, detections = [], []
+    for scene in range(1, scenes + 1):
         for _ in range(rng.integers(0, 5)):
-            truths.append((photo, int(rng.integers(1, categories + 1)), _box(rng)))
-    for photo, category, box in truths:
+            gts.append((scene, int(rng.integers(1, categories + 1)), _box(rng)))
+    for scene, category, box in gts:
         for _ in range(rng.integers(0, 4)):
             other = category if rng.random() < 0.6 else int(rng.integers(1, categories + 1))
             moved = tuple(max(v + int(rng.integers(-3, 4)), 1) for v in box)
-            detections.append((photo, other, float(rng.random()), moved))
+            detections.append((scene, other, float(rng.random()), moved))
     detections += [(1, 1, float(rng.random()), _box(rng)) for _ in range(3)]
     lists = {
-        photo: {c for c in range(1, categories + 1) if rng.random() < 0.5} for photo in (1, 2, 3)
+        scene: {c for c in range(1, categories + 1) if rng.random() < 0.5} for scene in (1, 2, 3)
     }
-    positive = {(photo, category) for photo, category, _ in truths}
+    positive = {(scene, category) for scene, category, _ in gts}
     negative = {(p, c) for p, own in lists.items() for c in own if (p, c) not in positive}
     loose = {(p, c) for p, c in positive if rng.random() < 0.3}
     images = [
         image(
-            photo,
-            negative=tuple(c for p, c in negative if p == photo),
-            open_=tuple(c for p, c in loose if p == photo),
+            scene,
+            negative=tuple(c for p, c in negative if p == scene),
+            open_=tuple(c for p, c in loose if p == scene),
         )
-        for photo in range(1, photos + 1)
+        for scene in range(1, scenes + 1)
     ]
-    records = [annotation(k + 1, *truth) for k, truth in enumerate(truths)]
+    records = [annotation(k + 1, *gt) for k, gt in enumerate(gts)]
     results = [both_result(p, c, box, score) for p, c, score, box in detections]
     found = analysed(tmp_path, world(images, records, categories=categories), results)
-    now, expected = error_kinds(truths, detections, negative=negative, not_exhaustive=loose)
+    now, expected = error_kinds(gts, detections, negative=negative, not_exhaustive=loose)
     assert found.ap50 == pytest.approx(now, abs=1e-12)
     for kind in found.kinds:
         assert kind.count == expected[kind.name][0], kind

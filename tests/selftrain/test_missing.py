@@ -30,18 +30,18 @@ def detections(boxes: list, scores: list, labels: list, image_id: int = 1) -> De
 
 
 def test_by_hand() -> None:
-    truth = np.array([[0, 0, 10, 10]], np.float32)
+    gt = np.array([[0, 0, 10, 10]], np.float32)
     found = detections(
         [[0, 0, 10, 10], [20, 20, 30, 30], [9, 0, 19, 10], [40, 40, 50, 50]],
         [0.9, 0.8, 0.7, 0.3],
         [0, 0, 1, 1],
     )
-    np.testing.assert_allclose(max_overlap(found.boxes, truth), [1, 0, 10 / 190, 0], rtol=1e-6)
-    kept = missing_annotations(found, truth, score=0.5, max_iou=0.1)
+    np.testing.assert_allclose(max_overlap(found.boxes, gt), [1, 0, 10 / 190, 0], rtol=1e-6)
+    kept = missing_annotations(found, gt, score=0.5, max_iou=0.1)
     assert kept.scores.tolist() == pytest.approx([0.8, 0.7])
-    kept = missing_annotations(found, truth, score=0.5, max_iou=0.05)
+    kept = missing_annotations(found, gt, score=0.5, max_iou=0.05)
     assert kept.scores.tolist() == pytest.approx([0.8])
-    kept = missing_annotations(found, truth, score=0.5, max_iou=0.1, impossible=np.array([0]))
+    kept = missing_annotations(found, gt, score=0.5, max_iou=0.1, impossible=np.array([0]))
     assert kept.labels.tolist() == [1]
 
 
@@ -59,16 +59,16 @@ def test_against_the_twin(seed: int) -> None:
     boxes = np.concatenate([corners, corners + draw.integers(0, 12, (12, 2))], axis=1)
     scores = draw.integers(0, 10, 9) / 8
     found = detections(boxes[:9].tolist(), scores.tolist(), draw.integers(0, 5, 9).tolist())
-    truth = boxes[9 : 9 + seed % 4].astype(np.float32)
+    gt = boxes[9 : 9 + seed % 4].astype(np.float32)
     negative, positive, not_exhaustive = (draw.integers(0, 5, 2) for _ in range(3))
-    plain = missing_annotations(found, truth, score=0.5, max_iou=0.2)
+    plain = missing_annotations(found, gt, score=0.5, max_iou=0.2)
     wanted = twin.missing(
-        found.boxes.tolist(), scores, found.labels, truth.tolist(), score=0.5, max_iou=0.2
+        found.boxes.tolist(), scores, found.labels, gt.tolist(), score=0.5, max_iou=0.2
     )
     np.testing.assert_array_equal(plain.boxes, found.boxes[wanted])
     strict = missing_annotations(
         found,
-        truth,
+        gt,
         score=0.5,
         max_iou=0.2,
         impossible=impossible_labels(
@@ -79,7 +79,7 @@ def test_against_the_twin(seed: int) -> None:
         found.boxes.tolist(),
         scores,
         found.labels.tolist(),
-        truth.tolist(),
+        gt.tolist(),
         score=0.5,
         max_iou=0.2,
         lists=(negative.tolist(), positive.tolist(), not_exhaustive.tolist()),
@@ -130,7 +130,7 @@ def test_the_stage(
     assert summary == {"photos": 2, "confident": 5, "missing": sum(kept)}
     result = DetectionStore.open(folder.file("missing.h5"))
     assert result.role == "missing"
-    assert [len(photo) for photo in result] == kept
+    assert [len(image) for image in result] == kept
 
 
 def test_another_label_set(tmp_path: Path, train: Path, folder: StageFolder) -> None:

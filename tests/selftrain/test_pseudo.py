@@ -1,4 +1,4 @@
-"""Pseudo-labelled photos as a source: which rows, what labels, and the photo turned as it was labelled."""
+"""Pseudo-labelled images as a source: which rows, what labels, and the image turned as it was labelled."""
 
 from pathlib import Path
 
@@ -62,21 +62,21 @@ def store(tmp_path: Path) -> DetectionStore:
     return DetectionStore.open(tmp_path / "store")
 
 
-def test_photos_without_a_good_detection_are_no_part_of_it(
+def test_images_without_a_good_detection_are_no_part_of_it(
     store: DetectionStore, tmp_path: Path
 ) -> None:
     source = PseudoSource(store, tmp_path, score=0.5, weight=0.25)
     assert len(source) == 3
-    photos = [source.photo(row) for row in range(3)]
-    assert [p.image_id for p in photos] == [0, 2, 7]
-    assert [len(p.labels.objects) for p in photos] == [1, 2, 1]
-    assert [p.weight for p in photos] == [0.25] * 3
-    assert [p.rotation for p in photos] == [90, 0, 0]
-    assert photos[1].labels.not_exhaustive.tolist() == [0, 1]
+    images = [source.image(row) for row in range(3)]
+    assert [p.image_id for p in images] == [0, 2, 7]
+    assert [len(p.labels.objects) for p in images] == [1, 2, 1]
+    assert [p.weight for p in images] == [0.25] * 3
+    assert [p.rotation for p in images] == [90, 0, 0]
+    assert images[1].labels.not_exhaustive.tolist() == [0, 1]
     assert source.wide(np.arange(3)).all()
-    box = photos[0].labels.objects.boxes[0]
+    box = images[0].labels.objects.boxes[0]
     np.testing.assert_array_equal(box, [3, 2, 20, 10])
-    assert photos[0].labels.objects.areas[0] == 8 * 17 - 8
+    assert images[0].labels.objects.areas[0] == 8 * 17 - 8
 
 
 def test_nothing_usable_is_an_error(store: DetectionStore, tmp_path: Path) -> None:
@@ -96,10 +96,10 @@ def test_detections_without_masks_are_their_boxes() -> None:
     assert len(objects_from_detections(Detections.empty(0, (4, 4)))) == 0
 
 
-def test_pseudo_photos_are_mixed_in_turned_and_weighted(
+def test_pseudo_images_are_mixed_in_turned_and_weighted(
     store: DetectionStore, tmp_path: Path
 ) -> None:
-    index = small_index(tmp_path / "data", photos=6)
+    index = small_index(tmp_path / "data", count=6)
     data = training_data(
         index,
         tmp_path / "data",

@@ -30,7 +30,7 @@ def load(path: Path) -> dict[str, Any]:
     return data
 
 
-def photo(path: Path, height: int = 60, width: int = 80) -> None:
+def scene(path: Path, height: int = 60, width: int = 80) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(0).integers(0, 255, (height, width, 3), np.uint8)
     assert cv2.imwrite(str(path), pixels)
@@ -70,9 +70,9 @@ def test_coco_that_is_not_exhaustive(tmp_path: Path) -> None:
 
 def test_yolo(tmp_path: Path) -> None:
     images = tmp_path / "images" / "train"
-    photo(images / "b.jpg")
-    photo(images / "deep" / "a.jpg", height=100, width=50)
-    photo(images / "c.png")
+    scene(images / "b.jpg")
+    scene(images / "deep" / "a.jpg", height=100, width=50)
+    scene(images / "c.png")
     labels = tmp_path / "labels" / "train"
     (labels / "deep").mkdir(parents=True)
     (labels / "b.txt").write_text("1 0.25 0.25 0.5 0.25 0.5 0.5 0.25 0.5\n\n0 0 0 1.02 0 1 1\n")
@@ -90,7 +90,7 @@ def test_yolo(tmp_path: Path) -> None:
     first, second, third = data["annotations"]
     assert first["segmentation"] == [[20, 15, 40, 15, 40, 30, 20, 30]]
     assert (first["bbox"], first["area"], first["category_id"]) == ([20, 15, 20, 15], 300, 2)
-    assert second["segmentation"] == [[0, 0, 80, 0, 80, 60]]  # clamped to the photo
+    assert second["segmentation"] == [[0, 0, 80, 0, 80, 60]]  # clamped to the image
     assert third["image_id"] == 3 and third["segmentation"] == [[5, 10, 45, 10, 25, 90]]
     assert [c["name"] for c in data["categories"]] == ["cat", "big dog"]
     assert data["images"][1]["neg_category_ids"] == [1, 2]
@@ -117,12 +117,12 @@ def test_yolo_names(text: str, tmp_path: Path) -> None:
         ("0 0.1 0.1 0.2", "no polygon"),
         ("0 0.1 0.1 0.2 0.2 0.3 0.3 0.4", "no polygon"),
         ("7 0.1 0.1 0.2 0.2 0.3 0.3", "class 7 has no name"),
-        ("0 10 10 20 20 30 30", "shares of the photo"),
+        ("0 10 10 20 20 30 30", "shares of the image"),
         ("cat 0.1 0.1 0.2", "not numbers"),
     ],
 )
 def test_yolo_lines_that_do_not_fit(line: str, message: str, tmp_path: Path) -> None:
-    photo(tmp_path / "a.jpg")
+    scene(tmp_path / "a.jpg")
     (tmp_path / "a.txt").write_text(f"0 0.1 0.1 0.5 0.1 0.5 0.5\n{line}\n")
     (tmp_path / "names.txt").write_text("cat\n")
     with pytest.raises(UserError, match=rf"a\.txt: line 2: .*{message}"):
@@ -143,13 +143,13 @@ def test_labelme(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     base = {"imageHeight": 60, "imageWidth": 80, "version": "5.0", "flags": {}, "imageData": None}
     folder = tmp_path / "set" / "sub"
     folder.mkdir(parents=True)
-    sheet = {**base, "imagePath": "..\\photos\\a.jpg", "shapes": shapes}
+    sheet = {**base, "imagePath": "..\\images\\a.jpg", "shapes": shapes}
     (folder / "a.json").write_text(json.dumps(sheet))
     (folder / "b.json").write_text(json.dumps({**base, "imagePath": "b.jpg", "shapes": []}))
     out = tmp_path / "lvis.json"
     convert.run([tmp_path / "set"], out, kind="labelme")
     data = load(out)
-    assert [i["file_name"] for i in data["images"]] == ["photos/a.jpg", "sub/b.jpg"]
+    assert [i["file_name"] for i in data["images"]] == ["scenes/a.jpg", "sub/b.jpg"]
     assert [c["name"] for c in data["categories"]] == ["ball", "cat", "dog"]
     dog, cat, ball = data["annotations"]
     assert dog["segmentation"] == [[1, 1, 9, 1, 9, 9], [20, 1, 29, 1, 29, 9]]
@@ -197,7 +197,7 @@ def test_merge(tmp_path: Path) -> None:
     found = [(r["id"], r["image_id"], r["category_id"]) for r in data["annotations"]]
     assert found == [(1, 1, 2), (2, 1, 5), (3, 3, 9)]
     other = write(tmp_path / "c.json", [image(9, coco_url=same, width=90)], [])
-    with pytest.raises(UserError, match=r"c\.json: photo .* is 90 x 60, elsewhere 80 x 60"):
+    with pytest.raises(UserError, match=r"c\.json: image .* is 90 x 60, elsewhere 80 x 60"):
         convert.run([a, other], out, kind="lvis")
 
 
@@ -217,7 +217,7 @@ def test_split_keeps_rare_categories_on_both_sides(seed: int, tmp_path: Path) ->
     sides = [{i["id"] for i in side["images"]} for side in (train, val)]
     assert not sides[0] & sides[1] and len(sides[0] | sides[1]) == 200
     assert len(sides[1]) == pytest.approx(40, abs=8)
-    photos = [
+    scenes = [
         {
             c: len({a["image_id"] for a in side["annotations"] if a["category_id"] == c})
             for c in sizes
@@ -225,11 +225,11 @@ def test_split_keeps_rare_categories_on_both_sides(seed: int, tmp_path: Path) ->
         for side in (train, val)
     ]
     for category_id, count in sizes.items():
-        assert photos[0][category_id] >= 1
-        assert photos[1][category_id] >= (count > 1)
-    assert photos[1][5] == pytest.approx(32, abs=8)
+        assert scenes[0][category_id] >= 1
+        assert scenes[1][category_id] >= (count > 1)
+    assert scenes[1][5] == pytest.approx(32, abs=8)
     counted = {c["id"]: c["image_count"] for c in val["categories"]}
-    assert counted == photos[0]  # of training, in both files
+    assert counted == scenes[0]  # of training, in both files
     assert train["categories"] == val["categories"]
     again = tmp_path / "again"
     convert.run([path], again, kind="lvis", val_share=0.2, seed=seed)
@@ -258,7 +258,7 @@ def test_wrong_ways(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="give --names"):
         convert.run([tmp_path], tmp_path / "x", kind="yolo")
     (tmp_path / "names.txt").write_text("a")
-    with pytest.raises(UserError, match="no photos"):
+    with pytest.raises(UserError, match="no images"):
         convert.run([tmp_path], tmp_path / "x", kind="yolo", names=tmp_path / "names.txt")
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="no LabelMe JSON"):

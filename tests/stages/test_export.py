@@ -17,18 +17,18 @@ from tests.shared_data import REALDATA, needs_realdata
 
 
 @pytest.fixture
-def truth(tmp_path: Path) -> Path:
-    return write(tmp_path / "truth.json", [image(1), image(2), image(3)], [annotation(1, 1, 2)])
+def gt(tmp_path: Path) -> Path:
+    return write(tmp_path / "gt.json", [image(1), image(2), image(3)], [annotation(1, 1, 2)])
 
 
-def make_store(path: Path, truth: Path, *, masks: bool = True, names: list | None = None) -> Path:
+def make_store(path: Path, gt: Path, *, masks: bool = True, names: list | None = None) -> Path:
     draw = np.random.default_rng(0)
-    photos = []
+    images = []
     for number, count in ((1, 3), (2, 0), (3, 2)):
         bitmaps = np.zeros((count, 60, 80))
         bitmaps[:, 10:30, 20:50] = 1
         corners = draw.integers(0, 20, (count, 2)).astype(np.float32)
-        photos.append(
+        images.append(
             Detections(
                 image_id=number,
                 size=(60, 80),
@@ -38,8 +38,8 @@ def make_store(path: Path, truth: Path, *, masks: bool = True, names: list | Non
                 masks=[rle.encode(bitmap) for bitmap in bitmaps] if masks else None,
             )
         )
-    writer = DetectionWriter(path, categories=read_categories(truth), role="detections")
-    writer.write_shard(0, photos, names=names)
+    writer = DetectionWriter(path, categories=read_categories(gt), role="detections")
+    writer.write_shard(0, images, names=names)
     return path
 
 
@@ -54,14 +54,14 @@ def same(a: DetectionStore, b: DetectionStore, *, boxes: bool = True) -> None:
 
 
 @pytest.mark.parametrize("kind", ["segm", "bbox"])
-def test_results_there_and_back(kind: export.Kind, tmp_path: Path, truth: Path) -> None:
-    store = make_store(tmp_path / "a.h5", truth, masks=kind == "segm")
+def test_results_there_and_back(kind: export.Kind, tmp_path: Path, gt: Path) -> None:
+    store = make_store(tmp_path / "a.h5", gt, masks=kind == "segm")
     export.run(store, tmp_path / "results.json", kind=kind)
     found = json.loads((tmp_path / "results.json").read_text())
     assert len(found) == 5
     assert all(("bbox" in r) == (kind == "bbox") for r in found)
     back = tmp_path / "back.h5"
-    export.run(tmp_path / "results.json", back, kind="store", annotations=truth)
+    export.run(tmp_path / "results.json", back, kind="store", annotations=gt)
     same(DetectionStore.open(store), DetectionStore.open(back), boxes=kind == "bbox")
     export.run(store, tmp_path / "best.json", kind=kind, min_score=0.5)
     best = json.loads((tmp_path / "best.json").read_text())
@@ -69,29 +69,29 @@ def test_results_there_and_back(kind: export.Kind, tmp_path: Path, truth: Path) 
     assert 0 < len(best) < len(found)
 
 
-def test_annotations_there_and_back(tmp_path: Path, truth: Path) -> None:
-    store = make_store(tmp_path / "a.h5", truth)
+def test_annotations_there_and_back(tmp_path: Path, gt: Path) -> None:
+    store = make_store(tmp_path / "a.h5", gt)
     out = tmp_path / "out.json"
-    with pytest.raises(UserError, match="photo 1 has no name here; give --annotations"):
+    with pytest.raises(UserError, match="image 1 has no name here; give --annotations"):
         export.run(store, out, kind="annotations")
     assert not out.exists()
-    export.run(store, out, kind="annotations", annotations=truth)
+    export.run(store, out, kind="annotations", annotations=gt)
     found = json.loads(out.read_text())
     assert [r["coco_url"] for r in found["images"]] == [
-        r["coco_url"] for r in json.loads(truth.read_text())["images"]
+        r["coco_url"] for r in json.loads(gt.read_text())["images"]
     ]
     assert [r["name"] for r in found["categories"]] == ["cat", "cup", "zebra"]
     assert {r["area"] for r in found["annotations"]} == {600}
-    named = make_store(tmp_path / "b.h5", truth, names=["a.jpg", "b.jpg", "c.jpg"])
+    named = make_store(tmp_path / "b.h5", gt, names=["a.jpg", "b.jpg", "c.jpg"])
     export.run(named, out, kind="annotations")
     found = json.loads(out.read_text())
     assert [r["file_name"] for r in found["images"]] == ["a.jpg", "b.jpg", "c.jpg"]
     assert found["categories"][0]["name"] == "category 2"
 
 
-def test_boxes_become_rectangles(tmp_path: Path, truth: Path) -> None:
-    store = make_store(tmp_path / "a.h5", truth, masks=False)
-    export.run(store, tmp_path / "out.json", kind="annotations", annotations=truth)
+def test_boxes_become_rectangles(tmp_path: Path, gt: Path) -> None:
+    store = make_store(tmp_path / "a.h5", gt, masks=False)
+    export.run(store, tmp_path / "out.json", kind="annotations", annotations=gt)
     for record in json.loads((tmp_path / "out.json").read_text())["annotations"]:
         x, y, w, h = record["bbox"]
         assert record["segmentation"] == [[x, y, x + w, y, x + w, y + h, x, y + h]]
@@ -103,12 +103,12 @@ def test_real_annotations_as_a_store_and_back(tmp_path: Path) -> None:
     path = REALDATA / "annotations" / "lvis_v1_real_train.json"
     export.run(path, tmp_path / "store", kind="store")
     store = DetectionStore.open(tmp_path / "store")
-    assert (len(store), sum(len(photo) for photo in store)) == (112, 1154)
+    assert (len(store), sum(len(image) for image in store)) == (112, 1154)
     assert store.name(0) == "val2017/000000004395.jpg"
     export.run(tmp_path / "store", tmp_path / "back.json", kind="annotations")
-    truth = json.loads(path.read_text())
+    gt = json.loads(path.read_text())
     back = json.loads((tmp_path / "back.json").read_text())
-    by_image = sorted(truth["annotations"], key=lambda a: a["image_id"])
+    by_image = sorted(gt["annotations"], key=lambda a: a["image_id"])
     assert [a["category_id"] for a in sorted(back["annotations"], key=lambda a: a["image_id"])] == [
         a["category_id"] for a in by_image
     ]
@@ -118,8 +118,8 @@ def test_real_annotations_as_a_store_and_back(tmp_path: Path) -> None:
 def test_real_results_as_a_store(tmp_path: Path) -> None:
     folder = REALDATA / "annotations"
     results = folder / "lvis_v1_real_rater2_results.json"
-    truth = folder / "lvis_v1_real_rater1_gt.json"
-    export.run(results, tmp_path / "a.h5", kind="store", annotations=truth)
+    gt = folder / "lvis_v1_real_rater1_gt.json"
+    export.run(results, tmp_path / "a.h5", kind="store", annotations=gt)
     export.run(tmp_path / "a.h5", tmp_path / "segm.json", kind="segm")
     wanted = json.loads(results.read_text())
     found = json.loads((tmp_path / "segm.json").read_text())
@@ -144,7 +144,7 @@ def test_real_results_as_a_store(tmp_path: Path) -> None:
                 "score": 1,
                 "segmentation": {"size": [4, 4], "counts": "0"},
             },
-            "its RLE is 4 x 4, the photo 60 x 80",
+            "its RLE is 4 x 4, the image 60 x 80",
         ),
         (
             {
@@ -157,21 +157,21 @@ def test_real_results_as_a_store(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_results_that_do_not_fit(record: dict, message: str, tmp_path: Path, truth: Path) -> None:
+def test_results_that_do_not_fit(record: dict, message: str, tmp_path: Path, gt: Path) -> None:
     path = tmp_path / "results.json"
     path.write_text(json.dumps([record]))
     with pytest.raises(UserError, match=rf"results\.json: result 0.*{message}"):
-        export.run(path, tmp_path / "a.h5", kind="store", annotations=truth)
+        export.run(path, tmp_path / "a.h5", kind="store", annotations=gt)
 
 
-def test_wrong_ways(tmp_path: Path, truth: Path) -> None:
-    store = make_store(tmp_path / "a.h5", truth)
+def test_wrong_ways(tmp_path: Path, gt: Path) -> None:
+    store = make_store(tmp_path / "a.h5", gt)
     with pytest.raises(UserError, match="is a detection store already"):
         export.run(store, tmp_path / "b.h5", kind="store")
     with pytest.raises(UserError, match="no detection store"):
-        export.run(truth, tmp_path / "b.json", kind="segm")
+        export.run(gt, tmp_path / "b.json", kind="segm")
     (tmp_path / "results.json").write_text("[]")
     with pytest.raises(UserError, match="results need --annotations"):
         export.run(tmp_path / "results.json", tmp_path / "b.h5", kind="store")
-    export.run(tmp_path / "results.json", tmp_path / "b.h5", kind="store", annotations=truth)
+    export.run(tmp_path / "results.json", tmp_path / "b.h5", kind="store", annotations=gt)
     assert len(DetectionStore.open(tmp_path / "b.h5")) == 3

@@ -66,7 +66,7 @@ MMDETECTION = (
 def renamed(root: Path, rules: tuple) -> dict[str, Tensor]:
     """Drawn weights of a ResNet-18 detector, under another toolbox's names."""
     torch.manual_seed(0)
-    categories = small_index(root / "categories", photos=1).categories
+    categories = small_index(root / "categories", count=1).categories
     weights = build_model(update(ModelSettings(), SMALL, where="test"), categories).state_dict()
     del weights["roi_heads.mask.area_ratio_prior"]
     result = {}
@@ -106,7 +106,7 @@ def test_a_checkpoint_is_fine_tuned_and_detects(
     tmp_path: Path,
     lvistk: Commands,
 ) -> None:
-    small_index(tmp_path, photos=4)
+    small_index(tmp_path, count=4)
     imported = tmp_path / "imported"
     given = ["--categories", tmp_path / "train.json", "--out", imported]
     # pytorch: drawn batch norm statistics look like the folded ones of Caffe's networks
@@ -116,7 +116,7 @@ def test_a_checkpoint_is_fine_tuned_and_detects(
     out = tmp_path / "detected"
     done = lvistk(*tta_infer(tmp_path, out), "--model", imported)
     assert done.code == 0, done.err
-    assert sum(len(photo.boxes) for photo in DetectionStore.open(out / "detections")) > 0
+    assert sum(len(image.boxes) for image in DetectionStore.open(out / "detections")) > 0
     assert json.loads((out / "results_segm.json").read_text())
 
     tuned = tmp_path / "tuned"

@@ -1,4 +1,4 @@
-"""tta-infer and pseudo-label through the runner, with a small untrained model on drawn photos."""
+"""tta-infer and pseudo-label through the runner, with a small untrained model on drawn images."""
 
 import json
 import os
@@ -74,7 +74,7 @@ score_threshold = 0.05
 [stage.pool]
 command = "pseudo-label"
 source = "openimages"
-max_photos = 3
+max_images = 3
 inputs = {{ model = "{root}/model.safetensors" }}
 [stage.pool.views]
 short_edges = [64]
@@ -85,9 +85,9 @@ score_threshold = 0.05
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten photos, a pool of five of which one is turned, and a model of their categories."""
+    """Ten images, a pool of five of which one is turned, and a model of their categories."""
     root = tmp_path_factory.mktemp("inference")
-    index = small_index(root, photos=10, empty=1)
+    index = small_index(root, count=10, empty=1)
     write_model(root / "model.safetensors", index)
     rows = ["ImageID,Subset,OriginalURL,OriginalLandingURL,License,Rotation"]
     for k in range(5):
@@ -120,19 +120,19 @@ def plain(root: Path) -> Path:
     return plan.out
 
 
-def test_every_photo_has_its_row(plain: Path, root: Path) -> None:
+def test_every_image_has_its_row(plain: Path, root: Path) -> None:
     store = DetectionStore.open(plain)
     index = small_index_again(root)
     np.testing.assert_array_equal(store.image_ids, index.image_ids)
     assert len(list((plain / "detections").glob("*.h5"))) == 3
-    for row, photo in enumerate(store):
-        assert photo.size == index.size(row)
-        assert 0 < len(photo) <= 8
-        assert (np.diff(photo.scores) <= 0).all()
-        assert photo.masks is not None and photo.mask_scores is not None
-        assert (photo.mask_scores <= photo.scores).all()
-        height, width = photo.size
-        assert (photo.boxes >= 0).all() and (photo.boxes <= [width, height] * 2).all()
+    for row, image in enumerate(store):
+        assert image.size == index.size(row)
+        assert 0 < len(image) <= 8
+        assert (np.diff(image.scores) <= 0).all()
+        assert image.masks is not None and image.mask_scores is not None
+        assert (image.mask_scores <= image.scores).all()
+        height, width = image.size
+        assert (image.boxes >= 0).all() and (image.boxes <= [width, height] * 2).all()
 
 
 def small_index_again(root: Path) -> AnnotationIndex:
@@ -144,20 +144,20 @@ def test_results_are_what_the_official_code_takes(plain: Path, root: Path) -> No
     store = DetectionStore.open(plain)
     masks = json.loads((plain / "results_segm.json").read_text())
     boxes = json.loads((plain / "results_bbox.json").read_text())
-    assert len(masks) == len(boxes) == sum(len(photo) for photo in store)
-    photo = store[0]
+    assert len(masks) == len(boxes) == sum(len(image) for image in store)
+    image = store[0]
     first = masks[0]
-    best = int(np.argmax(photo.mask_scores))
-    assert first["score"] == float(photo.mask_scores[best])
-    assert first["category_id"] == store.category_ids[photo.labels[best]]
-    assert first["segmentation"]["counts"].encode() == photo.masks[best]
-    assert boxes[0]["score"] == float(photo.scores[0])
-    truth = LVIS(root / "train.json")
-    loaded = LVISResults(truth, masks)
+    best = int(np.argmax(image.mask_scores))
+    assert first["score"] == float(image.mask_scores[best])
+    assert first["category_id"] == store.category_ids[image.labels[best]]
+    assert first["segmentation"]["counts"].encode() == image.masks[best]
+    assert boxes[0]["score"] == float(image.scores[0])
+    gt = LVIS(root / "train.json")
+    loaded = LVISResults(gt, masks)
     assert len(loaded.get_ann_ids()) == len(masks)
-    areas = rle.areas(photo.masks, photo.size)
+    areas = rle.areas(image.masks, image.size)
     assert loaded.anns[1]["area"] == areas[best]
-    LVISResults(truth, boxes)
+    LVISResults(gt, boxes)
 
 
 def test_twice_is_done_and_touches_nothing(plain: Path, root: Path) -> None:
@@ -173,7 +173,7 @@ def test_views_and_merging(root: Path) -> None:
     assert summary["views"] == 4
     store = DetectionStore.open(plan.out)
     assert len(store) == 10
-    assert any(len(photo) for photo in store)
+    assert any(len(image) for image in store)
 
 
 def test_killed_and_run_again(root: Path, plain: Path) -> None:
@@ -206,12 +206,12 @@ def test_killed_and_run_again(root: Path, plain: Path) -> None:
         assert (out / name).read_bytes() == (plain / name).read_bytes()
 
 
-def test_pseudo_labels_of_training_photos(root: Path) -> None:
+def test_pseudo_labels_of_training_images(root: Path) -> None:
     plan = pipeline(root).stage("lvis")
     summary = run_stage(plan, device="cpu")
     store = DetectionStore.open(plan.out)
     assert (summary["photos"], store.role) == (10, "detections")
-    assert summary["detections"] == sum(len(photo) for photo in store)
+    assert summary["detections"] == sum(len(image) for image in store)
 
 
 def test_pseudo_labels_of_the_pool(root: Path) -> None:
@@ -225,7 +225,7 @@ def test_pseudo_labels_of_the_pool(root: Path) -> None:
         assert store.rotation(row) == (90 if turned else 0)
         assert store[row].size == ((70, 50) if turned else (50, 70))
     source = PseudoSource(store, root / "pool", score=0.05)
-    assert source.photo(0).path.is_file()
+    assert source.image(0).path.is_file()
 
 
 @pytest.mark.parametrize(

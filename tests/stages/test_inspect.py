@@ -1,4 +1,4 @@
-"""``inspect`` counts by hand, names every defect and every faulty photo, and draws."""
+"""``inspect`` counts by hand, names every defect and every faulty image, and draws."""
 
 import json
 from pathlib import Path
@@ -31,7 +31,7 @@ def data(tmp_path: Path) -> Path:
     return write(tmp_path / "a.json", images, annotations, categories)
 
 
-def photo(root: Path, number: int, *, height: int = 60) -> Path:
+def image_file(root: Path, number: int, *, height: int = 60) -> Path:
     path = root / "train2017" / f"{number:012d}.jpg"
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(number).integers(0, 255, (height, 80, 3), np.uint8)
@@ -56,7 +56,7 @@ def test_counts_by_hand(data: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
         ("f", 1, 0),
     ]
     assert report.area_ratio_histogram == [0] * 5 + [1] + [0] * 4 + [1] + [0] * 8 + [1]
-    assert report.photos is None and report.defects == []
+    assert report.images is None and report.defects == []
     assert "no defects" in capsys.readouterr().out
 
 
@@ -85,20 +85,20 @@ def test_every_defect_is_named(tmp_path: Path, capsys: pytest.CaptureFixture) ->
     assert "annotation 105" in out
 
 
-def test_faulty_photos(data: Path, tmp_path: Path) -> None:
-    root = tmp_path / "photos"
-    photo(root, 1)
-    cut = photo(root, 2)
+def test_faulty_images(data: Path, tmp_path: Path) -> None:
+    root = tmp_path / "images"
+    image_file(root, 1)
+    cut = image_file(root, 2)
     cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
     report = inspect.run([data], root, cache=tmp_path / "cache")
-    assert [(f.image_id, f.kind) for f in report.photos or []] == [(2, "truncated"), (3, "missing")]
-    photo(root, 2, height=59)
-    photo(root, 3).write_bytes(b"no photo")
+    assert [(f.image_id, f.kind) for f in report.images or []] == [(2, "truncated"), (3, "missing")]
+    image_file(root, 2, height=59)
+    image_file(root, 3).write_bytes(b"no image")
     fast = inspect.run([data], root, cache=tmp_path / "cache")
-    assert fast.photos == []
+    assert fast.images == []
     full = inspect.run([data], root, decode=True, cache=tmp_path / "cache")
-    assert [(f.image_id, f.kind) for f in full.photos or []] == [(2, "broken"), (3, "broken")]
-    with pytest.raises(UserError, match="no such folder of photos"):
+    assert [(f.image_id, f.kind) for f in full.images or []] == [(2, "broken"), (3, "broken")]
+    with pytest.raises(UserError, match="no such folder of images"):
         inspect.run([data], tmp_path / "none", cache=tmp_path / "cache")
 
 
@@ -110,7 +110,7 @@ def test_real_files_with_pictures(tmp_path: Path) -> None:
     ]
     out = tmp_path / "out"
     report = inspect.run(files, REALDATA / "images", out=out, cache=tmp_path / "cache")
-    assert (report.images, report.annotations, report.photos) == (348, 3221, [])
+    assert (report.images, report.annotations, report.images) == (348, 3221, [])
     assert report.defects == []
     groups = {g.group: g.categories_by_file for g in report.groups}
     assert {letter: groups[letter] for letter in "rcf"} == {"r": 337, "c": 461, "f": 405}

@@ -20,7 +20,7 @@ VOID = {"meta", "img", "link", "br", "hr", "input"}
 DATA = GenerateSettings(
     images=8, val_images=8, pool_images=0, categories=4, long_side=96, workers=1, seed=3
 )
-EVERY = {"scores", "groups", "ratio", "counts", "precision", "errors", "categories", "photos"}
+EVERY = {"scores", "groups", "ratio", "counts", "precision", "errors", "categories", "images"}
 
 
 class Page(HTMLParser):
@@ -55,9 +55,9 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-def noisy_results(truth: Path, seed: int) -> list[dict]:
+def noisy_results(gt: Path, seed: int) -> list[dict]:
     """Results out of the annotations: shifted, renamed, left out, doubled."""
-    data = json.loads(truth.read_text())
+    data = json.loads(gt.read_text())
     rng = np.random.default_rng(seed)
     sizes = {image["id"]: (image["height"], image["width"]) for image in data["images"]}
     results = []
@@ -83,15 +83,15 @@ def noisy_results(truth: Path, seed: int) -> list[dict]:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two evaluations of one truth, below ``runs``; photos in ``data``."""
+    """Two evaluations of one ground truth instance, below ``runs``; images in ``data``."""
     folder = tmp_path_factory.mktemp("report")
     generate(folder / "data", settings=DATA, force=False)
-    truth = folder / "data" / "annotations" / "val.json"
+    gt = folder / "data" / "annotations" / "val.json"
     for k in range(2):
         results = folder / f"results{k}.json"
-        results.write_text(json.dumps(noisy_results(truth, k)))
+        results.write_text(json.dumps(noisy_results(gt, k)))
         out = folder / "runs" / f"score{k}"
-        done = CliRunner().invoke(app, ["evaluate", str(truth), str(results), "--out", str(out)])
+        done = CliRunner().invoke(app, ["evaluate", str(gt), str(results), "--out", str(out)])
         assert done.exit_code == 0, done.output
     return folder
 
@@ -108,7 +108,7 @@ def test_page_of_two_evaluations(runs: Path) -> None:
         app,
         [
             *("report", str(runs / "runs"), "-o", str(page), "--images", str(runs / "data")),
-            *("--photos", "3", "--threads", "1"),
+            *("--examples", "3", "--threads", "1"),
         ],
     )
     assert done.exit_code == 0, done.output
@@ -126,10 +126,10 @@ def test_foreign_scores_alone(runs: Path, tmp_path: Path) -> None:
     scores = tmp_path / "theirs" / "metrics.json"
     scores.parent.mkdir()
     scores.write_text('{"segm": {"AP": 0.25, "APr": null, "APc": 0.2, "APf": 0.3}}')
-    page = run([scores, runs / "runs"], tmp_path / "page.html", photos=0, threads=1)
+    page = run([scores, runs / "runs"], tmp_path / "page.html", examples=0, threads=1)
     found = Page(text_of(page))
-    assert "scores" in found.sections and "photos" not in found.sections
-    alone = run([scores], photos=2)
+    assert "scores" in found.sections and "images" not in found.sections
+    alone = run([scores], examples=2)
     assert alone == scores.parent / "report.html"
     assert Page(text_of(alone)).sections == {"scores", "groups"}
     assert "only its metrics.json is known" in alone.read_text()

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.slow
 def test_two_processes_have_the_loss_curves_of_one(tmp_path: Path) -> None:
     # Frozen norms and one canvas size: group norm and convolutions see the padding, whose size is
-    # that of the largest photo of a rank's part.
+    # that of the largest image of a rank's part.
     assignments = [
         *("model.backbone.norm=frozen_bn", "augment.short_edges=[64]", "augment.long_edge=64"),
         *("loop.epochs=8", "loop.max_steps=20"),

@@ -1,4 +1,4 @@
-"""Both training stages on a handful of drawn photos, in this process and in killed ones."""
+"""Both training stages on a handful of drawn images, in this process and in killed ones."""
 
 import json
 import os
@@ -40,9 +40,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_stage_one_leaves_a_model_that_says_what_it_is(finished: Path) -> None:
     folder = finished / "first"
     table = model_table(folder / "model.safetensors")
-    index = small_index(folder.parents[1], photos=12)
+    index = small_index(folder.parents[1], count=12)
     assert table["categories"] == index.categories.to_table()
-    assert table["settings"]["classifier"]["eql_tail_photos"] == 6
+    assert table["settings"]["classifier"]["eql_tail_images"] == 6
     assert table["training"]["command"] == "train-repr"
     assert {*table["versions"]} >= {"torch", "torchvision", "python"}
     model = load_model(folder, device=CPU)
@@ -56,7 +56,7 @@ def test_stage_one_leaves_a_model_that_says_what_it_is(finished: Path) -> None:
 
 
 def test_the_prior_is_the_mean_area_ratio_of_each_category(finished: Path) -> None:
-    index = small_index(finished.parent, photos=12)
+    index = small_index(finished.parent, count=12)
     ratios, labels = index.area_ratios(), np.asarray(index.labels)
     model = load_model(finished / "first", device=CPU)
     assert model.roi_heads.mask is not None
@@ -132,7 +132,7 @@ def test_missing_pseudo_and_init_enter(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tiny_pipeline(tmp_path)
-    index = small_index(tmp_path, photos=12)
+    index = small_index(tmp_path, count=12)
     write_store(tmp_path / "missing.h5", index.categories, role="missing", names=False)
     write_store(tmp_path / "pseudo.h5", index.categories, role="pseudo", names=True)
     names = {"init": finished / "first", "pool": tmp_path / "train2017"}
@@ -141,7 +141,7 @@ def test_missing_pseudo_and_init_enter(
     pipeline = tiny_pipeline(tmp_path, *given, "selftrain.pseudo_images_per_epoch=2")
     summary = run_stage(pipeline.stage("first"), device="cpu")
     said = " ".join(capsys.readouterr().out.split())
-    assert "pseudo-labelled photos: 2 of 3 in each epoch" in said
+    assert "pseudo-labelled images: 2 of 3 in each epoch" in said
     assert "starting from" in said
     assert ", 0 weights new, 1 weights replaced, 0 weights dropped" in said  # the prior
     assert summary["loss"] > 0
@@ -162,11 +162,11 @@ def test_it_is_scored_while_it_trains(tmp_path: Path) -> None:
 
 
 def write_store(path: Path, categories: Categories, *, role: str, names: bool) -> None:
-    """One confident detection, a box, in each of the first three photos, and one that is not."""
-    photos = [
+    """One confident detection, a box, in each of the first three images, and one that is not."""
+    images = [
         Detections(
             image_id=n if role == "missing" else 1000 + n,
-            size=photo_size(path.parent / "train2017" / f"{n:012d}.jpg"),
+            size=image_size(path.parent / "train2017" / f"{n:012d}.jpg"),
             boxes=np.array([[5, 5, 25, 30], [1, 1, 9, 9]], np.float32),
             scores=np.array([0.9, 0.1], np.float32),
             labels=np.array([1, 2], np.int32),
@@ -174,11 +174,11 @@ def write_store(path: Path, categories: Categories, *, role: str, names: bool) -
         for n in (1, 2, 3)
     ]
     given = [f"{n:012d}.jpg" for n in (1, 2, 3)] if names else None
-    DetectionWriter(path, categories=categories, role=role).write_shard(0, photos, names=given)
+    DetectionWriter(path, categories=categories, role=role).write_shard(0, images, names=given)
     assert len(DetectionStore.open(path)) == 3
 
 
-def photo_size(path: Path) -> tuple[int, int]:
+def image_size(path: Path) -> tuple[int, int]:
     height, width = cv2.imread(str(path)).shape[:2]
     return height, width
 

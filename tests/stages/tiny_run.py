@@ -28,7 +28,7 @@ pre_nms_train = 60
 post_nms_train = 30
 batch_per_image = 16
 [model.classifier]
-eql_tail_photos = 6
+eql_tail_images = 6
 [model.box]
 fc_channels = 16
 batch_per_image = 16
@@ -40,7 +40,7 @@ convs = 1
 short_edges = [64]
 long_edge = 96
 [sampler]
-repeat_photos = 4
+repeat_images = 4
 [loader]
 workers = 0
 [optim]
@@ -64,11 +64,11 @@ group_edges = [5, 8]
 """
 
 
-def tiny_pipeline(root: Path, *assignments: str, photos: int = 12) -> Pipeline:
-    """The pipeline below ``root``, with photos and annotations drawn there if need be."""
+def tiny_pipeline(root: Path, *assignments: str, images: int = 12) -> Pipeline:
+    """The pipeline below ``root``, with images and annotations drawn there if need be."""
     if not (root / "train.json").is_file():
         root.mkdir(parents=True, exist_ok=True)
-        small_index(root, photos=photos)
+        small_index(root, count=images)
     file = root / "tiny.toml"
     file.write_text(PIPELINE.format(root=root))
     return load_pipeline(file, assignments=assignments)

@@ -1,6 +1,6 @@
-"""Augmentation as one affine matrix a photo: scale jitter, flip, rotation; the photo is warped once.
+"""Augmentation as one affine matrix an image: scale jitter, flip, rotation; the image is warped once.
 
-Matrices (3, 3) map photo pixels to network-input pixels, both continuous: pixel i covers [i, i + 1).
+Matrices (3, 3) map image pixels to network-input pixels, both continuous: pixel i covers [i, i + 1).
 """
 
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from lvistk.config.train import AugmentSettings
 from lvistk.masks.bitmaps import to_indices, translation
 
 FILL = (104, 116, 124)
-"""Blue, green and red where no photo is: ImageNet's mean, which normalises to about zero."""
+"""Blue, green and red where no image is: ImageNet's mean, which normalises to about zero."""
 Region = tuple[int, int, int, int]
 """x0, y0, x1, y1 in whole pixels of the network input."""
 
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """How a photo is seen: ``matrix`` (3, 3) from its pixels into a picture of ``height`` x ``width``."""
+    """How an image is seen: ``matrix`` (3, 3) from its pixels into a picture of ``height`` x ``width``."""
 
     matrix: np.ndarray
     height: int
@@ -27,7 +27,7 @@ class View:
 
 
 def resized(size: tuple[int, int], *, short_edge: float, long_edge: float) -> tuple[int, int]:
-    """Height and width of a photo of ``size`` whose short edge becomes ``short_edge``, unless the long
+    """Height and width of an image of ``size`` whose short edge becomes ``short_edge``, unless the long
     one would pass ``long_edge``; rounded as detectron2's ResizeShortestEdge does, half up."""
     height, width = size
     scale = short_edge / min(height, width)
@@ -45,7 +45,7 @@ def resized(size: tuple[int, int], *, short_edge: float, long_edge: float) -> tu
 def draw_view(
     size: tuple[int, int], rng: np.random.Generator, *, settings: AugmentSettings
 ) -> View:
-    """A random view of a photo of ``size`` (height, width): scale jitter, flip, rotation.
+    """A random view of an image of ``size`` (height, width): scale jitter, flip, rotation.
 
     The rotation is about the centre, and the picture keeps its size (ours: the paper gives neither angle
     nor canvas).
@@ -73,29 +73,29 @@ def rotation(angle: float, x: float, y: float) -> np.ndarray:
 
 
 def reduction(matrix: np.ndarray) -> int:
-    """1, 2, 4 or 8: the part of its size that a photo may be decoded at without losing detail."""
+    """1, 2, 4 or 8: the part of its size that an image may be decoded at without losing detail."""
     largest = np.linalg.norm(matrix[:2, :2], ord=2)
     return next((part for part in (8, 4, 2) if largest * part <= 1.0), 1)
 
 
-def paint(canvas: np.ndarray, photo: np.ndarray, matrix: np.ndarray, region: Region) -> None:
-    """Warp ``photo`` (h, w, 3) into ``region`` of ``canvas`` (H, W, 3); fills what it doesn't cover.
+def paint(canvas: np.ndarray, image: np.ndarray, matrix: np.ndarray, region: Region) -> None:
+    """Warp ``image`` (h, w, 3) into ``region`` of ``canvas`` (H, W, 3); fills what it doesn't cover.
 
-    A view that only scales or flips the photo onto the whole canvas is a plain resize (measured: a third
+    A view that only scales or flips the image onto the whole canvas is a plain resize (measured: a third
     of the time of a warp). Scaling down averages first, since interpolation sees four pixels only.
     """
-    if _covers(photo, matrix, canvas.shape, region):
-        source = cv2.flip(photo, 1) if matrix[0, 0] < 0 else photo
-        shrinks = canvas.shape[0] < photo.shape[0]
+    if _covers(image, matrix, canvas.shape, region):
+        source = cv2.flip(image, 1) if matrix[0, 0] < 0 else image
+        shrinks = canvas.shape[0] < image.shape[0]
         how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         cv2.resize(source, (canvas.shape[1], canvas.shape[0]), dst=canvas, interpolation=how)
         return
     x0, y0, x1, y1 = region
     if x0 >= x1 or y0 >= y1:
         return
-    photo, matrix = _shrunk(photo, matrix)
+    image, matrix = _shrunk(image, matrix)
     cv2.warpAffine(
-        photo,
+        image,
         to_indices(translation(-x0, -y0) @ matrix),
         (x1 - x0, y1 - y0),
         dst=canvas[y0:y1, x0:x1],
@@ -105,25 +105,25 @@ def paint(canvas: np.ndarray, photo: np.ndarray, matrix: np.ndarray, region: Reg
     )
 
 
-def _covers(photo: np.ndarray, matrix: np.ndarray, canvas: tuple[int, ...], region: Region) -> bool:
-    """Whether the photo's corners land on the canvas's corners, unturned (mirrored at most)."""
+def _covers(image: np.ndarray, matrix: np.ndarray, canvas: tuple[int, ...], region: Region) -> bool:
+    """Whether the image's corners land on the canvas's corners, unturned (mirrored at most)."""
     height, width = canvas[:2]
     if region != (0, 0, width, height) or matrix[0, 1] or matrix[1, 0] or matrix[1, 1] < 0:
         return False
-    ends = matrix[:2, :2] @ np.array([photo.shape[1], photo.shape[0]]) + matrix[:2, 2]
+    ends = matrix[:2, :2] @ np.array([image.shape[1], image.shape[0]]) + matrix[:2, 2]
     left, right = sorted((matrix[0, 2], ends[0]))
     wanted = np.array([0.0, width, 0.0, height])
     return bool(np.allclose([left, right, matrix[1, 2], ends[1]], wanted, atol=1e-6))
 
 
-def _shrunk(photo: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The photo averaged down to the scale of ``matrix`` where that is below 0.75, and what is left."""
+def _shrunk(image: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The image averaged down to the scale of ``matrix`` where that is below 0.75, and what is left."""
     scale = np.sqrt(abs(np.linalg.det(matrix[:2, :2])))
     if scale >= 0.75:
-        return photo, matrix
-    height, width = photo.shape[:2]
+        return image, matrix
+    height, width = image.shape[:2]
     small = (max(1, round(width * scale)), max(1, round(height * scale)))
-    shrunk = cv2.resize(photo, small, interpolation=cv2.INTER_AREA)
+    shrunk = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
     return shrunk, matrix @ np.diag([width / small[0], height / small[1], 1.0])
 
 

@@ -1,4 +1,4 @@
-"""Objects of another photo pasted onto a picture (Ghiasi et al., CVPR 2021); federated lists stay true."""
+"""Objects of another image pasted onto a picture (Ghiasi et al., CVPR 2021); federated lists stay true."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from lvistk.masks.clipping import select_polygons
 from lvistk.masks.polygons import Polygons
 
 CHOSEN = 0.5
-"""Chance of each object of the other photo to be pasted."""
+"""Chance of each object of the other image to be pasted."""
 
 
 def paste_objects(
@@ -20,7 +20,7 @@ def paste_objects(
 
     What they cover is cut out of the masks below; objects of which too little is left are dropped, by
     ``min_area`` and ``min_kept``. A pasted category that was neither verified absent nor annotated here
-    becomes not exhaustive, since nobody looked for it in this photo.
+    becomes not exhaustive, since nobody looked for it in this image.
     """
     chosen = np.flatnonzero(rng.random(len(other.labels.objects)) < CHOSEN)
     if not len(chosen):

@@ -32,7 +32,7 @@ FEATHER = 3
 def boost(
     pixels: np.ndarray, objects: Objects, rng: np.random.Generator, *, settings: AugmentSettings
 ) -> tuple[np.ndarray, Objects]:
-    """The photo (H, W, 3) with its objects jittered, and the objects in their new places."""
+    """The image (H, W, 3) with its objects jittered, and the objects in their new places."""
     height, width = pixels.shape[:2]
     free = _free(objects.boxes)
     masks = {i: bitmap for i in free if (bitmap := objects.bitmap(i, (height, width)))}
@@ -58,7 +58,7 @@ def boost(
 
 
 def fill_holes(pixels: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """The photo (H, W, 3) with the pixels where ``hole (H, W)`` is 1 filled from what is around them.
+    """The image (H, W, 3) with the pixels where ``hole (H, W)`` is 1 filled from what is around them.
 
     Each gets the mean of the known pixels in the smallest window that has some.
     """
@@ -100,14 +100,14 @@ def _jitter(box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _paste(
     canvas: np.ndarray,
-    photo: np.ndarray,
+    image: np.ndarray,
     bitmap: Bitmap,
     matrix: np.ndarray,
     colours: np.ndarray | None,
 ) -> None:
-    """Blend an object of ``photo`` onto ``canvas`` in its new place, with a softened rim."""
+    """Blend an object of ``image`` onto ``canvas`` in its new place, with a softened rim."""
     x0, y0, x1, y1 = bitmap.box
-    patch = photo[y0:y1, x0:x1]
+    patch = image[y0:y1, x0:x1]
     if colours is not None:
         patch = recolour(patch, colours)
     moved = bitmap.warp(matrix, (0, 0, canvas.shape[1], canvas.shape[0]))

@@ -1,4 +1,4 @@
-"""A training picture composed of one photo, or of four around a point (mosaic)."""
+"""A training picture composed of one image, or of four around a point (mosaic)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from lvistk.masks.bitmaps import translation
 
 @dataclass(eq=False)
 class Labels:
-    """What is known of a photo: ``objects``, ``missing`` annotations, and the federated lists: labels
+    """What is known of an image: ``objects``, ``missing`` annotations, and the federated lists: labels
     (K,) int64 known to be absent (``negative``) and not fully annotated (``not_exhaustive``)."""
 
     objects: Objects
@@ -42,7 +42,7 @@ class Picture:
 
 @dataclass(eq=False)
 class Tile:
-    """A decoded photo and where it goes: ``matrix`` from its full-size pixels, ``region`` of the canvas."""
+    """A decoded image and where it goes: ``matrix`` from its full-size pixels, ``region`` of the canvas."""
 
     pixels: np.ndarray
     size: tuple[int, int]
@@ -54,9 +54,9 @@ class Tile:
 def compose(
     tiles: Sequence[Tile], *, height: int, width: int, settings: AugmentSettings
 ) -> Picture:
-    """One picture of one or more tiles; each photo is warped once.
+    """One picture of one or more tiles; each image is warped once.
 
-    Lists of several photos: negative is what is negative in all and present in none, not exhaustive
+    Lists of several images: negative is what is negative in all and present in none, not exhaustive
     what is so in any (ours).
     """
     canvas = np.empty((height, width, 3), np.uint8)
@@ -71,7 +71,7 @@ def compose(
 
 
 def join_labels(several: Sequence[Labels]) -> Labels:
-    """Labels of photos that share a canvas."""
+    """Labels of images that share a canvas."""
     if len(several) == 1:
         return several[0]
     objects = Objects.concatenate([one.objects for one in several])
@@ -87,7 +87,7 @@ def join_labels(several: Sequence[Labels]) -> Labels:
 
 
 def mosaic_centre(size: tuple[int, int], rng: np.random.Generator) -> tuple[int, int]:
-    """Where the four photos meet: uniform in the middle half of the canvas, each way (YOLOv4's)."""
+    """Where the four images meet: uniform in the middle half of the canvas, each way (YOLOv4's)."""
     height, width = size
     return round(rng.uniform(0.25, 0.75) * width), round(rng.uniform(0.25, 0.75) * height)
 
@@ -98,8 +98,8 @@ def place_in_mosaic(
     """Matrix and region of four views on a canvas of ``size`` (height, width).
 
     Upper left, upper right, lower left, lower right; the corner of each that faces the others lies at
-    ``centre`` (x, y). The photos keep the size that scale jitter gave them, so that objects are as
-    large as in single photos (ours; mmdetection fits each photo into a quarter).
+    ``centre`` (x, y). The images keep the size that scale jitter gave them, so that objects are as
+    large as in single images (ours; mmdetection fits each image into a quarter).
     """
     (x, y), (height, width) = centre, size
     placed = []

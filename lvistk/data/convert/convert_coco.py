@@ -11,7 +11,7 @@ def read_annotation_file(path: Path) -> Records:
     """An LVIS or COCO file. Crowd regions are left out and make their category not exhaustive.
 
     A crowd says that there are more instances than are annotated, which is what LVIS's list means.
-    Raises ``UserError`` for a photo or annotation that does not fit, naming it.
+    Raises ``UserError`` for an image or annotation that does not fit, naming it.
     """
     file = AnnotationFile(path)
     records = Records([], [], file.categories())

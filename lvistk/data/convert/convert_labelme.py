@@ -1,4 +1,4 @@
-"""LabelMe folders as records: one JSON a photo."""
+"""LabelMe folders as records: one JSON an image."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ def read_labelme(folder: Path) -> tuple[Records, dict[str, int]]:
     """The sheets below ``folder``, and how many shapes of each kind have no area and were left out.
 
     Polygons, rectangles and circles become instances; points, lines and strips don't. Categories are the
-    labels by name, numbered from 1; photos are numbered by the path of their sheet, and their
+    labels by name, numbered from 1; images are numbered by the path of their sheet, and their
     ``file_name`` is relative to ``folder``. Raises ``UserError`` naming the sheet.
     """
     paths = sorted(folder.rglob("*.json"))
@@ -49,7 +49,7 @@ def read_labelme(folder: Path) -> tuple[Records, dict[str, int]]:
     skipped: dict[str, int] = defaultdict(int)
     for number, (path, sheet) in enumerate(zip(paths, sheets, strict=True), 1):
         image = ImageRecord(
-            number, sheet.height, sheet.width, file_name=_photo(folder, path, sheet)
+            number, sheet.height, sheet.width, file_name=_image(folder, path, sheet)
         )
         records.images.append(image)
         for label, parts in _instances(sheet.shapes, skipped):
@@ -66,13 +66,13 @@ def _read(path: Path) -> Sheet:
         raise UserError(f"{path}: not a LabelMe file: {plain_message(error)}") from None
 
 
-def _photo(folder: Path, path: Path, sheet: Sheet) -> str:
-    """The photo's path below ``folder``; LabelMe writes it relative to the sheet, with either slash."""
-    photo = path.parent / sheet.image_path.replace("\\", "/")
+def _image(folder: Path, path: Path, sheet: Sheet) -> str:
+    """The image's path below ``folder``; LabelMe writes it relative to the sheet, with either slash."""
+    image = path.parent / sheet.image_path.replace("\\", "/")
     try:
-        return photo.resolve().relative_to(folder.resolve()).as_posix()
+        return image.resolve().relative_to(folder.resolve()).as_posix()
     except ValueError:
-        return photo.name
+        return image.name
 
 
 def _instances(

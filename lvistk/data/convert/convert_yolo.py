@@ -1,7 +1,7 @@
 """YOLO segmentation labels as records.
 
-A text file a photo, a line an instance: ``class x1 y1 x2 y2 ...`` with coordinates as shares of the
-photo's width and height. Labels lie beside the photos, or in ``labels`` where the photos lie in ``images``.
+A text file an image, a line an instance: ``class x1 y1 x2 y2 ...`` with coordinates as shares of the
+image's width and height. Labels lie beside the images, or in ``labels`` where the images lie in ``images``.
 """
 
 import re
@@ -11,25 +11,25 @@ import numpy as np
 
 from lvistk.data.index.lvis_json import CategoryRecord, ImageRecord
 from lvistk.data.index.records import Records, polygon_annotation
-from lvistk.data.training.photo import read_photo
+from lvistk.data.training.image import read_image
 from lvistk.errors import UserError
 
-PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 
 
 def read_yolo(images: Path, names: Path) -> Records:
-    """The photos below ``images`` with their labels; a photo without a label file has no instance.
+    """The images below ``images`` with their labels; an image without a label file has no instance.
 
     ``names``: ``data.yaml`` with ``names``, or a text file of one name a line. Class k becomes category
-    k + 1; photos are numbered by path. Raises ``UserError`` naming file and line.
+    k + 1; images are numbered by path. Raises ``UserError`` naming file and line.
     """
     categories = [CategoryRecord(k + 1, name) for k, name in enumerate(read_names(names))]
     records = Records([], [], categories)
-    photos = sorted(path for path in images.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES)
-    if not photos:
-        raise UserError(f"{images}: no photos in this folder; give the folder of the photos")
-    for number, path in enumerate(photos, 1):
-        height, width = read_photo(path).shape[:2]
+    files = sorted(path for path in images.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    if not files:
+        raise UserError(f"{images}: no images in this folder; give the folder of the images")
+    for number, path in enumerate(files, 1):
+        height, width = read_image(path).shape[:2]
         image = ImageRecord(number, height, width, file_name=path.relative_to(images).as_posix())
         records.images.append(image)
         labels = _label_file(path, images)
@@ -58,17 +58,17 @@ def read_names(path: Path) -> list[str]:
     return [item.split(" #")[0].strip().strip("'\"") for item in items if item.strip()]
 
 
-def _label_file(photo: Path, images: Path) -> Path:
-    """Beside the photo, or under ``labels`` in place of ``images`` (the last folder of that name)."""
-    beside = photo.with_suffix(".txt")
+def _label_file(image: Path, images: Path) -> Path:
+    """Beside the image, or under ``labels`` in place of ``images`` (the last folder of that name)."""
+    beside = image.with_suffix(".txt")
     if beside.is_file():
         return beside
-    parts = list(photo.parts)
+    parts = list(image.parts)
     for place in range(len(parts) - 2, -1, -1):
         if parts[place] == "images":
             parts[place] = "labels"
             return Path(*parts).with_suffix(".txt")
-    inside = images.parent / "labels" / photo.relative_to(images)
+    inside = images.parent / "labels" / image.relative_to(images)
     return inside.with_suffix(".txt")
 
 
@@ -91,7 +91,7 @@ def _add_labels(records: Records, image: ImageRecord, labels: Path) -> None:
                 f"{where}: class {kind:g} has no name; there are {len(records.categories)}"
             )
         if not np.isfinite(coordinates).all() or np.abs(coordinates).max() > 2:
-            raise UserError(f"{where}: coordinates are shares of the photo, 0 to 1")
+            raise UserError(f"{where}: coordinates are shares of the image, 0 to 1")
         part = coordinates.reshape(-1, 2) * (image.width, image.height)
         records.annotations.append(
             polygon_annotation(len(records.annotations) + 1, image, int(kind) + 1, [part])

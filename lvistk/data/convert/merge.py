@@ -1,4 +1,4 @@
-"""Several data sets as one: categories meet by name, photos by path."""
+"""Several data sets as one: categories meet by name, images by path."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,10 +13,10 @@ from lvistk.errors import UserError
 def merge(parts: Sequence[tuple[Path, Records]]) -> Records:
     """One data set. Ids stay where they are free, and are given anew where they are taken.
 
-    Categories of one name are one. A photo in several files keeps the annotations of all; then what
+    Categories of one name are one. An image in several files keeps the annotations of all; then what
     one file verified absent is negative unless another has it, and not exhaustive adds up. Annotations are
-    numbered anew; every annotation's photo and category must be there. Raises ``UserError`` where
-    one photo has two sizes.
+    numbered anew; every annotation's image and category must be there. Raises ``UserError`` where
+    one image has two sizes.
     """
     merged = Records([], [], [])
     categories: dict[str, CategoryRecord] = {}
@@ -78,8 +78,8 @@ def _take_images(
             )
         elif (old.height, old.width) != (record.height, record.width):
             raise UserError(
-                f"{path}: photo {record.name} is {record.width} x {record.height}, elsewhere "
-                f"{old.width} x {old.height}; photos of one path must be one photo"
+                f"{path}: image {record.name} is {record.width} x {record.height}, elsewhere "
+                f"{old.width} x {old.height}; images of one path must be one image"
             )
         old.neg_category_ids = sorted({*old.neg_category_ids, *negative})
         old.not_exhaustive_category_ids = sorted({*old.not_exhaustive_category_ids, *incomplete})

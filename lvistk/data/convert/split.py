@@ -1,4 +1,4 @@
-"""A data set as train and val, by photo, with rare categories on both sides where possible."""
+"""A data set as train and val, by image, with rare categories on both sides where possible."""
 
 import random
 from collections import defaultdict
@@ -9,18 +9,18 @@ from lvistk.data.index.records import Records, present_categories
 def split(records: Records, *, val_share: float, seed: int) -> tuple[Records, Records]:
     """Train and val. Both list all categories.
 
-    Rarest category first, its photos that have no side yet are dealt out, so that val holds
-    ``val_share`` of them; one of two photos or more goes to each side. Frequent categories come
+    Rarest category first, its images that have no side yet are dealt out, so that val holds
+    ``val_share`` of them; one of two images or more goes to each side. Frequent categories come
     last and come out right by themselves.
     """
     draw = random.Random(seed)
-    photos: dict[int, list[int]] = defaultdict(list)
+    images: dict[int, list[int]] = defaultdict(list)
     for image_id, here in present_categories(records).items():
         for category_id in here:
-            photos[category_id].append(image_id)
+            images[category_id].append(image_id)
     in_val: dict[int, bool] = {}
-    for category_id in sorted(photos, key=lambda n: (len(photos[n]), n)):
-        _deal(sorted(photos[category_id]), in_val, val_share=val_share, draw=draw)
+    for category_id in sorted(images, key=lambda n: (len(images[n]), n)):
+        _deal(sorted(images[category_id]), in_val, val_share=val_share, draw=draw)
     empty = [image.id for image in records.images if image.id not in in_val]
     draw.shuffle(empty)
     wanted = round(len(records.images) * val_share) - sum(in_val.values())
@@ -29,15 +29,15 @@ def split(records: Records, *, val_share: float, seed: int) -> tuple[Records, Re
 
 
 def _deal(
-    photos: list[int], in_val: dict[int, bool], *, val_share: float, draw: random.Random
+    images: list[int], in_val: dict[int, bool], *, val_share: float, draw: random.Random
 ) -> None:
-    """Give each photo of one category that has no side a side."""
-    free = [image_id for image_id in photos if image_id not in in_val]
+    """Give each image of one category that has no side a side."""
+    free = [image_id for image_id in images if image_id not in in_val]
     draw.shuffle(free)
-    wanted = round(len(photos) * val_share)
-    if len(photos) > 1:
-        wanted = min(max(wanted, 1), len(photos) - 1)
-    missing = wanted - sum(in_val.get(image_id, False) for image_id in photos)
+    wanted = round(len(images) * val_share)
+    if len(images) > 1:
+        wanted = min(max(wanted, 1), len(images) - 1)
+    missing = wanted - sum(in_val.get(image_id, False) for image_id in images)
     for place, image_id in enumerate(free):
         in_val[image_id] = place < missing
 

@@ -24,11 +24,11 @@ DEFECTS_FILE = "defects.json"
 
 @dataclass(eq=False)
 class ImageAnnotations:
-    """The G annotations of one photo, as views of the index where they can be.
+    """The G annotations of one image, as views of the index where they can be.
 
     Fields: ``ids (G,)`` int64; ``boxes (G, 4)`` float32 xyxy in original pixels; ``labels (G,)`` int32;
     ``areas (G,)`` float32 mask areas in pixels; ``polygons`` of the G instances, an instance without
-    parts being an RLE; ``rle`` G compressed counts of the photo's size, None where there are polygons.
+    parts being an RLE; ``rle`` G compressed counts of the image's size, None where there are polygons.
     """
 
     ids: np.ndarray
@@ -43,11 +43,11 @@ class ImageAnnotations:
 
 
 class AnnotationIndex:
-    """Photos and annotations of one or several annotation files; ``open`` makes one.
+    """Images and annotations of one or several annotation files; ``open`` makes one.
 
-    I photos, A annotations in photo order. Fields (read-only, mapped): ``image_ids (I,)`` int64;
+    I images, A annotations in image order. Fields (read-only, mapped): ``image_ids (I,)`` int64;
     ``heights (I,)``, ``widths (I,)``, ``image_source (I,)`` int32, the last counting ``sources``; ``row
-    (I + 1,)`` int64: photo i has the annotations ``row[i]:row[i + 1]``; ``annotation_ids (A,)`` int64;
+    (I + 1,)`` int64: image i has the annotations ``row[i]:row[i + 1]``; ``annotation_ids (A,)`` int64;
     ``boxes (A, 4)`` float32 xyxy in original pixels, as in the file, not clipped; ``labels (A,)``
     int32; ``areas (A,)`` float32 mask areas in pixels: the file's ``area``, which in LVIS is the mask's,
     or the rasterised union where the file has none (``areas_computed`` says how many).
@@ -70,7 +70,7 @@ class AnnotationIndex:
             frequency=np.array([chr(f).strip() for f in arrays["category_frequency"]], "<U1"),
             image_count=np.array(arrays["category_images"]),
             instance_count=np.array(arrays["category_instances"]),
-            photo_count=int(np.count_nonzero(np.diff(self.row))),
+            annotated_images=int(np.count_nonzero(np.diff(self.row))),
         )
         self._arrays = arrays
 
@@ -86,7 +86,7 @@ class AnnotationIndex:
 
         With ``fail`` the first defect is a ``UserError`` naming file, id and mend; with ``skip`` the records
         with a defect are left out, and ``defects`` lists them. Several files need one label set and
-        photos of their own.
+        images of their own.
         """
         if not paths:
             raise UserError("no annotation file given")
@@ -126,7 +126,7 @@ class AnnotationIndex:
             )
 
     def annotations(self, i: int) -> ImageAnnotations:
-        """The annotations of photo ``i``; none gives empty arrays."""
+        """The annotations of image ``i``; none gives empty arrays."""
         first, last = self.row[i], self.row[i + 1]
         arrays = self._arrays
         instance_start = arrays["instance_start"][first : last + 1]
@@ -149,7 +149,7 @@ class AnnotationIndex:
         )
 
     def size(self, i: int) -> tuple[int, int]:
-        """Height and width of photo ``i`` in pixels."""
+        """Height and width of image ``i`` in pixels."""
         return int(self.heights[i]), int(self.widths[i])
 
     def file_name(self, i: int) -> str:
@@ -157,8 +157,8 @@ class AnnotationIndex:
         start = self._arrays["name_start"]
         return self._arrays["names"][start[i] : start[i + 1]].tobytes().decode()
 
-    def photo_path(self, i: int, root: Path) -> Path:
-        """Where photo ``i`` lies below ``root``: ``root/split/name`` or ``root/name``.
+    def image_path(self, i: int, root: Path) -> Path:
+        """Where image ``i`` lies below ``root``: ``root/split/name`` or ``root/name``.
 
         v0.5's ``COCO_train2014_`` before the name is left off where need be. Raises ``UserError``
         where none of these is a file.
@@ -172,20 +172,20 @@ class AnnotationIndex:
             if path.is_file():
                 return path
         raise UserError(
-            f"{root}: photo {name} of image {self.image_ids[i]} is not there; "
-            "give the folder that holds the photos, or their split folders"
+            f"{root}: image {name} of image {self.image_ids[i]} is not there; "
+            "give the folder that holds the images, or their split folders"
         )
 
     def negative_labels(self, i: int) -> np.ndarray:
-        """Labels (N,) int32 of the categories verified absent in photo ``i``."""
+        """Labels (N,) int32 of the categories verified absent in image ``i``."""
         return self._list("negative", i)
 
     def not_exhaustive_labels(self, i: int) -> np.ndarray:
-        """Labels (N,) int32 of the categories of photo ``i`` of which instances may be unannotated."""
+        """Labels (N,) int32 of the categories of image ``i`` of which instances may be unannotated."""
         return self._list("not_exhaustive", i)
 
     def index_of(self, image_id: int) -> int:
-        """The place of a photo; ``UserError`` where the id is unknown."""
+        """The place of an image; ``UserError`` where the id is unknown."""
         order = self._arrays["image_order"]
         place = np.searchsorted(self.image_ids, image_id, sorter=order)
         if place == len(order) or self.image_ids[order[place]] != image_id:

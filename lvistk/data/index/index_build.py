@@ -1,8 +1,8 @@
-"""Annotation files into the flat arrays of an index: read, check, sort by photo.
+"""Annotation files into the flat arrays of an index: read, check, sort by image.
 
 A record with a defect is left out and noted; what a caller does about it is the policy of
 ``AnnotationIndex.open``. Memory stays at a few chunks: everything goes to the disk as it is read and
-is put into photo order at the end.
+is put into image order at the end.
 """
 
 import shutil
@@ -80,7 +80,7 @@ def _write_source(
     defects: list[Defect] = []
     computed = 0
     left_out = list(images.left_out)
-    sizes = np.concatenate([images.sizes(), np.zeros((1, 2), np.int32)])  # the last: unknown photo
+    sizes = np.concatenate([images.sizes(), np.zeros((1, 2), np.int32)])  # the last: unknown image
     _append(writer, number, instances_of([]), rows=np.zeros(0, np.int64), labels=np.zeros(0))
     for read, broken in source.chunks():
         defects += [_as_defect(number, record) for record in broken]
@@ -136,7 +136,7 @@ def _drop_repeated_ids(arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, list[
 def _write_sorted(
     writer: FlatWriter, arrays: dict[str, np.ndarray], keep: np.ndarray, *, image_count: int
 ) -> None:
-    """The annotations that stay, in photo order, and where each photo's start."""
+    """The annotations that stay, in image order, and where each image's start."""
     kept = np.flatnonzero(keep)
     rows = arrays["rows"][kept]
     order = kept[np.argsort(rows, kind="stable")]
@@ -171,7 +171,7 @@ def gather_runs(values: np.ndarray, start: np.ndarray, runs: np.ndarray) -> np.n
 def _write_categories(
     writer: FlatWriter, categories: Categories, *, labels: np.ndarray, rows: np.ndarray
 ) -> None:
-    """The label set, with photos and instances counted on the annotations that stay."""
+    """The label set, with images and instances counted on the annotations that stay."""
     count = len(categories)
     pairs = np.unique(rows * max(count, 1) + labels)
     writer.append("category_ids", categories.ids)

@@ -1,4 +1,4 @@
-"""The photos of several annotation files as growing tables, checked."""
+"""The images of several annotation files as growing tables, checked."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,7 +19,7 @@ FIELDS = {
 
 
 class _Lists:
-    """The category lists of one file's photos, one after the other."""
+    """The category lists of one file's images, one after the other."""
 
     def __init__(self) -> None:
         self.ids: list[int] = []
@@ -27,7 +27,7 @@ class _Lists:
 
 
 class ImageTable:
-    """Photos in the order of the files; rows are known by image id across all of them."""
+    """Images in the order of the files; rows are known by image id across all of them."""
 
     def __init__(self, categories: Categories) -> None:
         self._categories = categories
@@ -38,7 +38,7 @@ class ImageTable:
         self._lists: dict[str, list[np.ndarray]] = {name: [] for name in FIELDS}
         self._row_of: dict[int, int] = {}
         self.left_out: set[int] = set()
-        """Ids of photos with a defect; their annotations go with them, without being reported."""
+        """Ids of images with a defect; their annotations go with them, without being reported."""
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -46,7 +46,7 @@ class ImageTable:
     def add(
         self, number: int, path: Path, records: Iterable[ImageRecord | Broken], others: list[Path]
     ) -> list[Defect]:
-        """Take in the photos of file ``number``; returns the defects, whose photos are left out.
+        """Take in the images of file ``number``; returns the defects, whose images are left out.
 
         An id that an earlier file of ``others`` has too is a ``UserError``.
         """
@@ -75,7 +75,7 @@ class ImageTable:
         return defects
 
     def rows(self, image_ids: np.ndarray, *, source: int) -> np.ndarray:
-        """Row (N,) int64 of each image id among the photos of one file, -1 where there is none."""
+        """Row (N,) int64 of each image id among the images of one file, -1 where there is none."""
         get = self._row_of.get
         rows = np.array([get(number, -1) for number in image_ids.tolist()], np.int64)
         sources = np.array([*self._sources, -1])
@@ -121,7 +121,7 @@ class ImageTable:
         self._names.append(record.name.encode())
 
     def _take_lists(self, name: str, lists: "_Lists", number: int, first_row: int) -> list[Defect]:
-        """Keep the category lists of the photos from ``first_row`` on; unknown ids are defects."""
+        """Keep the category lists of the images from ``first_row`` on; unknown ids are defects."""
         labels = self._categories.labels(lists.ids)
         rows = first_row + np.repeat(np.arange(len(lists.counts)), lists.counts)
         known = labels >= 0
@@ -142,7 +142,7 @@ class ImageTable:
         row = self._row_of[record.id]
         known = self._names[row].decode()
         same = known == record.name
-        what = f"the same photo {known}" if same else f"there {known}, here {record.name}"
+        what = f"the same image {known}" if same else f"there {known}, here {record.name}"
         return (
             f"{path}: image id {record.id} is also in {others[self._sources[row]]} ({what}); "
             "`lvistk convert` merges files into one"

@@ -26,7 +26,7 @@ class Chunk(NamedTuple):
 
 
 class Source(Protocol):
-    """Photos, categories and annotations of one file or store."""
+    """Images, categories and annotations of one file or store."""
 
     path: Path
 
@@ -66,8 +66,8 @@ class JsonSource:
 class StoreSource:
     """A detection store, every detection an annotation; ids run from 1.
 
-    Its category names are unknown: '' where no annotation file beside it names them. A photo that
-    has to be turned is a ``UserError``, because annotations lie on photos as they are.
+    Its category names are unknown: '' where no annotation file beside it names them. An image that
+    has to be turned is a ``UserError``, because annotations lie on images as they are.
     """
 
     def __init__(self, path: Path) -> None:
@@ -78,42 +78,42 @@ class StoreSource:
         return [CategoryRecord(int(number), "") for number in self._store.category_ids]
 
     def images(self) -> Iterator[ImageRecord | Broken]:
-        for row, photo in enumerate(self._store):
+        for row, image in enumerate(self._store):
             name = self._store.name(row)
             if self._store.rotation(row):
                 raise UserError(
-                    f"{self.path}: photo {name or photo.image_id} has to be turned; turn the file "
+                    f"{self.path}: image {name or image.image_id} has to be turned; turn the file "
                     "itself, or give the store as --pseudo"
                 )
-            yield ImageRecord(photo.image_id, *photo.size, file_name=name)
+            yield ImageRecord(image.image_id, *image.size, file_name=name)
 
     def chunks(self) -> Iterator[Chunk]:
         first = 1
-        for photo in self._store:
-            if len(photo):
-                yield Chunk(_instances(photo, self._store.category_ids, first), [])
-                first += len(photo)
+        for image in self._store:
+            if len(image):
+                yield Chunk(_instances(image, self._store.category_ids, first), [])
+                first += len(image)
 
 
-def _instances(photo: Detections, category_ids: np.ndarray, first: int) -> Instances:
-    count = len(photo)
+def _instances(image: Detections, category_ids: np.ndarray, first: int) -> Instances:
+    count = len(image)
     return Instances(
         ids=np.arange(first, first + count),
-        image_ids=np.full(count, photo.image_id),
-        category_ids=category_ids[photo.labels],
-        boxes=photo.boxes.astype(np.float64),
+        image_ids=np.full(count, image.image_id),
+        category_ids=category_ids[image.labels],
+        boxes=image.boxes.astype(np.float64),
         areas=np.full(count, np.nan),
         crowd=np.zeros(count, bool),
-        masks=_masks(photo),
+        masks=_masks(image),
     )
 
 
-def _masks(photo: Detections) -> Masks:
+def _masks(image: Detections) -> Masks:
     """The masks, or the boxes as rectangles in a store of boxes."""
-    count = len(photo)
-    if photo.masks is not None:
+    count = len(image)
+    if image.masks is not None:
         none = Polygons(np.zeros((0, 2), np.float32), starts([]), starts([0] * count))
-        return Masks(none, [Rle(photo.size, counts) for counts in photo.masks], {})
-    corners = photo.boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 2).astype(np.float32)
+        return Masks(none, [Rle(image.size, counts) for counts in image.masks], {})
+    corners = image.boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 2).astype(np.float32)
     rectangles = Polygons(corners, 4 * np.arange(count + 1), np.arange(count + 1))
     return Masks(rectangles, [None] * count, {})

@@ -10,7 +10,7 @@ from lvistk.data.inspect.mask_check import MaskFacts, mask_facts
 from lvistk.masks import rle
 
 OUTSIDE_PIXELS = 1.0
-"""A box may leave its photo by so much (ours: rounding, and annotation tools that count edges)."""
+"""A box may leave its image by so much (ours: rounding, and annotation tools that count edges)."""
 FAR_PIXELS = 2.0
 FAR_SHARE = 0.1
 """A box is far from its mask when a side is off by more than both: pixels, share of the box's longer
@@ -22,7 +22,7 @@ def check_instances(
 ) -> tuple[np.ndarray, list[Defect]]:
     """Which of N annotations are sound (N,) bool, and the defects of the others.
 
-    ``sizes (N, 2)`` are height and width of the photo, 0 where the image id is unknown; ``labels
+    ``sizes (N, 2)`` are height and width of the image, 0 where the image id is unknown; ``labels
     (N,)`` are -1 where the category id is.
     """
     sound = np.ones(len(instances), bool)
@@ -52,7 +52,7 @@ def check_instances(
 def fill_areas(instances: Instances, sizes: np.ndarray) -> int:
     """Compute the areas that the file lacks, as COCO rasterises the union; returns how many.
 
-    LVIS's own ``area`` is taken where it is there and no larger than the photo. All masks must be sound.
+    LVIS's own ``area`` is taken where it is there and no larger than the image. All masks must be sound.
     """
     pixels = sizes.astype(np.float64).prod(axis=1)
     lacking = np.flatnonzero(np.isnan(instances.areas) | (instances.areas > pixels))
@@ -83,7 +83,7 @@ def _box_checks(
         (
             "box_outside",
             outside,
-            lambda n: f"its box {_xywh(boxes[n])} leaves the photo of {width[n]} x {height[n]}",
+            lambda n: f"its box {_xywh(boxes[n])} leaves the image of {width[n]} x {height[n]}",
         ),
         (
             "box_far",

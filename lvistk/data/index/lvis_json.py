@@ -37,7 +37,7 @@ def _no_ids() -> list[int]:
 
 
 class ImageRecord(msgspec.Struct, omit_defaults=True):
-    """One photo. v1 names it by ``coco_url`` only, v0.5 and COCO by ``file_name``."""
+    """One image. v1 names it by ``coco_url`` only, v0.5 and COCO by ``file_name``."""
 
     id: Id
     height: Side
@@ -125,7 +125,7 @@ class AnnotationFile:
         return self._records("images", ImageRecord)
 
     def annotations(self) -> Iterator[AnnotationRecord | Broken]:
-        """None at all where the file lists photos only, as LVIS test-dev does."""
+        """None at all where the file lists images only, as LVIS test-dev does."""
         return self._records("annotations", AnnotationRecord)
 
     def categories(self) -> list[CategoryRecord]:

@@ -1,4 +1,4 @@
-"""The annotated objects of one photo on their way through augmentation."""
+"""The annotated objects of one image on their way through augmentation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -70,7 +70,7 @@ class Objects:
 
     @classmethod
     def concatenate(cls, several: Sequence["Objects"]) -> "Objects":
-        """The objects of several photos, one after the other."""
+        """The objects of several images, one after the other."""
         if len(several) == 1:
             return several[0]
         offsets = np.cumsum([0, *(len(one) for one in several)])

@@ -22,7 +22,7 @@ from lvistk.masks.polygons import Polygons, tight_boxes
 
 @dataclass
 class Records:
-    """Photos, annotations and categories, as an LVIS file lists them."""
+    """Images, annotations and categories, as an LVIS file lists them."""
 
     images: list[ImageRecord]
     annotations: list[AnnotationRecord]
@@ -32,7 +32,8 @@ class Records:
 def polygon_annotation(
     number: int, image: ImageRecord, category_id: int, parts: Sequence[np.ndarray]
 ) -> AnnotationRecord:
-    """An annotation from polygons ``parts`` (each (V, 2) in pixels): clamped to the photo, with box and area.
+    """An annotation from polygons ``parts`` (each (V, 2) in pixels): clamped to the image, with box
+    and area.
 
     Coordinates are written to a hundredth of a pixel; the area is that of the rasterised union.
     """
@@ -63,11 +64,11 @@ def present_categories(records: Records) -> dict[int, set[int]]:
 
 
 def fill_federated_lists(records: Records, *, exhaustive: bool) -> None:
-    """Set the lists of every photo of a data set that has none.
+    """Set the lists of every image of a data set that has none.
 
     Where all instances of all categories are annotated (``exhaustive``), every absent category is
     negative; else nothing is known to be absent, and every present category may miss instances. Categories
-    that a photo already lists as not exhaustive (crowds) stay so and are not negative.
+    that an image already lists as not exhaustive (crowds) stay so and are not negative.
     """
     ids = {category.id for category in records.categories}
     present = present_categories(records)
@@ -81,9 +82,9 @@ def fill_federated_lists(records: Records, *, exhaustive: bool) -> None:
 
 
 def count_categories(records: Records, *, frequency: Literal["count", "keep"]) -> None:
-    """Set image and instance counts, and the frequency group by the number of photos.
+    """Set image and instance counts, and the frequency group by the number of images.
 
-    ``keep`` leaves the groups that the file gives. A category without a photo is rare.
+    ``keep`` leaves the groups that the file gives. A category without an image is rare.
     """
     instances = Counter(record.category_id for record in records.annotations)
     images = Counter(n for here in present_categories(records).values() for n in here)

@@ -10,15 +10,15 @@ import msgspec
 DEFECTS = {
     "wrong_type": "a field is missing or of the wrong type",
     "id_twice": "an id is used twice",
-    "no_name": "the photo has neither coco_url nor file_name",
+    "no_name": "the image has neither coco_url nor file_name",
     "unknown_image": "the image id is not in the file",
     "unknown_category": "the category id is not in the file",
     "crowd": "a crowd region, not an instance (iscrowd)",
     "degenerate_polygon": "a polygon has too few points, an odd length, or numbers that are not finite",
     "empty_mask": "the mask has no area",
-    "broken_rle": "the RLE cannot be decoded or has another size than the photo",
+    "broken_rle": "the RLE cannot be decoded or has another size than the image",
     "degenerate_box": "the box has no area or is not finite",
-    "box_outside": "the box leaves the photo",
+    "box_outside": "the box leaves the image",
     "box_far": "the box is far from its mask",
 }
 """Kinds of defects, in the order in which they are looked for."""

@@ -9,17 +9,17 @@ import numpy as np
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.index.lvis_json import read_categories
 from lvistk.data.inspect.defects import count_by_kind
-from lvistk.data.inspect.photo_check import PhotoFault
+from lvistk.data.inspect.image_check import ImageFault
 from lvistk.data.store.detection_store import is_detection_store
 from lvistk.structures.categories import FREQUENCIES
 
-RARE_PHOTOS, COMMON_PHOTOS = 10, 100
-"""LVIS: rare categories have at most 10 photos, common ones at most 100 (of its train split)."""
+RARE_IMAGES, COMMON_IMAGES = 10, 100
+"""LVIS: rare categories have at most 10 images, common ones at most 100 (of its train split)."""
 HISTOGRAM_BINS = 20
 
 
 class GroupSummary(msgspec.Struct):
-    """A frequency group: categories the file puts into it, and those whose photos here would."""
+    """A frequency group: categories the file puts into it, and those whose images here would."""
 
     group: str
     categories_by_file: int
@@ -53,7 +53,7 @@ class DefectLine(msgspec.Struct):
 
 
 class Inspection(msgspec.Struct):
-    """The report of ``inspect``; ``photos`` is None where no folder was given."""
+    """The report of ``inspect``; ``image_faults`` is None where no folder was given."""
 
     files: list[str]
     images: int
@@ -71,11 +71,11 @@ class Inspection(msgspec.Struct):
     """Areas that the file lacks."""
     defect_counts: dict[str, int]
     defects: list[DefectLine]
-    photos: list[PhotoFault] | None
+    image_faults: list[ImageFault] | None
 
 
-def inspect_index(index: AnnotationIndex, *, photos: list[PhotoFault] | None) -> Inspection:
-    """Everything about the annotations of ``index``, and the photos' faults where they were checked."""
+def inspect_index(index: AnnotationIndex, *, image_faults: list[ImageFault] | None) -> Inspection:
+    """Everything about the annotations of ``index``, and the images' faults where they were checked."""
     ratios = index.area_ratios()
     categories = _categories(index, ratios)
     images = len(index)
@@ -100,15 +100,15 @@ def inspect_index(index: AnnotationIndex, *, photos: list[PhotoFault] | None) ->
             DefectLine(str(index.sources[d.source]), d.section, d.id, d.kind, d.text)
             for d in index.defects
         ],
-        photos=photos,
+        image_faults=image_faults,
     )
 
 
 def counted_frequency(images: int) -> str:
-    """The frequency group of a category with so many photos; '' for none."""
+    """The frequency group of a category with so many images; '' for none."""
     if images == 0:
         return ""
-    return "r" if images <= RARE_PHOTOS else "c" if images <= COMMON_PHOTOS else "f"
+    return "r" if images <= RARE_IMAGES else "c" if images <= COMMON_IMAGES else "f"
 
 
 def _categories(index: AnnotationIndex, ratios: np.ndarray) -> list[CategorySummary]:

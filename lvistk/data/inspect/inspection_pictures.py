@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.inspect.inspection import Inspection
-from lvistk.data.training.photo import PhotoError, read_photo
+from lvistk.data.training.image import ImageError, read_image
 from lvistk.drawing import draw_instances, write_picture
 from lvistk.errors import UserError
 from lvistk.masks import rle
@@ -17,10 +17,10 @@ from lvistk.whole_file import whole_file
 COLORS = {"r": "#c44e52", "c": "#dd8452", "f": "#4c72b0", "": "#8c8c8c"}
 GROUP_NAMES = {"r": "rare", "c": "common", "f": "frequent", "": "no group"}
 CELL = (400, 300)
-"""Width and height of a photo on the contact sheet, in pixels."""
-SHEET_COLUMNS, SHEET_PHOTOS = 4, 16
+"""Width and height of an image on the contact sheet, in pixels."""
+SHEET_COLUMNS, SHEET_IMAGES = 4, 16
 CAPTIONS = 12
-"""Instances of a photo that get a caption, the largest first; more would hide it."""
+"""Instances of an image that get a caption, the largest first; more would hide it."""
 
 
 def draw_long_tail(report: Inspection, path: Path) -> None:
@@ -75,12 +75,12 @@ def draw_area_ratios(report: Inspection, path: Path) -> None:
 
 
 def draw_contact_sheet(index: AnnotationIndex, root: Path, path: Path) -> int:
-    """Photos with their masks, spread evenly over those with annotations; returns how many.
+    """Images with their masks, spread evenly over those with annotations; returns how many.
 
-    Photos that cannot be read are left out; without any, nothing is written.
+    Images that cannot be read are left out; without any, nothing is written.
     """
     filled = np.flatnonzero(np.diff(index.row))
-    places = np.unique(np.linspace(0, len(filled) - 1, SHEET_PHOTOS).astype(int))
+    places = np.unique(np.linspace(0, len(filled) - 1, SHEET_IMAGES).astype(int))
     chosen = filled[places] if len(filled) else filled
     cells = [cell for i in chosen.tolist() if (cell := _cell(index, i, root)) is not None]
     if not cells:
@@ -99,15 +99,15 @@ def draw_contact_sheet(index: AnnotationIndex, root: Path, path: Path) -> int:
 def _cell(index: AnnotationIndex, i: int, root: Path) -> np.ndarray | None:
     size = index.size(i)
     try:
-        photo = read_photo(index.photo_path(i, root), size=size)
-    except (PhotoError, UserError):
+        image = read_image(index.image_path(i, root), size=size)
+    except (ImageError, UserError):
         return None
     found = index.annotations(i)
     order = np.argsort(found.areas, kind="stable")  # the smallest lies on top
     masks = [found.rle[g] or rle.from_polygons(found.polygons.parts(g), size) for g in order]
     captioned = set(order[-CAPTIONS:].tolist())
     drawn = draw_instances(
-        cv2.cvtColor(photo, cv2.COLOR_BGR2RGB),
+        cv2.cvtColor(image, cv2.COLOR_BGR2RGB),
         boxes=found.boxes[order],
         labels=found.labels[order],
         masks=masks,

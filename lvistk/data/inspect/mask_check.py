@@ -21,7 +21,7 @@ class MaskFacts(NamedTuple):
 
 
 def mask_facts(instances: Instances, sizes: np.ndarray) -> MaskFacts:
-    """``sizes (N, 2)``: height and width of each annotation's photo, 0 where it is unknown."""
+    """``sizes (N, 2)``: height and width of each annotation's image, 0 where it is unknown."""
     faults = dict(instances.masks.errors)
     polygons = instances.masks.polygons
     faults |= _polygon_faults(instances, set(faults))
@@ -46,9 +46,9 @@ def mask_facts(instances: Instances, sizes: np.ndarray) -> MaskFacts:
 
 
 def rle_fault(mask: Rle, size: np.ndarray) -> str | None:
-    """Why an RLE cannot be a mask of a photo of ``size`` (0: unknown); None where it can."""
+    """Why an RLE cannot be a mask of an image of ``size`` (0: unknown); None where it can."""
     if size[0] and tuple(size) != mask.size:
-        return f"its RLE is {mask.size[0]} x {mask.size[1]}, the photo {size[0]} x {size[1]}"
+        return f"its RLE is {mask.size[0]} x {mask.size[1]}, the image {size[0]} x {size[1]}"
     try:
         total = rle.runs(mask.counts).sum()
     except ValueError as error:

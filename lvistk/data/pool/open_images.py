@@ -1,7 +1,7 @@
-"""The Open Images pool: millions of photos on disk, known by 8 bytes each in mapped arrays.
+"""The Open Images pool: millions of images on disk, known by 8 bytes each in mapped arrays.
 
-Photos are ``<16 hex digits>.jpg`` anywhere below a folder: flat, in ``train_0`` to ``train_f``, or nested.
-A list restricts them and says how they are turned; photos of annotation files are left out by their
+Images are ``<16 hex digits>.jpg`` anywhere below a folder: flat, in ``train_0`` to ``train_f``, or nested.
+A list restricts them and says how they are turned; images of annotation files are left out by their
 Flickr id.
 """
 
@@ -22,18 +22,18 @@ from lvistk.artifacts import fingerprint
 from lvistk.data.index.flat_arrays import TABLE, FlatWriter, map_arrays
 from lvistk.data.index.index_cache import user_cache
 from lvistk.data.index.lvis_json import AnnotationFile, ImageRecord
-from lvistk.data.pool.open_images_list import PhotoList, flickr_id, read_list
+from lvistk.data.pool.open_images_list import ImageList, flickr_id, read_list
 from lvistk.errors import UserError
 
-PHOTO_NAME = re.compile(r"[0-9a-fA-F]{16}\.jpe?g", re.ASCII)
+IMAGE_NAME = re.compile(r"[0-9a-fA-F]{16}\.jpe?g", re.ASCII)
 
 
 @dataclass(eq=False)
 class OpenImages:
-    """N photos in the order of their ids; ``open`` makes one. Pickles by path.
+    """N images in the order of their ids; ``open`` makes one. Pickles by path.
 
-    Fields: ``root``; ``ids (N,)`` uint64, mapped; ``unlisted`` photos of the folder, not of the list,
-    ``absent`` photos of the list, not of the folder, ``excluded`` duplicates left out.
+    Fields: ``root``; ``ids (N,)`` uint64, mapped; ``unlisted`` images of the folder, not of the list,
+    ``absent`` images of the list, not of the folder, ``excluded`` duplicates left out.
     """
 
     root: Path
@@ -58,14 +58,14 @@ class OpenImages:
         exclude: Sequence[Path] = (),
         cache: Path | None = None,
     ) -> "OpenImages":
-        """The photos below ``folder``, found once and cached until one of its folders changes.
+        """The images below ``folder``, found once and cached until one of its folders changes.
 
         ``list_path`` is an image CSV, a downloader list (``split/ImageID`` lines) or a list of bare ids.
-        ``exclude`` are annotation files whose photos must not be in the pool (the leak guard). Raises
-        ``UserError`` for a missing folder, a broken list, and when no photo is left.
+        ``exclude`` are annotation files whose images must not be in the pool (the leak guard). Raises
+        ``UserError`` for a missing folder, a broken list, and when no image is left.
         """
         if not folder.is_dir():
-            raise UserError(f"{folder}: no such folder of Open Images photos")
+            raise UserError(f"{folder}: no such folder of Open Images images")
         request = [str(folder.resolve()), *(fingerprint(p) for p in (list_path, *exclude) if p)]
         digest = hashlib.blake2b(json.dumps(request).encode(), digest_size=16).hexdigest()
         cached = (cache or user_cache()) / f"openimages-{digest}"
@@ -74,7 +74,7 @@ class OpenImages:
         pool = cls(folder, cached)
         if not len(pool):
             raise UserError(
-                f"{folder}: no photo <16 hex digits>.jpg"
+                f"{folder}: no image <16 hex digits>.jpg"
                 + (f" that {list_path} names" if list_path and pool.unlisted else "")
                 + "; give the folder that holds them or their shards (train_0, ...)"
             )
@@ -100,12 +100,12 @@ class OpenImages:
         return int(self.ids[i : i + 1].view(np.int64)[0])
 
     def rotation(self, i: int) -> int:
-        """Degrees, counter-clockwise, by which the photo is to be turned; 0 where the list doesn't say."""
+        """Degrees, counter-clockwise, by which the image is to be turned; 0 where the list doesn't say."""
         return 90 * int(self._turns[i])
 
 
 def _is_current(folder: Path, cached: Path) -> bool:
-    """Whether a cache is there and no folder of photos has changed since."""
+    """Whether a cache is there and no folder of images has changed since."""
     try:
         notes = json.loads((cached / TABLE).read_text())["notes"]
         return all((folder / name).stat().st_mtime_ns == time for name, time in notes["folders"])
@@ -149,7 +149,7 @@ def _build(folder: Path, cached: Path, *, list_path: Path | None, exclude: Seque
 
 @dataclass(eq=False)
 class _Found:
-    """Photos of a folder by ascending id, each once; ``folders`` with their times of change."""
+    """Images of a folder by ascending id, each once; ``folders`` with their times of change."""
 
     ids: np.ndarray
     folder: np.ndarray
@@ -168,7 +168,7 @@ def _walk(root: Path) -> _Found:
         folders.append((name, path.stat().st_mtime_ns))
         with os.scandir(path) as entries:
             for entry in entries:
-                if PHOTO_NAME.fullmatch(entry.name):
+                if IMAGE_NAME.fullmatch(entry.name):
                     ids.append(int(entry.name[:16], 16))
                     owner.append(number)
                     suffix.append(entry.name.endswith("jpeg"))
@@ -183,7 +183,7 @@ def _walk(root: Path) -> _Found:
     )
 
 
-def _look_up(ids: np.ndarray, listed: PhotoList) -> tuple[np.ndarray, np.ndarray]:
+def _look_up(ids: np.ndarray, listed: ImageList) -> tuple[np.ndarray, np.ndarray]:
     """Place in the list (N,) of each id, and whether it is there (N,)."""
     if not len(listed.ids):
         return np.zeros(len(ids), np.int64), np.zeros(len(ids), bool)
@@ -192,7 +192,7 @@ def _look_up(ids: np.ndarray, listed: PhotoList) -> tuple[np.ndarray, np.ndarray
 
 
 def _flickr_ids(paths: Sequence[Path]) -> np.ndarray:
-    """Flickr ids of the photos of annotation files, as far as they name them."""
+    """Flickr ids of the images of annotation files, as far as they name them."""
     records = (record for path in paths for record in AnnotationFile(path).images())
     urls = [record.flickr_url for record in records if isinstance(record, ImageRecord)]
     found = [flickr_id(url) for url in urls]

@@ -1,4 +1,4 @@
-"""Lists of Open Images photos: the published CSVs, downloader lists, bare ids."""
+"""Lists of Open Images images: the published CSVs, downloader lists, bare ids."""
 
 import csv
 import re
@@ -13,15 +13,16 @@ from lvistk.errors import UserError
 
 IMAGE_ID = re.compile(r"[0-9a-fA-F]{16}", re.ASCII)
 FLICKR_FILE = re.compile(r"staticflickr\.com/(?:[^/]+/)*(\d+)_[^/]*$", re.ASCII)
-FLICKR_PAGE = re.compile(r"flickr\.com/photos/[^/]+/(\d+)", re.ASCII)
+FLICKR_PAGE = re.compile(r"flickr\.com/images/[^/]+/(\d+)", re.ASCII)
 SPLITS = ("train", "test", "validation", "challenge2018")
 SHOWN = 60
 """Characters of a line shown in an error."""
 
 
 @dataclass(eq=False)
-class PhotoList:
-    """N photos by ascending id: ``ids (N,)`` uint64; ``turns (N,)`` uint8, quarter turns counter-clockwise, 0
+class ImageList:
+    """N images by ascending id: ``ids (N,)`` uint64; ``turns (N,)`` uint8, quarter turns
+    counter-clockwise, 0
     where unknown; ``flickr_ids (N,)`` int64, -1 where unknown."""
 
     ids: np.ndarray
@@ -29,10 +30,10 @@ class PhotoList:
     flickr_ids: np.ndarray
 
 
-def read_list(path: Path) -> PhotoList:
+def read_list(path: Path) -> ImageList:
     """A list of any of the three kinds; an id that comes twice counts once.
 
-    Lines are read one by one; memory is 17 bytes a photo. Raises ``UserError`` naming the line.
+    Lines are read one by one; memory is 17 bytes an image. Raises ``UserError`` naming the line.
     """
     ids, turns, flickr = array("Q"), array("B"), array("q")
     try:
@@ -40,16 +41,16 @@ def read_list(path: Path) -> PhotoList:
             start = lines.readline()
             is_csv = "ImageID" in [name.strip() for name in start.split(",")]
             lines.seek(0)
-            for photo, turn, number in _csv_rows(lines, path) if is_csv else _lines(lines, path):
-                ids.append(photo)
+            for image, turn, number in _csv_rows(lines, path) if is_csv else _lines(lines, path):
+                ids.append(image)
                 turns.append(turn)
                 flickr.append(number)
     except FileNotFoundError:
-        raise UserError(f"{path}: no such list of photos") from None
+        raise UserError(f"{path}: no such list of images") from None
     except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: not a list of photos: {error}") from None
+        raise UserError(f"{path}: not a list of images: {error}") from None
     unique, first = np.unique(np.frombuffer(ids, np.uint64), return_index=True)
-    return PhotoList(
+    return ImageList(
         ids=unique,
         turns=np.frombuffer(turns, np.uint8)[first],
         flickr_ids=np.frombuffer(flickr, np.int64)[first],
@@ -57,7 +58,7 @@ def read_list(path: Path) -> PhotoList:
 
 
 def flickr_id(url: str) -> int:
-    """The number of a Flickr photo in the address of its file or of its page; -1 where there is none."""
+    """The number of a Flickr image in the address of its file or of its page; -1 where there is none."""
     found = FLICKR_FILE.search(url) or FLICKR_PAGE.search(url)
     return int(found.group(1)) if found and len(found.group(1)) < 19 else -1
 

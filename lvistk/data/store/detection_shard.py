@@ -34,7 +34,7 @@ OPTIONAL = {
 
 @dataclass(frozen=True, eq=False)
 class Shard:
-    """One file of a store: where its columns lie in it, and which photos it holds."""
+    """One file of a store: where its columns lie in it, and which images it holds."""
 
     path: Path
     layout: dict[str, tuple[int, tuple[int, ...], np.dtype]]
@@ -105,17 +105,17 @@ def _layout(file: h5py.File, path: Path) -> dict[str, tuple[int, tuple[int, ...]
 def _check_offsets(shard: Shard) -> None:
     """Lengths and offsets that agree, so that no reader leaves its array."""
     columns = shard.columns()
-    count, photos = len(columns["score"]), len(columns["images/id"])
+    count, images = len(columns["score"]), len(columns["images/id"])
     expected = {"label": (count,), "box": (count, 4), "mask_score": (count,)}
     expected |= {"mask_area": (count,), "mask_box": (count, 4)}
-    expected |= {f"images/{name}": (photos,) for name in ("height", "width", "rotation")}
+    expected |= {f"images/{name}": (images,) for name in ("height", "width", "rotation")}
     for name, shape in expected.items():
         if name in columns and columns[name].shape != shape:
             raise UserError(f"{shard.path}: '{name}' has shape {columns[name].shape}, not {shape}")
     for offsets, length, total in (
-        ("images/row", photos, count),
+        ("images/row", images, count),
         ("rle_offset", count, len(columns.get("rle", ()))),
-        ("images/name_offset", photos, len(columns.get("images/name", ()))),
+        ("images/name_offset", images, len(columns.get("images/name", ()))),
     ):
         edges = columns.get(offsets)
         if edges is None:

@@ -1,12 +1,12 @@
-"""The detection store: detections of many photos as columns, one HDF5 file a shard, mapped not read.
+"""The detection store: detections of many images as columns, one HDF5 file a shard, mapped not read.
 
-A file holds N detections of M photos: ``label (N,)`` int32, ``score (N,)`` float32, ``box (N, 4)``
+A file holds N detections of M images: ``label (N,)`` int32, ``score (N,)`` float32, ``box (N, 4)``
 float32 xyxy in original pixels, optionally ``mask_score (N,)`` float32 and masks as ``rle`` bytes with
 ``rle_offset (N + 1,)``, and what is asked of most masks, ``mask_area (N,)`` and ``mask_box (N, 4)`` int32,
 px and tight xyxy (older stores have neither); ``images/id (M,)`` int64, ``images/height``,
-``images/width`` (M,) int32, ``images/row (M + 1,)`` int64: photo m has the detections
+``images/width`` (M,) int32, ``images/row (M + 1,)`` int64: image m has the detections
 ``row[m]:row[m + 1]``; optionally ``images/name`` bytes with ``images/name_offset (M + 1,)`` and
-``images/rotation (M,)`` int32, the degrees counter-clockwise that turned each photo upright;
+``images/rotation (M,)`` int32, the degrees counter-clockwise that turned each image upright;
 ``category_ids (C,)`` int64 in label order. Attributes: ``format``, ``version``, ``role``. Datasets are
 contiguous, so that each is a piece of the file that processes share as mapped pages.
 """
@@ -53,18 +53,18 @@ class DetectionWriter:
     def write_shard(
         self,
         k: int,
-        photos: Sequence[Detections],
+        images: Sequence[Detections],
         *,
         names: Sequence[str] | None = None,
         rotations: Sequence[int] | None = None,
     ) -> None:
-        """Write the detections of M photos as shard ``k``, whole or not at all.
+        """Write the detections of M images as shard ``k``, whole or not at all.
 
-        ``names (M,)`` are the photos' relative paths, for photos that no annotation file lists, and
+        ``names (M,)`` are the images' relative paths, for images that no annotation file lists, and
         ``rotations (M,)`` the counter-clockwise degrees by which they were turned before. Either
-        every photo with detections has masks (mask scores), or none has.
+        every image with detections has masks (mask scores), or none has.
         """
-        columns = _columns(photos)
+        columns = _columns(images)
         if names is not None:
             encoded = [name.encode() for name in names]
             columns["images/name"] = np.frombuffer(b"".join(encoded), np.uint8)
@@ -78,35 +78,35 @@ class DetectionWriter:
                 file.create_dataset(name, data=values)
 
 
-def _columns(photos: Sequence[Detections]) -> dict[str, np.ndarray]:
-    filled = [photo for photo in photos if len(photo)]
+def _columns(images: Sequence[Detections]) -> dict[str, np.ndarray]:
+    filled = [image for image in images if len(image)]
     columns = {
-        "label": _joined([photo.labels for photo in filled], np.int32),
-        "score": _joined([photo.scores for photo in filled], np.float32),
-        "box": _joined([photo.boxes for photo in filled], np.float32, width=4),
-        "images/id": np.array([photo.image_id for photo in photos], np.int64),
-        "images/height": np.array([photo.size[0] for photo in photos], np.int32),
-        "images/width": np.array([photo.size[1] for photo in photos], np.int32),
-        "images/row": starts([len(photo) for photo in photos]),
+        "label": _joined([image.labels for image in filled], np.int32),
+        "score": _joined([image.scores for image in filled], np.float32),
+        "box": _joined([image.boxes for image in filled], np.float32, width=4),
+        "images/id": np.array([image.image_id for image in images], np.int64),
+        "images/height": np.array([image.size[0] for image in images], np.int32),
+        "images/width": np.array([image.size[1] for image in images], np.int32),
+        "images/row": starts([len(image) for image in images]),
     }
-    if all(photo.masks is not None for photo in filled):
-        masks = [mask for photo in filled for mask in photo.masks or ()]
+    if all(image.masks is not None for image in filled):
+        masks = [mask for image in filled for mask in image.masks or ()]
         columns["rle"] = np.frombuffer(b"".join(masks), np.uint8)
         columns["rle_offset"] = starts([len(mask) for mask in masks])
         columns |= _extents(filled)
-    elif any(photo.masks is not None for photo in filled):
-        raise ValueError("some photos of a shard have masks and others have none")
-    mask_scores = [photo.mask_scores for photo in filled if photo.mask_scores is not None]
+    elif any(image.masks is not None for image in filled):
+        raise ValueError("some images of a shard have masks and others have none")
+    mask_scores = [image.mask_scores for image in filled if image.mask_scores is not None]
     if filled and len(mask_scores) == len(filled):
         columns["mask_score"] = _joined(mask_scores, np.float32)
     return columns
 
 
-def _extents(photos: Sequence[Detections]) -> dict[str, np.ndarray]:
-    """Areas and tight boxes of the masks; none of them where a mask is no RLE of its photo's size, so
+def _extents(images: Sequence[Detections]) -> dict[str, np.ndarray]:
+    """Areas and tight boxes of the masks; none of them where a mask is no RLE of its image's size, so
     that who reads them knows every mask to be whole."""
     try:
-        found = [extents(photo.masks or [], photo.size) for photo in photos]
+        found = [extents(image.masks or [], image.size) for image in images]
     except ValueError:
         return {}
     return {
@@ -121,10 +121,10 @@ def _joined(arrays: Sequence[np.ndarray], kind: Any, *, width: int = 0) -> np.nd
 
 
 class DetectionStore:
-    """Detections of M photos in one or many shards; ``open`` makes one. Pickles by path.
+    """Detections of M images in one or many shards; ``open`` makes one. Pickles by path.
 
     Fields: ``image_ids (M,)`` int64, ``category_ids (C,)`` int64 in label order, ``role``, ``shards``.
-    Indexing and iterating go by photo: ``store[row]`` is the ``Detections`` of the photo at ``row``.
+    Indexing and iterating go by image: ``store[row]`` is the ``Detections`` of the image at ``row``.
     """
 
     def __init__(self, path: Path) -> None:
@@ -161,14 +161,14 @@ class DetectionStore:
         return type(self), (self.path,)
 
     def __len__(self) -> int:
-        """Photos."""
+        """Images."""
         return len(self.image_ids)
 
     def __iter__(self) -> Iterator[Detections]:
         return (self[row] for row in range(len(self)))
 
     def __getitem__(self, row: int) -> Detections:
-        """The detections of the photo at ``row``; masks are None in a store of boxes."""
+        """The detections of the image at ``row``; masks are None in a store of boxes."""
         if not 0 <= row < len(self):
             raise IndexError(row)
         columns, place = self._place(row)
@@ -190,12 +190,12 @@ class DetectionStore:
         )
 
     def rows(self, image_id: int) -> np.ndarray:
-        """Rows (K,) of the photo with this id: one, or none where the store has not seen it."""
+        """Rows (K,) of the image with this id: one, or none where the store has not seen it."""
         found = np.searchsorted(self.image_ids, [image_id, image_id + 1], sorter=self._order)
         return self._order[found[0] : found[1]]
 
     def name(self, row: int) -> str:
-        """Relative path of the photo at ``row``, '' where the store names none."""
+        """Relative path of the image at ``row``, '' where the store names none."""
         columns, place = self._place(row)
         if "images/name" not in columns:
             return ""
@@ -203,7 +203,7 @@ class DetectionStore:
         return columns["images/name"][first:last].tobytes().decode()
 
     def rotation(self, row: int) -> int:
-        """Degrees counter-clockwise that turn the photo at ``row`` upright, as its detections lie."""
+        """Degrees counter-clockwise that turn the image at ``row`` upright, as its detections lie."""
         columns, place = self._place(row)
         return int(columns["images/rotation"][place]) if "images/rotation" in columns else 0
 

@@ -13,33 +13,33 @@ def mask_records(store: DetectionStore) -> Iterator[dict[str, Any]]:
 
     No ``bbox``: with one, official code would take box areas for mask areas.
     """
-    for photo in store:
-        if photo.masks is None:
+    for image in store:
+        if image.masks is None:
             continue
-        scores = photo.scores if photo.mask_scores is None else photo.mask_scores
+        scores = image.scores if image.mask_scores is None else image.mask_scores
         order = np.argsort(-scores, kind="stable")
-        size = [int(photo.size[0]), int(photo.size[1])]
-        ids = store.category_ids[photo.labels]
+        size = [int(image.size[0]), int(image.size[1])]
+        ids = store.category_ids[image.labels]
         for k in order.tolist():
             yield {
-                "image_id": photo.image_id,
+                "image_id": image.image_id,
                 "category_id": int(ids[k]),
-                "segmentation": {"size": size, "counts": photo.masks[k].decode("ascii")},
+                "segmentation": {"size": size, "counts": image.masks[k].decode("ascii")},
                 "score": float(scores[k]),
             }
 
 
 def box_records(store: DetectionStore) -> Iterator[dict[str, Any]]:
-    """Boxes, xywh in photo pixels, ranked by box score."""
-    for photo in store:
-        order = np.argsort(-photo.scores, kind="stable")
-        corners = photo.boxes.astype(np.float64)
+    """Boxes, xywh in image pixels, ranked by box score."""
+    for image in store:
+        order = np.argsort(-image.scores, kind="stable")
+        corners = image.boxes.astype(np.float64)
         xywh = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1).tolist()
-        ids = store.category_ids[photo.labels]
+        ids = store.category_ids[image.labels]
         for k in order.tolist():
             yield {
-                "image_id": photo.image_id,
+                "image_id": image.image_id,
                 "category_id": int(ids[k]),
                 "bbox": xywh[k],
-                "score": float(photo.scores[k]),
+                "score": float(image.scores[k]),
             }

@@ -19,44 +19,44 @@ def annotation_records(store: DetectionStore, *, min_score: float) -> Iterator[d
     """
     number = 0
     for found in store:
-        photo = found.select(found.scores >= min_score)
-        areas = rle.areas(photo.masks, photo.size) if photo.masks is not None else None
-        ids = store.category_ids[photo.labels]
-        for k, (x0, y0, x1, y1) in enumerate(photo.boxes.astype(np.float64).tolist()):
+        image = found.select(found.scores >= min_score)
+        areas = rle.areas(image.masks, image.size) if image.masks is not None else None
+        ids = store.category_ids[image.labels]
+        for k, (x0, y0, x1, y1) in enumerate(image.boxes.astype(np.float64).tolist()):
             number += 1
-            if photo.masks is None or areas is None:
+            if image.masks is None or areas is None:
                 area = (x1 - x0) * (y1 - y0)
                 segmentation: Any = [[x0, y0, x1, y0, x1, y1, x0, y1]]
             else:
                 area = int(areas[k])
-                counts = photo.masks[k].decode("ascii")
-                segmentation = {"size": list(photo.size), "counts": counts}
+                counts = image.masks[k].decode("ascii")
+                segmentation = {"size": list(image.size), "counts": counts}
             yield {
                 "id": number,
-                "image_id": photo.image_id,
+                "image_id": image.image_id,
                 "category_id": int(ids[k]),
                 "bbox": [x0, y0, x1 - x0, y1 - y0],
                 "area": area,
                 "segmentation": segmentation,
-                "score": float(photo.scores[k]),
+                "score": float(image.scores[k]),
             }
 
 
 def image_records(store: DetectionStore, annotations: Path | None) -> Iterator[ImageRecord]:
-    """The photos of a store, as ``annotations`` lists them, else under the store's own names."""
+    """The images of a store, as ``annotations`` lists them, else under the store's own names."""
     known: dict[int, ImageRecord] = {}
     if annotations is not None:
         listed = AnnotationFile(annotations).images()
         known = {record.id: record for record in listed if not isinstance(record, Broken)}
-    for row, photo in enumerate(store):
+    for row, image in enumerate(store):
         name = store.name(row)
-        if photo.image_id in known:
-            yield known[photo.image_id]
+        if image.image_id in known:
+            yield known[image.image_id]
         elif name:
-            yield ImageRecord(photo.image_id, *photo.size, file_name=name)
+            yield ImageRecord(image.image_id, *image.size, file_name=name)
         else:
             raise UserError(
-                f"{store.path}: photo {photo.image_id} has no name here; give --annotations with "
+                f"{store.path}: image {image.image_id} has no name here; give --annotations with "
                 "the file that lists it"
             )
 

@@ -27,9 +27,9 @@ from lvistk.structures.detections import Detections
 def detections_of_index(
     index: AnnotationIndex, places: Sequence[int] | None = None
 ) -> Iterator[Detections]:
-    """The annotations of each photo as detections of score 1, polygons rasterised as COCO does.
+    """The annotations of each image as detections of score 1, polygons rasterised as COCO does.
 
-    ``places`` chooses photos; all by default.
+    ``places`` chooses images; all by default.
     """
     for i in range(len(index)) if places is None else places:
         found = index.annotations(i)
@@ -49,17 +49,17 @@ def detections_of_index(
 
 
 class ReadDetections(NamedTuple):
-    """Detections of M photos, the photos' names, and their label set."""
+    """Detections of M images, the images' names, and their label set."""
 
     categories: Categories
-    photos: list[Detections]
+    per_image: list[Detections]
     names: list[str]
 
 
 def read_detections(results: Path, annotations: Path, *, min_score: float) -> ReadDetections:
-    """The results of each photo of ``annotations``, best score first; all are held in memory.
+    """The results of each image of ``annotations``, best score first; all are held in memory.
 
-    Raises ``UserError`` for a photo or category that ``annotations`` lacks, an RLE that is none, and for
+    Raises ``UserError`` for an image or category that ``annotations`` lacks, an RLE that is none, and for
     results of which some have masks and others have none.
     """
     listed = AnnotationFile(annotations)
@@ -76,14 +76,14 @@ def read_detections(results: Path, annotations: Path, *, min_score: float) -> Re
     with_masks = {r.segmentation is not None for rows in grouped.values() for _, r in rows}
     if len(with_masks) == 2:
         raise UserError(f"{results}: some results have a segmentation and others have none")
-    photos = [
-        _photo(results, image, grouped.get(number, []), categories)
+    per_image = [
+        _image(results, image, grouped.get(number, []), categories)
         for number, image in images.items()
     ]
-    return ReadDetections(categories, photos, [image.name for image in images.values()])
+    return ReadDetections(categories, per_image, [image.name for image in images.values()])
 
 
-def _photo(
+def _image(
     path: Path,
     image: ImageRecord,
     records: list[tuple[int, ResultRecord]],

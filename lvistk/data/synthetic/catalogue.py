@@ -2,7 +2,7 @@
 
 Categories are ranked by popularity. The tail consists of variants of families in the head (a comb
 with more teeth), so that what is learnt from frequent categories helps the rare ones. The list
-doesn't depend on the seed: another seed draws other photos of the same things.
+doesn't depend on the seed: another seed draws other images of the same things.
 """
 
 from __future__ import annotations

@@ -21,17 +21,17 @@ def polygons(
     min_area: float = 1.5,
     tolerance: float = 0.35,
 ) -> list[Array]:
-    """Outline a bitmap that is `scale` times finer than the photo.
+    """Outline a bitmap that is `scale` times finer than the image.
 
     Args:
         mask: `(h, w)` uint8, not zero inside.
-        origin: x and y of the bitmap's corner in the photo, in fine pixels.
-        scale: fine pixels a photo pixel.
-        min_area: parts are left out and holes filled below it, photo pixels squared.
+        origin: x and y of the bitmap's corner in the image, in fine pixels.
+        scale: fine pixels an image pixel.
+        min_area: parts are left out and holes filled below it, image pixels squared.
         tolerance: how far the simplified outline may be off, fine pixels.
 
     Returns:
-        One polygon `(N, 2)`, N >= 3, for each connected part, in photo pixels with pixel edges at
+        One polygon `(N, 2)`, N >= 3, for each connected part, in image pixels with pixel edges at
         whole numbers; none for an empty bitmap.
     """
     # At twice the resolution a contour runs through the cells at both edges of a pixel, so that

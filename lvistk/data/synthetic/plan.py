@@ -1,14 +1,14 @@
-"""Which categories a photo shows, and which of their instances go without annotation.
+"""Which categories an image shows, and which of their instances go without annotation.
 
-Photo i is planned from (seed, split, i) alone, whatever the number of photos, and yet the groups
-come out as in LVIS. Each category has a law n(t): the number of its photos among the first t. Its
-j-th photo is the one in which n reaches j + u, u a hash of (seed, split, category, j). Frequent
+Image i is planned from (seed, split, i) alone, whatever the number of images, and yet the groups
+come out as in LVIS. Each category has a law n(t): the number of its images among the first t. Its
+j-th image is the one in which n reaches j + u, u a hash of (seed, split, category, j). Frequent
 categories have a rate (n = p t, Zipf-like p). Common and rare ones grow with the logarithm,
-n = a log(1 + t / tau), up to a cap of 95 and 9 photos: so there are rare categories at 600
-photos as at 100,000. The laws count photos with annotations; instances to be left out come on top.
+n = a log(1 + t / tau), up to a cap of 95 and 9 images: so there are rare categories at 600
+images as at 100,000. The laws count images with annotations; instances to be left out come on top.
 
-Val photos and the pool use nearly equal rates instead, so that rare categories can be measured on
-few photos, and occur in a small pool as they do in the 1.7 M photos of Open Images.
+Val images and the pool use nearly equal rates instead, so that rare categories can be measured on
+few images, and occur in a small pool as they do in the 1.7 M images of Open Images.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ Split = Literal["train", "val", "pool"]
 SPLITS: tuple[Split, ...] = ("train", "val", "pool")
 Reason = Literal["", "category", "not_exhaustive", "missed"]
 
-PHOTOS_CAP = (np.inf, 95.0, 9.0)  # frequent, common, rare
-HEAD_CATEGORIES_A_PHOTO = 2.6  # annotated frequent categories a photo
-FLAT_CATEGORIES_A_PHOTO = 3.2  # the same over all categories in val and the pool
-INSTANCES = np.array([0.5, 0.27, 0.15, 0.08])  # 1, 2, 3, 4 of a category in a photo
+IMAGES_CAP = (np.inf, 95.0, 9.0)  # frequent, common, rare
+HEAD_CATEGORIES_A_IMAGE = 2.6  # annotated frequent categories an image
+FLAT_CATEGORIES_A_IMAGE = 3.2  # the same over all categories in val and the pool
+INSTANCES = np.array([0.5, 0.27, 0.15, 0.08])  # 1, 2, 3, 4 of a category in an image
 REASONS: tuple[Reason, ...] = ("category", "not_exhaustive", "missed")
 REASON_SHARES = {"train": (0.6, 0.25, 0.15), "val": (0.75, 0.25, 0.0)}
 SHARE_MARGIN = 1.15  # aimed at more, since the share is a lower bound
@@ -37,7 +37,7 @@ SHARE_MARGIN = 1.15  # aimed at more, since the share is a lower bound
 class Wanted:
     """An instance to be drawn: the rank of its category, and why it isn't annotated ('' if it is).
 
-    Reasons: 'category': the photo was not checked for this category; 'not_exhaustive': the
+    Reasons: 'category': the image was not checked for this category; 'not_exhaustive': the
     category is annotated but marked as incomplete; 'missed': an annotator's oversight.
     """
 
@@ -70,16 +70,16 @@ class Popularity:
         self.slope = np.empty(count)
         if split == "train":
             zipf = (np.arange(head) + 2.0) ** -0.7
-            rate = settings.crowding * HEAD_CATEGORIES_A_PHOTO / zipf.sum() if head else 0.0
+            rate = settings.crowding * HEAD_CATEGORIES_A_IMAGE / zipf.sum() if head else 0.0
             self.slope[:head] = np.minimum(zipf * rate, 0.6)
             self.slope[head : head + common] = np.geomspace(30.0, 11.0, common)
             self.slope[head + common :] = np.geomspace(4.2, 1.2, rare)
         else:
             self.group = np.zeros(count, dtype=int)
             flat = np.linspace(1.6, 0.8, count)
-            a_photo = settings.crowding * FLAT_CATEGORIES_A_PHOTO
-            self.slope[:] = np.minimum(flat * a_photo / flat.sum(), 0.6)
-        # at the first photos, one annotated category a photo comes from the common and rare ones
+            a_image = settings.crowding * FLAT_CATEGORIES_A_IMAGE
+            self.slope[:] = np.minimum(flat * a_image / flat.sum(), 0.6)
+        # at the first images, one annotated category an image comes from the common and rare ones
         self.tau = max(self.slope[self.group > 0].sum(), 1.0)
 
     def _reached(self, time: float) -> np.ndarray:
@@ -87,37 +87,37 @@ class Popularity:
         grown = self.slope * np.log1p(time / self.tau)
         return np.where(self.group == 0, self.slope * time, grown)
 
-    def _time(self, photos: np.ndarray) -> np.ndarray:
+    def _time(self, images: np.ndarray) -> np.ndarray:
         """The inverse of n, (C,)."""
         with np.errstate(over="ignore"):
-            late = self.tau * np.expm1(photos / self.slope)
-        return np.where(self.group == 0, photos / self.slope, late)
+            late = self.tau * np.expm1(images / self.slope)
+        return np.where(self.group == 0, images / self.slope, late)
 
     def present(self, index: int) -> np.ndarray:
-        """Ranks of the annotated categories of photo `index` (from 0), ascending."""
+        """Ranks of the annotated categories of image `index` (from 0), ascending."""
         ranks = np.arange(len(self.slope))
         first, last = np.floor(self._reached(index)), np.floor(self._reached(index + 1))
         found = np.zeros(len(ranks), dtype=bool)
-        for photo in (first, last):
-            place = photo + _hash01(self._seed, self._split, ranks, photo.astype(np.int64))
+        for image in (first, last):
+            place = image + _hash01(self._seed, self._split, ranks, image.astype(np.int64))
             time = np.nan_to_num(np.floor(self._time(place)), posinf=2.0**62)
-            cap = np.asarray(PHOTOS_CAP)[self.group]
-            found |= (time == index) & (photo < cap)
+            cap = np.asarray(IMAGES_CAP)[self.group]
+            found |= (time == index) & (image < cap)
         return np.flatnonzero(found)
 
     def density(self, index: int) -> np.ndarray:
-        """How often each category is annotated around photo `index`: photos a photo, (C,)."""
+        """How often each category is annotated around image `index`: images an image, (C,)."""
         falling = self.slope / (self.tau + index)
         return np.where(self.group == 0, self.slope, falling)
 
 
-def plan_photo(
+def plan_image(
     popularity: Popularity, index: int, *, split: Split, share: float, rng: np.random.Generator
 ) -> list[Wanted]:
-    """The instances photo `index` of a split shall show, the annotated ones first.
+    """The instances image `index` of a split shall show, the annotated ones first.
 
     `share` is the part of all instances that is left without annotation; the pool, which has no
-    annotations, has none of them. A photo without any category gives an empty list.
+    annotations, has none of them. An image without any category gives an empty list.
     """
     present = popularity.present(index)
     wanted = [

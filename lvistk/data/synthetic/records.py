@@ -1,6 +1,6 @@
-"""LVIS v1 records of generated photos: what annotators noted, and beside it the full truth.
+"""LVIS v1 records of generated images: what annotators noted, and beside it the full ground truth.
 
-Federated as LVIS: a photo lists categories verified absent (`neg_category_ids`), and those of which
+Federated as LVIS: an image lists categories verified absent (`neg_category_ids`), and those of which
 not all instances are annotated (`not_exhaustive_category_ids`). Of all others nothing is known.
 """
 
@@ -16,7 +16,7 @@ from lvistk.data.synthetic.catalogue import Kind
 from lvistk.data.synthetic.outline import signed_area
 from lvistk.data.synthetic.scene import Drawn
 
-IDS_PER_PHOTO = 1000  # annotation id = photo id * 1000 + place in the photo
+IDS_PER_IMAGE = 1000  # annotation id = image id * 1000 + place in the image
 HOST = "http://lvistk.invalid"  # the last two parts of an address are folder and file
 INFO = {
     "description": "Drawn by `lvistk generate`",
@@ -34,8 +34,8 @@ Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class PhotoRecords:
-    """One photo's rows: `image` and `annotations` as annotated, `true_*` with everything."""
+class ImageRecords:
+    """One image's rows: `image` and `annotations` as annotated, `true_*` with everything."""
 
     image: Record
     annotations: list[Record]
@@ -50,45 +50,45 @@ def category_ids(kinds: tuple[Kind, ...]) -> list[int]:
     return [ids[rank] for rank in range(len(kinds))]
 
 
-def photo_records(
+def image_records(
     drawn: list[Drawn],
     ids: list[int],
     *,
     image: Record,
     negative_share: float,
     rng: np.random.Generator,
-) -> PhotoRecords:
-    """The rows of a photo; `image` holds its id, address and size, `ids` the id of each rank.
+) -> ImageRecords:
+    """The rows of an image; `image` holds its id, address and size, `ids` the id of each rank.
 
-    `negative_share` of the absent categories is verified absent. In the full truth all of them
+    `negative_share` of the absent categories is verified absent. In the full ground truth all of them
     are, nothing is marked incomplete, and each annotation says whether it was `annotated`, and if
     not, for which `reason`.
     """
     annotated = {item.wanted.rank for item in drawn if not item.wanted.reason}
-    truth, incomplete = [], set()
+    gt, incomplete = [], set()
     for place, item in enumerate(drawn, 1):
         rank, reason = item.wanted.rank, item.wanted.reason
         if reason and rank not in annotated:
             reason = "category"  # whatever was planned: nothing of it got annotated
         if reason == "not_exhaustive":
             incomplete.add(ids[rank])
-        row = _annotation(item, image["id"] * IDS_PER_PHOTO + place, image["id"], ids[rank])
-        truth.append({**row, "annotated": not reason, "reason": reason})
-    present = {row["category_id"] for row in truth}
+        row = _annotation(item, image["id"] * IDS_PER_IMAGE + place, image["id"], ids[rank])
+        gt.append({**row, "annotated": not reason, "reason": reason})
+    present = {row["category_id"] for row in gt}
     absent = [category for category in sorted(ids) if category not in present]
     verified = [category for category in absent if rng.random() < negative_share]
-    rows = [_without_truth(row) for row in truth if row["annotated"]]
+    rows = [_without_gt(row) for row in gt if row["annotated"]]
     noted = {
         **image,
         "neg_category_ids": verified,
         "not_exhaustive_category_ids": sorted(incomplete),
     }
     true = {**image, "neg_category_ids": absent, "not_exhaustive_category_ids": []}
-    return PhotoRecords(noted, rows, true, truth)
+    return ImageRecords(noted, rows, true, gt)
 
 
 def image_record(image_id: int, address: str, *, height: int, width: int) -> Record:
-    """The fields of a photo that no annotator decides."""
+    """The fields of an image that no annotator decides."""
     return {
         "id": image_id,
         "coco_url": f"{HOST}/{address}",
@@ -103,13 +103,13 @@ def image_record(image_id: int, address: str, *, height: int, width: int) -> Rec
 def category_records(kinds: tuple[Kind, ...], train: list[Record]) -> list[Record]:
     """The categories by id, their counts and frequency group taken from the train annotations.
 
-    A category without any train photo counts as rare, with counts of 0.
+    A category without any train image counts as rare, with counts of 0.
     """
     instances = Counter(row["category_id"] for row in train)
-    photos = Counter(category for _, category in {(r["image_id"], r["category_id"]) for r in train})
+    images = Counter(category for _, category in {(r["image_id"], r["category_id"]) for r in train})
     rows = []
     for kind, category in zip(kinds, category_ids(kinds), strict=True):
-        count = photos[category]
+        count = images[category]
         rows.append(
             {
                 "id": category,
@@ -138,5 +138,5 @@ def _annotation(item: Drawn, annotation_id: int, image_id: int, category_id: int
     }
 
 
-def _without_truth(row: Record) -> Record:
+def _without_gt(row: Record) -> Record:
     return {key: value for key, value in row.items() if key not in ("annotated", "reason")}

@@ -1,7 +1,7 @@
-"""Draw one photo: place shapes, let them hide one another, paint them, and keep what is visible.
+"""Draw one image: place shapes, let them hide one another, paint them, and keep what is visible.
 
-Masks live on a map of labels `SCALE` times finer than the photo. An object's colour covers a
-pixel by the share of its fine cells, and its truth is the cells that nothing painted over.
+Masks live on a map of labels `SCALE` times finer than the image. An object's colour covers a
+pixel by the share of its fine cells, and its ground truth is the cells that nothing painted over.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ SCALE = 3  # fine cells a pixel and side
 TRIES = 14  # places tried for an object
 MIN_EXTENT_PIXELS = 6.5  # below, no shape can be told from another
 MIN_VISIBLE = 0.5  # of an object must stay visible under those on top of it
-MIN_INSIDE = 0.65  # of an object must lie in the photo
-MIN_AREA = 12.0  # pixels squared; a smaller rest is left out of the truth
-OCCLUDERS = 0.35  # share of the photos with elbows of no category in front
+MIN_INSIDE = 0.65  # of an object must lie in the image
+MIN_AREA = 12.0  # pixels squared; a smaller rest is left out of the ground truth
+OCCLUDERS = 0.35  # share of the images with elbows of no category in front
 
 Array = np.ndarray
 
 
 @dataclass(frozen=True)
 class Style:
-    """How hard a photo is: sizes, strokes, and how alike the instances of a category are.
+    """How hard an image is: sizes, strokes, and how alike the instances of a category are.
 
-    `min_extent` and `max_extent` are half-lengths of objects as shares of the photo's short side;
+    `min_extent` and `max_extent` are half-lengths of objects as shares of the image's short side;
     `min_stroke` is in pixels, and bars of small objects are drawn no thinner; `constancy` is the share of
     a category's instances with its own texture, and with its own hue.
     """
@@ -45,14 +45,14 @@ class Style:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A visible object: what was wanted, and its visible polygons in photo pixels, (N, 2) each."""
+    """A visible object: what was wanted, and its visible polygons in image pixels, (N, 2) each."""
 
     wanted: Wanted
     polygons: list[Array]
 
 
 class Scene:
-    """A photo in the making: the painted image, and who is visible in each fine cell."""
+    """An image in the making: the painted image, and who is visible in each fine cell."""
 
     def __init__(
         self, height: int, width: int, *, rng: np.random.Generator, style: Style | None = None
@@ -89,7 +89,7 @@ class Scene:
             return
 
     def add_occluder(self) -> None:
-        """Paint an elbow of no category over the photo, unless it would hide too much."""
+        """Paint an elbow of no category over the image, unless it would hide too much."""
         rng = self._rng
         arm = rng.uniform(0.2, 0.5) * self._short_side()
         corner = np.array([[-arm, 0.0], [0.0, 0.0], [0.1 * arm, rng.uniform(0.5, 1.0) * arm]])
@@ -103,7 +103,7 @@ class Scene:
         self._paint(box, inside, None)
 
     def finish(self) -> tuple[Array, list[Drawn]]:
-        """The photo, `(H, W, 3)` uint8 RGB, and what can be seen in it, in painting order."""
+        """The image, `(H, W, 3)` uint8 RGB, and what can be seen in it, in painting order."""
         drawn = []
         for label, (wanted, box) in enumerate(zip(self._wanted, self._boxes, strict=True), 1):
             x0, y0, x1, y1 = box
@@ -119,7 +119,7 @@ class Scene:
         return min(self.height, self.width)
 
     def _crop(self, shape: Array, x0: int, y0: int) -> tuple[tuple[int, int, int, int], Array]:
-        """The part of a bitmap at (x0, y0) that lies in the photo: its box, and its cells."""
+        """The part of a bitmap at (x0, y0) that lies in the image: its box, and its cells."""
         height, width = self._labels.shape
         left, top = max(x0, 0), max(y0, 0)
         right, bottom = min(x0 + shape.shape[1], width), min(y0 + shape.shape[0], height)
@@ -173,7 +173,7 @@ def cover(parts: list[Part]) -> Array:
 
 
 def _turn(part: Part, matrix: Array, angle: float, min_stroke: float) -> Part:
-    """A part in photo pixels as a rotated one in fine cells; `matrix` (2, 2) comes first."""
+    """A part in image pixels as a rotated one in fine cells; `matrix` (2, 2) comes first."""
     cos, sin = np.cos(angle), np.sin(angle)
     points = part.points @ (SCALE * np.array([[cos, -sin], [sin, cos]]) @ matrix).T
     grown = float(np.sqrt(abs(np.linalg.det(matrix)))) * SCALE
@@ -226,9 +226,9 @@ def draw(
     rng: np.random.Generator,
     style: Style | None = None,
 ) -> tuple[Array, list[Drawn]]:
-    """Draw the wanted objects, in random order from back to front, in a photo of (H, W) `size`.
+    """Draw the wanted objects, in random order from back to front, in an image of (H, W) `size`.
 
-    Returns the photo `(H, W, 3)` uint8 RGB and the visible objects; those that found no place, or
+    Returns the image `(H, W, 3)` uint8 RGB and the visible objects; those that found no place, or
     of which hardly anything is left to be seen, are missing from the list.
     """
     scene = Scene(*size, rng=rng, style=style)

@@ -16,9 +16,9 @@ class GenerateSettings:
     All defaults are ours: the counts are those of a small experiment, the shares imitate LVIS v1.
     """
 
-    images: int = 1200  # photos of the train split
-    val_images: int = 200  # photos of the val split
-    pool_images: int = 400  # photos without labels, laid out as Open Images
+    images: int = 1200  # images of the train split
+    val_images: int = 200  # images of the val split
+    pool_images: int = 400  # images without labels, laid out as Open Images
     categories: int = 24
     seed: int = 0
     long_side: int = 640  # pixels, as COCO
@@ -26,11 +26,11 @@ class GenerateSettings:
     rare_share: float = 0.25  # of the categories (LVIS v1: .28)
     common_share: float = 0.35  # of the categories (LVIS v1: .38)
     unannotated_share: float = 0.2  # of the train instances, at least
-    negative_share: float = 0.25  # of the absent categories of a train photo: verified absent
+    negative_share: float = 0.25  # of the absent categories of a train image: verified absent
     val_negative_share: float = 0.5  # the same in val: more, so that false positives are counted
     mix: Mix = "mixed"  # most categories thin or open, or most of them solid
-    crowding: float = 1.0  # instances a photo, as a multiple of the usual number
-    min_extent: float = 0.055  # half-length of the smallest object, of the photo's short side
+    crowding: float = 1.0  # instances an image, as a multiple of the usual number
+    min_extent: float = 0.055  # half-length of the smallest object, of the image's short side
     max_extent: float = 0.36  # and of the largest
     min_stroke: float = 1.6  # pixels; bars of small objects are drawn no thinner
     constancy: float = 0.5  # share of a category's instances with its texture, and with its hue

@@ -1,8 +1,8 @@
-"""`lvistk generate`: the whole dataset on disk, each photo drawn from its own seed by any process.
+"""`lvistk generate`: the whole dataset on disk, each image drawn from its own seed by any process.
 
 OUT/annotations/train.json, val.json                      what annotators noted
-OUT/annotations/train_full_truth.json                     also what they left out
-OUT/annotations/openimages_full_truth.json                the pool's truth, in upright photos
+OUT/annotations/train_full_gt.json                     also what they left out
+OUT/annotations/openimages_full_gt.json                the pool's ground truth, in upright images
 OUT/train2017/000000000001.jpg, OUT/val2017/...
 OUT/openimages/train_0 ... train_f/<16 hex>.jpg, train-images-with-rotation.csv
 """
@@ -28,16 +28,16 @@ import numpy as np
 from lvistk import console
 from lvistk.artifacts import StageFolder
 from lvistk.data.synthetic.catalogue import kinds
-from lvistk.data.synthetic.plan import SPLITS, Popularity, Split, plan_photo
+from lvistk.data.synthetic.plan import SPLITS, Popularity, Split, plan_image
 from lvistk.data.synthetic.records import (
     INFO,
     LICENSES,
-    PhotoRecords,
+    ImageRecords,
     Record,
     category_ids,
     category_records,
     image_record,
-    photo_records,
+    image_records,
 )
 from lvistk.data.synthetic.scene import Style, draw
 from lvistk.data.synthetic.settings import MAX_OTHER_IMAGES, MAX_TRAIN_IMAGES, GenerateSettings
@@ -48,8 +48,8 @@ FIRST_ID = {
     "val": 1 + MAX_TRAIN_IMAGES,
     "pool": 1 + MAX_TRAIN_IMAGES + MAX_OTHER_IMAGES,
 }
-CHUNK = 16  # photos a process draws at a time
-LANDSCAPE = 0.7  # share of the photos, about as COCO
+CHUNK = 16  # images a process draws at a time
+LANDSCAPE = 0.7  # share of the images, about as COCO
 ROTATIONS = ("0.0", "", "90.0", "180.0", "270.0")  # degrees counter-clockwise to be upright
 ROTATION_SHARES = (0.8, 0.1, 0.04, 0.03, 0.03)  # more turned ones than Open Images' 2.6%
 CSV_COLUMNS: tuple[str, ...] = (
@@ -70,18 +70,18 @@ CSV_NAME = "train-images-with-rotation.csv"
 
 
 @dataclass(frozen=True)
-class Photo:
-    """A written photo: its LVIS records, and its row of the image list if it is of the pool."""
+class Image:
+    """A written image: its LVIS records, and its row of the image list if it is of the pool."""
 
-    records: PhotoRecords
+    records: ImageRecords
     listed: dict[str, str] = field(default_factory=dict)
 
 
 def generate(out: Path, *, settings: GenerateSettings, force: bool = False) -> StageFolder:
     """Write a generated dataset into the folder `out`.
 
-    The same settings give the same bytes; photo i of a split depends on the settings but on no
-    number of photos. A finished folder of the same settings is left alone (its `state` is 'done'),
+    The same settings give the same bytes; image i of a split depends on the settings but on no
+    number of images. A finished folder of the same settings is left alone (its `state` is 'done'),
     an unfinished one is drawn again, one of other settings is refused unless `force`.
 
     Raises:
@@ -92,37 +92,37 @@ def generate(out: Path, *, settings: GenerateSettings, force: bool = False) -> S
     if stage.state == "done":
         return stage
     counts = (settings.images, settings.val_images, settings.pool_images)
-    photos = {
+    images = {
         split: _draw_split(out, settings, split=split, count=count)
         for split, count in zip(SPLITS, counts, strict=True)
     }
-    train = [row for photo in photos["train"] for row in photo.records.annotations]
+    train = [row for image in images["train"] for row in image.records.annotations]
     categories = category_records(kinds(settings.categories, settings.mix), train)
     outputs = {
-        "annotations/train.json": (photos["train"], False),
-        "annotations/val.json": (photos["val"], False),
-        "annotations/train_full_truth.json": (photos["train"], True),
-        "annotations/openimages_full_truth.json": (photos["pool"], True),
+        "annotations/train.json": (images["train"], False),
+        "annotations/val.json": (images["val"], False),
+        "annotations/train_full_gt.json": (images["train"], True),
+        "annotations/openimages_full_gt.json": (images["pool"], True),
     }
     for name, (rows, full) in outputs.items():
         _write_annotations(out / name, rows, categories=categories, full=full)
-    _write_list(out / "openimages" / CSV_NAME, photos["pool"])
+    _write_list(out / "openimages" / CSV_NAME, images["pool"])
     names = [*outputs, f"openimages/{CSV_NAME}"]
-    stage.finish(outputs=names, summary=_summary(photos["train"], categories))
+    stage.finish(outputs=names, summary=_summary(images["train"], categories))
     return stage
 
 
-def _draw_split(out: Path, settings: GenerateSettings, *, split: Split, count: int) -> list[Photo]:
-    """Draw and write the photos of one split; the order of the result is that of their numbers."""
-    draw_one = partial(draw_photo, out, settings, split)
+def _draw_split(out: Path, settings: GenerateSettings, *, split: Split, count: int) -> list[Image]:
+    """Draw and write the images of one split; the order of the result is that of their numbers."""
+    draw_one = partial(draw_image, out, settings, split)
     for folder in _folders(split):
         (out / folder).mkdir(parents=True, exist_ok=True)
-    photos = []
+    images = []
     with console.progress(f"draw {split}", count) as line, _mapping(settings.workers) as mapping:
-        for photo in mapping(draw_one, range(count)):
-            photos.append(photo)
+        for image in mapping(draw_one, range(count)):
+            images.append(image)
             line.advance()
-    return photos
+    return images
 
 
 @contextlib.contextmanager
@@ -145,12 +145,12 @@ def _popularity(settings: GenerateSettings, split: Split) -> Popularity:
     return Popularity(settings, split)
 
 
-def draw_photo(out: Path, settings: GenerateSettings, split: Split, index: int) -> Photo:
-    """Plan, draw and write photo `index` (from 0) of a split below `out`."""
+def draw_image(out: Path, settings: GenerateSettings, split: Split, index: int) -> Image:
+    """Plan, draw and write image `index` (from 0) of a split below `out`."""
     rng = np.random.default_rng([settings.seed, SPLITS.index(split), index])
     share = settings.unannotated_share
-    wanted = plan_photo(_popularity(settings, split), index, split=split, share=share, rng=rng)
-    height, width = photo_size(settings, rng)
+    wanted = plan_image(_popularity(settings, split), index, split=split, share=share, rng=rng)
+    height, width = image_size(settings, rng)
     drawn_kinds = kinds(settings.categories, settings.mix)
     style = Style(
         min_extent=settings.min_extent,
@@ -173,12 +173,12 @@ def draw_photo(out: Path, settings: GenerateSettings, split: Split, index: int) 
     negative = settings.val_negative_share if split == "val" else settings.negative_share
     image = image_record(image_id, f"{folder}/{name}.jpg", height=height, width=width)
     ids = category_ids(drawn_kinds)
-    records = photo_records(drawn, ids, image=image, negative_share=negative, rng=rng)
-    return Photo(records, _listed(name, data, rotation) if split == "pool" else {})
+    records = image_records(drawn, ids, image=image, negative_share=negative, rng=rng)
+    return Image(records, _listed(name, data, rotation) if split == "pool" else {})
 
 
-def photo_size(settings: GenerateSettings, rng: np.random.Generator) -> tuple[int, int]:
-    """Height and width of a photo: four to three, three to two, or anything up to a square."""
+def image_size(settings: GenerateSettings, rng: np.random.Generator) -> tuple[int, int]:
+    """Height and width of an image: four to three, three to two, or anything up to a square."""
     long = settings.long_side
     short = round(long * float(rng.choice([0.667, 0.75, 0.75, rng.uniform(0.66, 1.0)])))
     short = max(short, round(long * settings.min_aspect))
@@ -199,18 +199,18 @@ def _folders(split: Split) -> list[str]:
 
 
 def _listed(name: str, data: bytes, rotation: str) -> dict[str, str]:
-    """A photo's row of the Open Images list; the title has a comma, as real ones have."""
+    """An image's row of the Open Images list; the title has a comma, as real ones have."""
     host = "https://lvistk.invalid"
     md5 = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
     values = (
         name,
         "train",
         f"{host}/{name}.jpg",
-        f"{host}/photos/{name}",
+        f"{host}/images/{name}",
         "https://creativecommons.org/publicdomain/zero/1.0/",
         f"{host}/people/lvistk",
         "lvistk",
-        f"Generated photo, {name[:4]}",
+        f"Generated image, {name[:4]}",
         str(len(data)),
         md5,
         f"{host}/{name}_z.jpg",
@@ -220,10 +220,10 @@ def _listed(name: str, data: bytes, rotation: str) -> dict[str, str]:
 
 
 def _write_annotations(
-    path: Path, photos: list[Photo], *, categories: list[Record], full: bool
+    path: Path, images: list[Image], *, categories: list[Record], full: bool
 ) -> None:
-    """An LVIS v1 file of photos, with or without what annotators left out."""
-    records = [photo.records for photo in photos]
+    """An LVIS v1 file of images, with or without what annotators left out."""
+    records = [image.records for image in images]
     data = {
         "info": INFO,
         "licenses": LICENSES,
@@ -239,17 +239,17 @@ def _write_annotations(
         handle.write(json.dumps(data, separators=(",", ":")))
 
 
-def _write_list(path: Path, pool: list[Photo]) -> None:
+def _write_list(path: Path, pool: list[Image]) -> None:
     """The image list of the pool, ordered by name."""
     with whole_file(path) as temporary, temporary.open("w", newline="") as handle:
         writer = csv.DictWriter(handle, CSV_COLUMNS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(sorted((photo.listed for photo in pool), key=lambda row: row["ImageID"]))
+        writer.writerows(sorted((image.listed for image in pool), key=lambda row: row["ImageID"]))
 
 
-def _summary(train: list[Photo], categories: list[Record]) -> Record:
+def _summary(train: list[Image], categories: list[Record]) -> Record:
     """What a person wants to know of the train split: sizes, groups, and what is left out."""
-    every = [row for photo in train for row in photo.records.true_annotations]
+    every = [row for image in train for row in image.records.true_annotations]
     groups = [row["frequency"] for row in categories]
     thin = sum(row["area"] < 0.25 * row["bbox"][2] * row["bbox"][3] for row in every)
     return {

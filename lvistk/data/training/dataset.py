@@ -1,4 +1,4 @@
-"""Training samples: photo and labels of a source, augmented, as a tensor and its ``Targets``."""
+"""Training samples: image and labels of a source, augmented, as a tensor and its ``Targets``."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from lvistk.data.augment.instaboost import boost
 from lvistk.data.augment.mosaic import Picture, Tile, compose, mosaic_centre, place_in_mosaic
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.store.detection_store import DetectionStore
-from lvistk.data.training.photo import planes, read_photo
+from lvistk.data.training.image import planes, read_image
 from lvistk.data.training.samplers import (
     EpochPlan,
     SampleKey,
@@ -27,15 +27,15 @@ from lvistk.data.training.samplers import (
     stream,
     subsample,
 )
-from lvistk.data.training.sources import AnnotatedPhotos, PhotoSource, SourcePhoto
+from lvistk.data.training.sources import AnnotatedImages, ImageSource, SourceImage
 from lvistk.errors import UserError
-from lvistk.masks.instance_masks import PhotoMasks
+from lvistk.masks.instance_masks import ImageMasks
 from lvistk.structures.targets import Targets
 
 SAMPLE = 5
 """Stream of a sample's random numbers; beside those of ``samplers``."""
 MOST_SKIPPED = 100
-"""Broken photos in a row after which ``skip`` gives up."""
+"""Broken images in a row after which ``skip`` gives up."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class DataSettings:
 
 @dataclass(eq=False)
 class Sample:
-    """A finished sample: ``image (3, H, W)`` uint8 RGB, ``targets``, and why photos were ``skipped``."""
+    """A finished sample: ``image (3, H, W)`` uint8 RGB, ``targets``, and why images were ``skipped``."""
 
     image: Tensor
     targets: Targets
@@ -59,9 +59,9 @@ class Sample:
 
 
 class TrainingData:
-    """All training photos, and the samples of every epoch as a function of (seed, epoch, k).
+    """All training images, and the samples of every epoch as a function of (seed, epoch, k).
 
-    ``pseudo`` is a further source, of which ``selftrain.pseudo_images_per_epoch`` photos come each
+    ``pseudo`` is a further source, of which ``selftrain.pseudo_images_per_epoch`` images come each
     epoch. ``missing`` holds missing annotations, which become ``Targets.ignore_boxes``.
     """
 
@@ -71,17 +71,17 @@ class TrainingData:
         images_root: Path,
         *,
         settings: DataSettings,
-        pseudo: PhotoSource | None = None,
+        pseudo: ImageSource | None = None,
         missing: DetectionStore | None = None,
     ) -> None:
         self.settings = settings
-        annotated = AnnotatedPhotos(
+        annotated = AnnotatedImages(
             index,
             images_root,
             missing=missing,
             missing_score=settings.selftrain.missing_score,
         )
-        self.sources: list[PhotoSource] = [annotated, *([] if pseudo is None else [pseudo])]
+        self.sources: list[ImageSource] = [annotated, *([] if pseudo is None else [pseudo])]
         self.repeats = repeat_factors(
             index.row,
             index.labels,
@@ -89,7 +89,7 @@ class TrainingData:
             settings=settings.sampler,
         )
         by_repeat = settings.augment.mosaic_partners == "repeat_factor"
-        weights = self.repeats.photos if by_repeat else np.ones(len(index))
+        weights = self.repeats.images if by_repeat else np.ones(len(index))
         self._partner_ends = np.cumsum(weights)
 
     def plan(self, epoch: int, *, batch: int) -> EpochPlan:
@@ -106,7 +106,8 @@ class TrainingData:
         return fill_up(plan, batch=batch)
 
     def sample(self, key: SampleKey) -> Sample:
-        """The sample of ``key``; raises ``UserError`` for a broken photo, or takes the next with ``skip``."""
+        """The sample of ``key``; raises ``UserError`` for a broken image, or takes the next with
+        ``skip``."""
         source, skipped = self.sources[key.source], []
         for attempt in range(MOST_SKIPPED):
             rng = stream(self.settings.seed, key.epoch, key.k, SAMPLE, attempt)
@@ -117,7 +118,7 @@ class TrainingData:
                 if self.settings.defects == "fail":
                     raise
                 skipped.append(str(error))
-        raise UserError(f"{skipped[-1]} ({MOST_SKIPPED} broken photos in a row)")
+        raise UserError(f"{skipped[-1]} ({MOST_SKIPPED} broken images in a row)")
 
     def _wide(self, plan: EpochPlan) -> np.ndarray:
         wide = np.zeros(len(plan), bool)
@@ -129,17 +130,17 @@ class TrainingData:
     def _draw(
         self,
         key: SampleKey,
-        source: PhotoSource,
+        source: ImageSource,
         row: int,
         rng: np.random.Generator,
         skipped: list[str],
     ) -> Sample:
         settings = self.settings.augment
-        photo = source.photo(row)
+        image = source.image(row)
         if rng.random() < settings.mosaic_probability:
-            picture = self._mosaic(key.source, photo, rng)
+            picture = self._mosaic(key.source, image, rng)
         else:
-            picture = self._single(photo, rng)
+            picture = self._single(image, rng)
         if rng.random() < settings.copy_paste_probability:
             picture = self._with_pasted(key.source, picture, rng)
         if settings.colour:
@@ -147,44 +148,44 @@ class TrainingData:
         seed = int(rng.integers(1 << 62))
         return Sample(
             image=torch.from_numpy(planes(picture.pixels)),
-            targets=targets_of(picture, photo, seed=seed),
+            targets=targets_of(picture, image, seed=seed),
             skipped=skipped,
         )
 
-    def _single(self, photo: SourcePhoto, rng: np.random.Generator) -> Picture:
+    def _single(self, image: SourceImage, rng: np.random.Generator) -> Picture:
         settings = self.settings.augment
-        view = draw_view(photo.size, rng, settings=settings)
+        view = draw_view(image.size, rng, settings=settings)
         region = (0, 0, view.width, view.height)
-        tile = decoded_tile(photo, view.matrix, region, rng, settings=settings)
+        tile = decoded_tile(image, view.matrix, region, rng, settings=settings)
         return compose([tile], height=view.height, width=view.width, settings=settings)
 
-    def _mosaic(self, source: int, photo: SourcePhoto, rng: np.random.Generator) -> Picture:
-        """Four photos of one source around a point, the sample's own in the upper left."""
+    def _mosaic(self, source: int, image: SourceImage, rng: np.random.Generator) -> Picture:
+        """Four images of one source around a point, the sample's own in the upper left."""
         settings = self.settings.augment
         height, width = settings.mosaic_size
-        photos = [photo]
-        photos += [self.sources[source].photo(row) for row in self._partners(source, 3, rng)]
-        views = [draw_view(one.size, rng, settings=settings) for one in photos]
+        images = [image]
+        images += [self.sources[source].image(row) for row in self._partners(source, 3, rng)]
+        views = [draw_view(one.size, rng, settings=settings) for one in images]
         centre = mosaic_centre(settings.mosaic_size, rng)
         placed = place_in_mosaic(views, centre=centre, size=settings.mosaic_size)
         tiles = [
             decoded_tile(one, matrix, region, rng, settings=settings)
-            for one, (matrix, region) in zip(photos, placed, strict=True)
+            for one, (matrix, region) in zip(images, placed, strict=True)
         ]
         return compose(tiles, height=height, width=width, settings=settings)
 
     def _with_pasted(self, source: int, picture: Picture, rng: np.random.Generator) -> Picture:
-        """The picture with objects of one more photo of its source."""
+        """The picture with objects of one more image of its source."""
         settings = self.settings.augment
-        photo = self.sources[source].photo(self._partners(source, 1, rng)[0])
-        view = draw_view(photo.size, rng, settings=settings)
+        image = self.sources[source].image(self._partners(source, 1, rng)[0])
+        view = draw_view(image.size, rng, settings=settings)
         height, width = picture.pixels.shape[:2]
-        tile = decoded_tile(photo, view.matrix, (0, 0, width, height), rng, settings=settings)
+        tile = decoded_tile(image, view.matrix, (0, 0, width, height), rng, settings=settings)
         other = compose([tile], height=height, width=width, settings=settings)
         return paste_objects(picture, other, rng, settings=settings)
 
     def _partners(self, source: int, count: int, rng: np.random.Generator) -> list[int]:
-        """Rows of other photos of the source, by repeat factor or uniformly."""
+        """Rows of other images of the source, by repeat factor or uniformly."""
         if source:
             return rng.integers(len(self.sources[source]), size=count).tolist()
         places = rng.random(count) * self._partner_ends[-1]
@@ -192,25 +193,25 @@ class TrainingData:
 
 
 def decoded_tile(
-    photo: SourcePhoto,
+    image: SourceImage,
     matrix: np.ndarray,
     region: Region,
     rng: np.random.Generator,
     *,
     settings: AugmentSettings,
 ) -> Tile:
-    """The photo decoded, no larger than ``matrix`` needs, its objects jittered where InstaBoost is due."""
+    """The image decoded, no larger than ``matrix`` needs, its objects jittered where InstaBoost is due."""
     boosted = rng.random() < settings.instaboost_probability
     part = 1 if boosted else reduction(matrix)
-    pixels = read_photo(photo.path, size=photo.size, rotation=photo.rotation, reduce=part)
-    labels = photo.labels
+    pixels = read_image(image.path, size=image.size, rotation=image.rotation, reduce=part)
+    labels = image.labels
     if boosted:
         pixels, objects = boost(pixels, labels.objects, rng, settings=settings)
         labels = replace(labels, objects=objects)
-    return Tile(pixels, photo.size, labels, matrix, region)
+    return Tile(pixels, image.size, labels, matrix, region)
 
 
-def targets_of(picture: Picture, photo: SourcePhoto, *, seed: int) -> Targets:
+def targets_of(picture: Picture, image: SourceImage, *, seed: int) -> Targets:
     """Tensors of what is known of a finished picture."""
     labels, objects = picture.labels, picture.labels.objects
     sides = np.maximum(objects.boxes[:, 2:] - objects.boxes[:, :2], 1e-6)
@@ -218,12 +219,12 @@ def targets_of(picture: Picture, photo: SourcePhoto, *, seed: int) -> Targets:
     return Targets(
         boxes=torch.from_numpy(np.array(objects.boxes)),
         labels=torch.from_numpy(np.array(objects.labels)),
-        masks=PhotoMasks.build(objects.polygons, boxes=objects.boxes, bitmaps=objects.bitmaps),
+        masks=ImageMasks.build(objects.polygons, boxes=objects.boxes, bitmaps=objects.bitmaps),
         area_ratio=torch.from_numpy(ratio.astype(np.float32)),
         ignore_boxes=torch.from_numpy(np.array(labels.missing.boxes)),
         negative_labels=torch.from_numpy(np.array(labels.negative)),
         not_exhaustive_labels=torch.from_numpy(np.array(labels.not_exhaustive)),
-        loss_weight=photo.weight,
-        image_id=photo.image_id,
+        loss_weight=image.weight,
+        image_id=image.image_id,
         seed=seed,
     )

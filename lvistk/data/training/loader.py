@@ -16,7 +16,7 @@ from lvistk.config.train import LoaderSettings
 from lvistk.data.training.dataset import Sample, TrainingData
 from lvistk.data.training.samplers import EpochPlan, SampleKey, rank_batch
 from lvistk.errors import UserError
-from lvistk.masks.instance_masks import PhotoMasks
+from lvistk.masks.instance_masks import ImageMasks
 from lvistk.structures.image_batch import ImageBatch
 from lvistk.structures.targets import Targets
 
@@ -42,7 +42,7 @@ class TrainLoader:
     Global batch b of an epoch is its samples ``[b * B, (b + 1) * B)``; each rank takes its contiguous
     part. What a sample is depends on seed, epoch and its number alone, so workers, ranks and resuming
     change nothing. For a ``device`` that is not the CPU, workers draw the mask frames and memory is
-    pinned. ``skipped`` counts photos left out with ``defects = "skip"``.
+    pinned. ``skipped`` counts images left out with ``defects = "skip"``.
     """
 
     def __init__(
@@ -121,7 +121,8 @@ class TrainLoader:
 
 
 class _Keys:
-    """The keys of a rank's batches, from batch ``start`` of ``plan``; the loader asks for them each epoch."""
+    """The keys of a rank's batches, from batch ``start`` of ``plan``; the loader asks for them each
+    epoch."""
 
     def __init__(self, *, batch_size_per_rank: int, rank: int, world_size: int) -> None:
         self.plan, self.start = EpochPlan.empty(), 0
@@ -164,7 +165,7 @@ class _Batches(Dataset[LoadedBatch]):
 
 def _draw_frames(sample: Sample) -> None:
     masks = sample.targets.masks
-    if isinstance(masks, PhotoMasks):
+    if isinstance(masks, ImageMasks):
         sample.targets.masks = masks.frames()
 
 

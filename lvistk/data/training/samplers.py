@@ -1,4 +1,4 @@
-"""What an epoch consists of: repeat factors, pseudo-labelled photos, order, groups, parts of ranks.
+"""What an epoch consists of: repeat factors, pseudo-labelled images, order, groups, parts of ranks.
 
 Everything is a function of (seed, epoch) and numbers: no state, so an epoch can be resumed at any
 sample, and all ranks and workers agree without talking.
@@ -22,14 +22,14 @@ def stream(*numbers: int) -> np.random.Generator:
 
 @dataclass(frozen=True, eq=False)
 class RepeatFactors:
-    """How often each photo comes, on average, in an epoch (LVIS paper, appendix B.2).
+    """How often each image comes, on average, in an epoch (LVIS paper, appendix B.2).
 
-    ``photos (I,)`` and ``categories (C,)`` float64, 1 or more; ``threshold`` the share of photos below
+    ``images (I,)`` and ``categories (C,)`` float64, 1 or more; ``threshold`` the share of images below
     which a category is repeated, 0 when nothing is; ``touched`` how many categories of the data that
     is, of ``present``.
     """
 
-    photos: np.ndarray
+    images: np.ndarray
     categories: np.ndarray
     threshold: float
     touched: int
@@ -38,12 +38,12 @@ class RepeatFactors:
     def report(self) -> str:
         """One line for the user."""
         if not self.threshold:
-            return "repeat factors: off, every photo comes once an epoch"
-        growth = self.photos.mean() if len(self.photos) else 1.0
+            return "repeat factors: off, every image comes once an epoch"
+        growth = self.images.mean() if len(self.images) else 1.0
         return (
             f"repeat factors: {self.touched} of {self.present} categories are in fewer than "
-            f"{self.threshold * len(self.photos):g} of {len(self.photos)} photos; a photo comes "
-            f"{growth:.2f} times an epoch on average, at most {self.photos.max(initial=1.0):.1f}"
+            f"{self.threshold * len(self.images):g} of {len(self.images)} images; an image comes "
+            f"{growth:.2f} times an epoch on average, at most {self.images.max(initial=1.0):.1f}"
         )
 
     def warning(self) -> str | None:
@@ -51,8 +51,8 @@ class RepeatFactors:
         if self.threshold and self.present and self.touched in (0, self.present):
             which = "no category" if not self.touched else "every category"
             return (
-                f"repeat factor sampling touches {which}: choose sampler.repeat_photos near the "
-                "photos of a category that you call rare, or sampler.repeat = 'none'"
+                f"repeat factor sampling touches {which}: choose sampler.repeat_images near the "
+                "images of a category that you call rare, or sampler.repeat = 'none'"
             )
         return None
 
@@ -60,34 +60,34 @@ class RepeatFactors:
 def repeat_factors(
     row: np.ndarray, labels: np.ndarray, *, categories: int, settings: SamplerSettings
 ) -> RepeatFactors:
-    """Repeat factors of I photos with annotations ``labels[row[i]:row[i + 1]]``.
+    """Repeat factors of I images with annotations ``labels[row[i]:row[i + 1]]``.
 
-    r(c) = max(1, sqrt(t / f(c))) with f(c) the share of photos that have c; a photo's is the largest of
-    its categories, 1 without any. t is ``repeat_fraction`` or ``repeat_photos`` / I. Settings ``ceil``
-    rounds photos up, as mmdetection does; ``none`` repeats nothing.
+    r(c) = max(1, sqrt(t / f(c))) with f(c) the share of images that have c; an image's is the largest of
+    its categories, 1 without any. t is ``repeat_fraction`` or ``repeat_images`` / I. Settings ``ceil``
+    rounds images up, as mmdetection does; ``none`` repeats nothing.
     """
-    photos = len(row) - 1
+    images = len(row) - 1
     threshold = (
-        settings.repeat_photos / max(photos, 1)
+        settings.repeat_images / max(images, 1)
         if settings.repeat_fraction is None
         else settings.repeat_fraction
     )
-    owner = np.repeat(np.arange(photos, dtype=np.int64), np.diff(row))
+    owner = np.repeat(np.arange(images, dtype=np.int64), np.diff(row))
     pairs = np.unique(owner * categories + labels)
-    pair_photo, pair_label = pairs // max(categories, 1), pairs % max(categories, 1)
-    share = np.bincount(pair_label, minlength=categories) / max(photos, 1)
+    pair_image, pair_label = pairs // max(categories, 1), pairs % max(categories, 1)
+    share = np.bincount(pair_label, minlength=categories) / max(images, 1)
     factors = np.ones(categories)
     present = share > 0
     if settings.repeat == "none":
         threshold = 0.0
     else:
         factors[present] = np.maximum(1.0, np.sqrt(threshold / share[present]))
-    by_photo = np.ones(photos)
-    np.maximum.at(by_photo, pair_photo, factors[pair_label])
+    by_image = np.ones(images)
+    np.maximum.at(by_image, pair_image, factors[pair_label])
     if settings.repeat == "ceil":
-        by_photo = np.ceil(by_photo)
+        by_image = np.ceil(by_image)
     return RepeatFactors(
-        photos=by_photo,
+        images=by_image,
         categories=factors,
         threshold=threshold,
         touched=int((factors > 1).sum()),
@@ -125,13 +125,13 @@ class EpochPlan:
 
 
 def repeated_rows(factors: RepeatFactors, *, seed: int, epoch: int) -> np.ndarray:
-    """Rows of the annotated photos of an epoch, shuffled: each as often as its factor says.
+    """Rows of the annotated images of an epoch, shuffled: each as often as its factor says.
 
     The part of a factor after the point is drawn anew each epoch (detectron2's stochastic rounding).
     """
-    whole = np.floor(factors.photos)
+    whole = np.floor(factors.images)
     chance = stream(seed, epoch, ROUNDING).random(len(whole))
-    times = (whole + (chance < factors.photos - whole)).astype(np.int64)
+    times = (whole + (chance < factors.images - whole)).astype(np.int64)
     rows = np.repeat(np.arange(len(times), dtype=np.int64), times)
     return stream(seed, epoch, ORDER).permutation(rows)
 
@@ -167,9 +167,9 @@ def mix(rows: np.ndarray, others: np.ndarray, *, seed: int, epoch: int) -> Epoch
 
 
 def group_by_aspect(plan: EpochPlan, wide: np.ndarray, *, batch: int) -> EpochPlan:
-    """The plan reordered so that batches of ``batch`` hold only wide photos, or only others.
+    """The plan reordered so that batches of ``batch`` hold only wide images, or only others.
 
-    ``wide (N,)`` bool. Photos queue by shape in plan order, and a batch is due when its queue is full;
+    ``wide (N,)`` bool. Images queue by shape in plan order, and a batch is due when its queue is full;
     what is left at the end makes the last, mixed batches.
     """
     number = np.empty(len(plan), np.int64)
@@ -187,7 +187,7 @@ def group_by_aspect(plan: EpochPlan, wide: np.ndarray, *, batch: int) -> EpochPl
 def fill_up(plan: EpochPlan, *, batch: int) -> EpochPlan:
     """The plan with its first samples again at the end, so that every batch is full.
 
-    Every rank then has a photo at every step; the repeated photos are augmented differently.
+    Every rank then has an image at every step; the repeated images are augmented differently.
     """
     missing = -len(plan) % batch
     again = np.arange(missing) % max(len(plan), 1)

@@ -1,4 +1,4 @@
-"""Where training photos come from: annotated files, and whatever else offers labelled photos."""
+"""Where training images come from: annotated files, and whatever else offers labelled images."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +16,8 @@ from lvistk.structures.detections import Detections
 
 
 @dataclass(eq=False)
-class SourcePhoto:
-    """A photo that is not decoded yet. ``size`` (height, width) after ``rotation`` (counter-clockwise
+class SourceImage:
+    """An image that is not decoded yet. ``size`` (height, width) after ``rotation`` (counter-clockwise
     degrees); ``weight`` of its loss."""
 
     path: Path
@@ -28,20 +28,20 @@ class SourcePhoto:
     weight: float = 1.0
 
 
-class PhotoSource(Protocol):
-    """Photos with labels by row; cheap to hand to worker processes."""
+class ImageSource(Protocol):
+    """Images with labels by row; cheap to hand to worker processes."""
 
     def __len__(self) -> int: ...
 
-    def photo(self, row: int) -> SourcePhoto: ...
+    def image(self, row: int) -> SourceImage: ...
 
     def wide(self, rows: np.ndarray) -> np.ndarray:
-        """Whether each photo (N,) is wider than high: bool (N,)."""
+        """Whether each image (N,) is wider than high: bool (N,)."""
         ...
 
 
-class AnnotatedPhotos:
-    """The photos of an annotation index, with missing annotations from a store."""
+class AnnotatedImages:
+    """The images of an annotation index, with missing annotations from a store."""
 
     def __init__(
         self,
@@ -60,12 +60,12 @@ class AnnotatedPhotos:
     def wide(self, rows: np.ndarray) -> np.ndarray:
         return self.index.widths[rows] > self.index.heights[rows]
 
-    def photo(self, row: int) -> SourcePhoto:
+    def image(self, row: int) -> SourceImage:
         index = self.index
         size = (int(index.heights[row]), int(index.widths[row]))
         image_id = int(index.image_ids[row])
-        return SourcePhoto(
-            path=index.photo_path(row, self.root),
+        return SourceImage(
+            path=index.image_path(row, self.root),
             image_id=image_id,
             size=size,
             labels=Labels(

@@ -1,4 +1,4 @@
-"""Results JSON of any detector, measured against the truth while it is read."""
+"""Results JSON of any detector, measured against the ground truth while it is read."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -9,9 +9,9 @@ import numpy as np
 
 from lvistk.evaluation.collect import Collector, Detections
 from lvistk.evaluation.columns import NOWHERE
-from lvistk.evaluation.ground_truth.truth import TruthArrays
+from lvistk.evaluation.ground_truth.gt import GroundTruthArrays
 from lvistk.evaluation.measure import Measured, Options, measure
-from lvistk.evaluation.pairs import BoundaryTruth
+from lvistk.evaluation.pairs import BoundaryGroundTruth
 from lvistk.evaluation.ranges import Ranges
 from lvistk.evaluation.results_json.json_records import Records, Unsplittable, map_sections
 from lvistk.evaluation.results_json.records import COMPLAINTS, UNKNOWN_IMAGE, bad_detection
@@ -24,8 +24,8 @@ LEAST_BYTES = 64
 class Against(NamedTuple):
     """What detections are measured against, and how."""
 
-    truth: TruthArrays
-    boundary: BoundaryTruth
+    gt: GroundTruthArrays
+    boundary: BoundaryGroundTruth
     ranges: Ranges
     unknown_images: Literal["refuse", "drop"]
     threads: int
@@ -59,7 +59,7 @@ def _measure_records(found: Records, *, against: Against, options: Options) -> _
         found.text,
         found.records,
         found.numbers,
-        truth=against.truth,
+        gt=against.gt,
         boundary=against.boundary,
         ranges=against.ranges,
         options=options,

@@ -1,4 +1,5 @@
-"""What the plain engine evaluates: truths and detections as objects, by the fast engine's rules."""
+"""What the plain engine evaluates: ground truth instances and detections as objects, by the
+fast engine's rules."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -10,15 +11,15 @@ import numpy as np
 from lvistk.config.stages import EvaluateSettings
 from lvistk.data.store.detection_store import DetectionStore
 from lvistk.errors import UserError
-from lvistk.evaluation.ground_truth.truth_head import (
+from lvistk.evaluation.ground_truth.gt_head import (
     Category,
     Image,
     bad_mask,
     frequency_of,
+    gt_warnings,
     known_rows,
     read_head,
     require_unique,
-    truth_warnings,
 )
 from lvistk.evaluation.ranges import AREA_RANGES, Ranges
 from lvistk.evaluation.results_json import records as form
@@ -36,7 +37,8 @@ from lvistk.masks.codes import BAD_COUNTS, BAD_POLYGON, OK
 
 
 class Thing(NamedTuple):
-    """A truth or a detection: ids, box x, y, width, height, RLE (None without masks), the area that it
+    """A ground truth instance or a detection: ids, box x, y, width, height, RLE (None without
+    masks), the area that it
     is judged by, score, whether the file says ignore, and its place in the file."""
 
     image: int
@@ -63,17 +65,17 @@ class Thing(NamedTuple):
 
 
 class World(NamedTuple):
-    """The truth file's content, by id; categories and their ``frequency (C,)`` by ascending id."""
+    """The ground truth file's content, by id; categories and their ``frequency (C,)`` by ascending id."""
 
     images: dict[int, Image]
-    truths: dict[tuple[int, int], list[Thing]]
+    gts: dict[tuple[int, int], list[Thing]]
     categories: list[Category]
     frequency: np.ndarray
     warnings: tuple[str, ...]
 
     def judges(self, image: int, category: int) -> bool:
         """Whether detections of the category in the image say anything (federated annotation)."""
-        return (image, category) in self.truths or category in (
+        return (image, category) in self.gts or category in (
             self.images[image].neg_category_ids or ()
         )
 
@@ -85,14 +87,14 @@ def read_world(path: Path, *, masks: bool) -> World:
     ids = [np.array([one.id for one in some], np.int64) for some in (head.images, head.categories)]
     known_rows(records, path, *ids)
     images = {image.id: image for image in head.images}
-    truths: dict[tuple[int, int], list[Thing]] = defaultdict(list)
+    gts: dict[tuple[int, int], list[Thing]] = defaultdict(list)
     for record in records:
         image_id, category_id = record["image_id"].item(), record["category_id"].item()
-        rle = _truth_rle(text, record, numbers, images[image_id], path) if masks else None
+        rle = _gt_rle(text, record, numbers, images[image_id], path) if masks else None
         area = record["area"].item()
         if not 0 < area < np.inf:
             continue
-        truths[image_id, category_id].append(
+        gts[image_id, category_id].append(
             Thing(
                 image_id,
                 category_id,
@@ -106,11 +108,11 @@ def read_world(path: Path, *, masks: bool) -> World:
         )
     require_unique(np.sort(records["id"]), path=path, what="annotation")
     frequency = [frequency_of(category, path) for category in head.categories]
-    warnings = truth_warnings(head, ids=records["id"], areas=records["area"])
-    return World(images, dict(truths), head.categories, np.array(frequency, "<U1"), warnings)
+    warnings = gt_warnings(head, ids=records["id"], areas=records["area"])
+    return World(images, dict(gts), head.categories, np.array(frequency, "<U1"), warnings)
 
 
-def _truth_rle(
+def _gt_rle(
     text: np.ndarray, record: np.void, numbers: np.ndarray, image: Image, path: Path
 ) -> dict[str, Any]:
     height, width = image.height, image.width

@@ -100,7 +100,7 @@ def results_array(path: Path) -> JsonArray:
         raise UserError(f"{path}: {error.strerror}") from None
     if head[first : first + 1] == b"{":
         raise UserError(
-            f"{path}: an object; results are a JSON list of detections (the truth comes first)"
+            f"{path}: an object; results are a JSON list of detections (the ground truth comes first)"
         )
     if head[first : first + 1] != b"[":
         raise UserError(f"{path}: no JSON list of detections")

@@ -1,4 +1,4 @@
-"""The truth as flat arrays: what an evaluation asks of an annotation file."""
+"""The ground truth as flat arrays: what an evaluation asks of an annotation file."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -6,12 +6,14 @@ from typing import NamedTuple
 import numpy as np
 
 
-class TruthArrays(NamedTuple):
-    """What compiled code reads. I images (ascending id), C categories (ascending id), G truths, S slots.
+class GroundTruthArrays(NamedTuple):
+    """What compiled code reads. I images (ascending id), C categories (ascending id), G ground ground
+    truth instances, S slots.
 
-    A slot is an (image, category) pair that is judged: there is a truth of that category, or it is
+    A slot is an (image, category) pair that is judged: there is a ground truth instance of that
+    category, or it is
     verified absent. Detections of other pairs say nothing (federated annotation). Slots are ordered by
-    image, then category; truths by slot, then as in the file.
+    image, then category; ground truth instances by slot, then as in the file.
     """
 
     image_ids: np.ndarray
@@ -26,8 +28,8 @@ class TruthArrays(NamedTuple):
     """(I + 1,) int64: slots of image i are slot_rows[i]:slot_rows[i + 1]"""
     slot_categories: np.ndarray
     """(S,) int32"""
-    slot_truths: np.ndarray
-    """(S + 1,) int64: truths of slot s are slot_truths[s]:slot_truths[s + 1]"""
+    slot_gts: np.ndarray
+    """(S + 1,) int64: ground truth instances of slot s are slot_gts[s]:slot_gts[s + 1]"""
     slot_open: np.ndarray
     """(S,) bool: not exhaustively annotated, an unmatched detection is no false positive"""
     ids: np.ndarray
@@ -39,7 +41,7 @@ class TruthArrays(NamedTuple):
     ignored: np.ndarray
     """(G,) bool, the file's ``ignore``"""
     span_rows: np.ndarray
-    """(G + 1,) int64: spans of truth g are span_rows[g]:span_rows[g + 1]; all zero without masks"""
+    """(G + 1,) int64: spans of ground truth g are span_rows[g]:span_rows[g + 1]; all zero without masks"""
     span_starts: np.ndarray
     """(spans,) uint32"""
     span_stops: np.ndarray
@@ -51,32 +53,32 @@ class TruthArrays(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Truth:
+class GroundTruth:
     """``arrays``, and what only reports need; ``frequency (C,)`` is 'r', 'c', 'f' or ''."""
 
-    arrays: TruthArrays
+    arrays: GroundTruthArrays
     names: tuple[str, ...]
     frequency: np.ndarray
     image_counts: np.ndarray
-    """(C,) int64, training photos by the file's own field; -1 where it has none"""
+    """(C,) int64, training images by the file's own field; -1 where it has none"""
     has_masks: bool
     warnings: tuple[str, ...]
 
     @property
-    def truth_images(self) -> np.ndarray:
-        """(G,) int64 image rows of the truths."""
-        return slot_images(self.arrays)[self.truth_slots]
+    def gt_images(self) -> np.ndarray:
+        """(G,) int64 image rows of the ground truth instances."""
+        return slot_images(self.arrays)[self.gt_slots]
 
     @property
-    def truth_slots(self) -> np.ndarray:
-        """(G,) int64 slots of the truths."""
-        counts = np.diff(self.arrays.slot_truths)
+    def gt_slots(self) -> np.ndarray:
+        """(G,) int64 slots of the ground truth instances."""
+        counts = np.diff(self.arrays.slot_gts)
         return np.repeat(np.arange(len(counts)), counts)
 
     @property
-    def truth_categories(self) -> np.ndarray:
-        """(G,) int32 category rows of the truths."""
-        return self.arrays.slot_categories[self.truth_slots]
+    def gt_categories(self) -> np.ndarray:
+        """(G,) int32 category rows of the ground truth instances."""
+        return self.arrays.slot_categories[self.gt_slots]
 
     @property
     def area_ratios(self) -> np.ndarray:
@@ -85,7 +87,7 @@ class Truth:
         return self.arrays.mask_areas / np.maximum(sides[:, 2] * sides[:, 3], 1)
 
 
-def slot_images(arrays: TruthArrays) -> np.ndarray:
+def slot_images(arrays: GroundTruthArrays) -> np.ndarray:
     """(S,) int64 image rows of the slots."""
     return np.repeat(np.arange(len(arrays.image_ids)), np.diff(arrays.slot_rows))
 
@@ -122,8 +124,9 @@ def arrange(
     category_ids: np.ndarray,
     negative: Lists,
     not_exhaustive: Lists,
-) -> TruthArrays:
-    """Truths sorted into slots. Annotations whose area is not above zero are no truths (lvis-api)."""
+) -> GroundTruthArrays:
+    """Ground truth instances sorted into slots. Annotations whose area is not above zero are no
+    ground truth instances (lvis-api)."""
     count = len(category_ids)
     kept = np.flatnonzero((annotations.areas > 0) & (annotations.areas < np.inf))
     keys = annotations.images[kept].astype(np.int64) * count + annotations.categories[kept]
@@ -132,14 +135,14 @@ def arrange(
     slots = np.union1d(keys, negative.images * count + negative.categories)
     images, categories = np.divmod(slots, max(count, 1))
     span_rows, starts, stops = _gather_spans(annotations, kept)
-    return TruthArrays(
+    return GroundTruthArrays(
         image_ids=image_ids,
         heights=heights,
         widths=widths,
         category_ids=category_ids,
         slot_rows=np.searchsorted(images, np.arange(len(image_ids) + 1)),
         slot_categories=categories.astype(np.int32),
-        slot_truths=np.append(np.searchsorted(keys, slots), len(keys)),
+        slot_gts=np.append(np.searchsorted(keys, slots), len(keys)),
         slot_open=_members(slots, not_exhaustive.images * count + not_exhaustive.categories),
         ids=annotations.ids[kept],
         areas=annotations.areas[kept],

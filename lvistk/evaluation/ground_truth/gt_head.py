@@ -107,14 +107,17 @@ def rows_of(ids: np.ndarray, known: np.ndarray) -> np.ndarray:
     return np.where(known[rows] == ids, rows, -1)
 
 
-def truth_warnings(head: Head, *, ids: np.ndarray, areas: np.ndarray) -> tuple[str, ...]:
-    """What a user should know of a truth that can be evaluated; annotation ``ids`` and ``areas`` (A,)."""
+def gt_warnings(head: Head, *, ids: np.ndarray, areas: np.ndarray) -> tuple[str, ...]:
+    """What a user should know of a ground truth instance that can be evaluated; annotation
+    ``ids`` and ``areas`` (A,)."""
     found = []
     bare = sum(
         i.neg_category_ids is None or i.not_exhaustive_category_ids is None for i in head.images
     )
     if bare:
-        found.append(f"{bare} images of the truth have no federated lists; they count as empty")
+        found.append(
+            f"{bare} images of the ground truth have no federated lists; they count as empty"
+        )
     if any(category.frequency is None for category in head.categories):
         found.append("categories without frequency: they are in none of APr, APc, APf")
     if np.any(ids == 0):
@@ -123,7 +126,7 @@ def truth_warnings(head: Head, *, ids: np.ndarray, areas: np.ndarray) -> tuple[s
         )
     flat = int(np.count_nonzero(~(areas > 0)))
     if flat:
-        found.append(f"{flat} annotations of the truth have no area; lvis-api ignores them")
+        found.append(f"{flat} annotations of the ground truth have no area; lvis-api ignores them")
     return tuple(found)
 
 

@@ -1,4 +1,4 @@
-"""Missing, broken and cut photos of an index."""
+"""Missing, broken and cut images of an index."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,15 +6,15 @@ from pathlib import Path
 import msgspec
 
 from lvistk.data.index.annotation_index import AnnotationIndex
-from lvistk.data.training.photo import JPEG_END, JPEG_START, PhotoError, read_photo
+from lvistk.data.training.image import JPEG_END, JPEG_START, ImageError, read_image
 from lvistk.errors import UserError
 
 TAIL_BYTES = 4096
 """Some cameras write a few bytes after a JPEG's end."""
 
 
-class PhotoFault(msgspec.Struct):
-    """A photo that training could not use: ``kind`` is missing, truncated or broken."""
+class ImageFault(msgspec.Struct):
+    """An image that training could not use: ``kind`` is missing, truncated or broken."""
 
     image_id: int
     file: str
@@ -22,37 +22,37 @@ class PhotoFault(msgspec.Struct):
     text: str
 
 
-def check_photos(
+def check_images(
     index: AnnotationIndex, root: Path, *, decode: bool, advance: Callable[[], None]
-) -> list[PhotoFault]:
-    """The faulty photos of ``index`` below ``root``.
+) -> list[ImageFault]:
+    """The faulty images of ``index`` below ``root``.
 
     Each must be there and, as a JPEG, have its end; with ``decode`` each is also decoded and measured,
-    some 5 ms a photo. ``advance`` is called after every photo.
+    some 5 ms an image. ``advance`` is called after every image.
     """
     if not root.is_dir():
-        raise UserError(f"{root}: no such folder of photos")
+        raise UserError(f"{root}: no such folder of images")
     faults = []
     for i in range(len(index)):
         fault = _fault(index, i, root, decode=decode)
         if fault is not None:
             kind, text = fault
-            faults.append(PhotoFault(int(index.image_ids[i]), index.file_name(i), kind, text))
+            faults.append(ImageFault(int(index.image_ids[i]), index.file_name(i), kind, text))
         advance()
     return faults
 
 
 def _fault(index: AnnotationIndex, i: int, root: Path, *, decode: bool) -> tuple[str, str] | None:
     try:
-        path = index.photo_path(i, root)
+        path = index.image_path(i, root)
     except UserError:
         return "missing", f"not below {root}"
     if _is_cut(path):
         return "truncated", "the file ends before the picture does; copy or download it again"
     if decode:
         try:
-            read_photo(path, size=index.size(i))
-        except PhotoError as error:
+            read_image(path, size=index.size(i))
+        except ImageError as error:
             return "broken", str(error)
     return None
 

@@ -1,31 +1,31 @@
-"""Boundaries of all truths, once, before the detections come."""
+"""Boundaries of all ground truth instances, once, before the detections come."""
 
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from lvistk.evaluation.ground_truth.truth import Truth
-from lvistk.evaluation.pairs import BoundaryTruth
-from lvistk.masks.boundary import boundaries_of_truths, boundary_distances
+from lvistk.evaluation.ground_truth.gt import GroundTruth
+from lvistk.evaluation.pairs import BoundaryGroundTruth
+from lvistk.masks.boundary import boundaries_of_gts, boundary_distances
 
 CHUNK = 2048
 
 
-def no_boundary() -> BoundaryTruth:
+def no_boundary() -> BoundaryGroundTruth:
     """What stands in where no boundaries are wanted."""
     numbers, spans = np.zeros(0, np.int64), np.zeros(0, np.uint32)
-    return BoundaryTruth(numbers, numbers, spans, spans, numbers)
+    return BoundaryGroundTruth(numbers, numbers, spans, spans, numbers)
 
 
-def boundary_truth(truth: Truth, *, threads: int) -> BoundaryTruth:
-    """The boundaries of the truths' masks."""
-    arrays = truth.arrays
+def boundary_gt(gt: GroundTruth, *, threads: int) -> BoundaryGroundTruth:
+    """The boundaries of the ground truth instances' masks."""
+    arrays = gt.arrays
     distances = boundary_distances(arrays.heights, arrays.widths)
-    images = truth.truth_images
+    images = gt.gt_images
     count = len(arrays.ids)
 
     def chunk(first: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        return boundaries_of_truths(
+        return boundaries_of_gts(
             arrays.heights,
             images,
             arrays.span_rows,
@@ -41,4 +41,4 @@ def boundary_truth(truth: Truth, *, threads: int) -> BoundaryTruth:
         parts = list(pool.map(chunk, range(0, max(count, 1), CHUNK)))
     counts, starts, stops, areas = (np.concatenate(column) for column in zip(*parts, strict=True))
     rows = np.concatenate([[0], np.cumsum(counts)])
-    return BoundaryTruth(distances, rows, starts, stops, areas)
+    return BoundaryGroundTruth(distances, rows, starts, stops, areas)

@@ -1,4 +1,4 @@
-"""Photos that are broken or missing: one line, and exit code 2. Unusual ones are read."""
+"""Images that are broken or missing: one line, and exit code 2. Unusual ones are read."""
 
 from pathlib import Path
 
@@ -6,33 +6,33 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.bad_input.spoil import PHOTO, READ_PHOTOS, cut
+from tests.bad_input.spoil import IMAGE, READ_IMAGES, cut
 from tests.command_line import SIX, Commands, files_below
 
 
-@pytest.mark.parametrize("name", READ_PHOTOS)
+@pytest.mark.parametrize("name", READ_IMAGES)
 @pytest.mark.parametrize("what", ["cut", "missing", "empty", "text", "other size"])
-def test_a_photo_that_is_broken(
+def test_a_image_that_is_broken(
     name: str, what: str, world: Path, tmp_path: Path, lvistk: Commands
 ) -> None:
-    """The run stops at that photo; mended, the same command goes on where it was."""
-    sound = (world / PHOTO).read_bytes()
+    """The run stops at that image; mended, the same command goes on where it was."""
+    sound = (world / IMAGE).read_bytes()
     match what:
         case "cut":
-            cut(world / PHOTO)
+            cut(world / IMAGE)
         case "missing":
-            (world / PHOTO).unlink()
+            (world / IMAGE).unlink()
         case "empty":
-            (world / PHOTO).write_bytes(b"")
+            (world / IMAGE).write_bytes(b"")
         case "text":
-            (world / PHOTO).write_text("<html>not found</html>")
+            (world / IMAGE).write_text("<html>not found</html>")
         case _:
-            cv2.imwrite(str(world / PHOTO), np.zeros((20, 30, 3), np.uint8))
+            cv2.imwrite(str(world / IMAGE), np.zeros((20, 30, 3), np.uint8))
     out = tmp_path / "out"
     told = lvistk(*SIX[name](world, out)).error()
     assert "000000000007.jpg" in told
     kept = files_below(out)
-    (world / PHOTO).write_bytes(sound)
+    (world / IMAGE).write_bytes(sound)
     again = lvistk(*SIX[name](world, out))
     assert again.code == 0 and "resuming" in again.out[0], again
     shards = {path for path in kept if path.suffix == ".h5"}
@@ -41,28 +41,28 @@ def test_a_photo_that_is_broken(
         assert files_below(out)[shard] == kept[shard]
 
 
-@pytest.mark.parametrize("name", READ_PHOTOS)
-def test_no_such_photo_folder(name: str, world: Path, tmp_path: Path, lvistk: Commands) -> None:
+@pytest.mark.parametrize("name", READ_IMAGES)
+def test_no_such_image_folder(name: str, world: Path, tmp_path: Path, lvistk: Commands) -> None:
     option = "--val-images" if name == "tta-infer" else "--train-images"
     told = lvistk(*SIX[name](world, tmp_path / "out"), option, tmp_path / "none").error()
     assert told == f"{tmp_path / 'none'}: no such file or folder"
 
 
-@pytest.mark.parametrize("name", READ_PHOTOS)
-def test_a_folder_without_photos(name: str, world: Path, tmp_path: Path, lvistk: Commands) -> None:
+@pytest.mark.parametrize("name", READ_IMAGES)
+def test_a_folder_without_images(name: str, world: Path, tmp_path: Path, lvistk: Commands) -> None:
     option = "--val-images" if name == "tta-infer" else "--train-images"
     (tmp_path / "bare").mkdir()
     told = lvistk(*SIX[name](world, tmp_path / "out"), option, tmp_path / "bare").error()
-    assert str(tmp_path / "bare") in told and "photo" in told
+    assert str(tmp_path / "bare") in told and "image" in told
 
 
 @pytest.mark.parametrize("name", ["train-repr", "tta-infer"])
 @pytest.mark.parametrize("kind", ["png", "grey", "alpha", "grey 16 bit"])
-def test_unusual_photos_are_read(
+def test_unusual_images_are_read(
     name: str, kind: str, world: Path, tmp_path: Path, lvistk: Commands
 ) -> None:
     """The suffix does not matter, the content does: colour is made of grey, alpha is left out."""
-    pixels = cv2.imread(str(world / PHOTO))
+    pixels = cv2.imread(str(world / IMAGE))
     grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
     made = {
         "png": pixels,
@@ -70,6 +70,6 @@ def test_unusual_photos_are_read(
         "alpha": cv2.cvtColor(pixels, cv2.COLOR_BGR2BGRA),
         "grey 16 bit": grey.astype(np.uint16) * 257,
     }[kind]
-    (world / PHOTO).write_bytes(cv2.imencode(".png", made)[1].tobytes())
+    (world / IMAGE).write_bytes(cv2.imencode(".png", made)[1].tobytes())
     done = lvistk(*SIX[name](world, tmp_path / "out"))
     assert done.code == 0, done

@@ -1,19 +1,19 @@
-"""LVIS annotation JSON into ``Truth``: checked, masks rasterised once and kept beside the file."""
+"""LVIS annotation JSON into ``GroundTruth``: checked, masks rasterised once and kept beside the file."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from lvistk.evaluation.ground_truth.truth import Annotations, Lists, Truth, arrange
-from lvistk.evaluation.ground_truth.truth_head import (
+from lvistk.evaluation.ground_truth.gt import Annotations, GroundTruth, Lists, arrange
+from lvistk.evaluation.ground_truth.gt_head import (
     bad_mask,
     frequency_of,
+    gt_warnings,
     known_rows,
     read_head,
     require_unique,
     rows_of,
-    truth_warnings,
 )
 from lvistk.evaluation.growing import Growing
 from lvistk.evaluation.results_json.json_records import Records, Unsplittable, map_sections
@@ -24,8 +24,8 @@ RECORD_BYTES, SPAN_BYTES = 128, 8
 """Room is made for a record and for a span in so many bytes of JSON; it grows where they take less."""
 
 
-def read_truth_json(path: Path, *, masks: bool, threads: int) -> Truth:
-    """The truth of an LVIS (or COCO) annotation file; ``masks`` False leaves the masks out.
+def read_gt_json(path: Path, *, masks: bool, threads: int) -> GroundTruth:
+    """The ground truth of an LVIS (or COCO) annotation file; ``masks`` False leaves the masks out.
 
     Raises ``UserError`` naming the file and the annotation for anything that is missing or impossible.
     """
@@ -49,13 +49,13 @@ def read_truth_json(path: Path, *, masks: bool, threads: int) -> Truth:
         not_exhaustive=not_exhaustive,
     )
     counts = [-1 if c.image_count is None else c.image_count for c in categories]
-    return Truth(
+    return GroundTruth(
         arrays=arrays,
         names=tuple(category.name for category in categories),
         frequency=np.array([frequency_of(category, path) for category in categories], "<U1"),
         image_counts=np.array(counts, np.int64),
         has_masks=masks,
-        warnings=truth_warnings(head, ids=annotations.ids, areas=annotations.areas),
+        warnings=gt_warnings(head, ids=annotations.ids, areas=annotations.areas),
     )
 
 

@@ -1,4 +1,4 @@
-"""The parsed truth, kept between runs: beside the annotation file, or in the user's cache folder."""
+"""The parsed ground truth, kept between runs: beside the annotation file, or in the user's cache folder."""
 
 import contextlib
 import itertools
@@ -14,8 +14,8 @@ import numpy as np
 
 from lvistk.artifacts import fingerprint
 from lvistk.errors import UserError
-from lvistk.evaluation.ground_truth.truth import Truth, TruthArrays
-from lvistk.evaluation.ground_truth.truth_json import read_truth_json
+from lvistk.evaluation.ground_truth.gt import GroundTruth, GroundTruthArrays
+from lvistk.evaluation.ground_truth.gt_json import read_gt_json
 from lvistk.whole_file import whole_file
 
 ALIGNMENT = 64
@@ -23,8 +23,8 @@ VERSION = 2
 """Raised with every change of the arrays or of how they are made."""
 
 
-def read_truth(path: Path, *, masks: bool, threads: int, later: Executor) -> Truth:
-    """The truth in ``path``, from the cache where its content is the same.
+def read_gt(path: Path, *, masks: bool, threads: int, later: Executor) -> GroundTruth:
+    """The ground truth in ``path``, from the cache where its content is the same.
 
     A cache that cannot be read or written is no error; it is written on ``later``, beside the work that
     follows. Raises ``UserError`` for a bad file.
@@ -37,28 +37,28 @@ def read_truth(path: Path, *, masks: bool, threads: int, later: Executor) -> Tru
             found = _load(place, key, masks=masks)
             if found is not None:
                 return found
-    truth = read_truth_json(path, masks=masks, threads=threads)
+    gt = read_gt_json(path, masks=masks, threads=threads)
     if masks:
-        later.submit(_save_somewhere, path, key, truth)
-    return truth
+        later.submit(_save_somewhere, path, key, gt)
+    return gt
 
 
-def _save_somewhere(path: Path, key: str, truth: Truth) -> None:
+def _save_somewhere(path: Path, key: str, gt: GroundTruth) -> None:
     for place in _places(path):
         with contextlib.suppress(OSError, UserError):
-            _save(place, key, truth)
+            _save(place, key, gt)
             return
 
 
 def _places(path: Path) -> Iterator[Path]:
     yield path.with_name(f".{path.name}.lvistk-truth")
     root = os.environ.get("XDG_CACHE_HOME")
-    folder = (Path(root) if root else Path.home() / ".cache") / "lvistk" / "truth"
-    yield folder / f"{fingerprint(path).replace(':', '-')}.truth"
+    folder = (Path(root) if root else Path.home() / ".cache") / "lvistk" / "gt"
+    yield folder / f"{fingerprint(path).replace(':', '-')}.ground truth"
 
 
-def _load(place: Path, key: str, *, masks: bool) -> Truth | None:
-    """The truth in a cache file, mapped: what is not asked for is never read."""
+def _load(place: Path, key: str, *, masks: bool) -> GroundTruth | None:
+    """The ground truth in a cache file, mapped: what is not asked for is never read."""
     with place.open("rb") as handle:
         head = json.loads(handle.readline())
         if head["key"] != key:
@@ -70,8 +70,8 @@ def _load(place: Path, key: str, *, masks: bool) -> Truth | None:
         name: np.frombuffer(mapped, kind, math.prod(shape), start + offset).reshape(shape)
         for name, (kind, shape, offset) in head["arrays"].items()
     }
-    return Truth(
-        arrays=TruthArrays(*(arrays[name] for name in TruthArrays._fields)),
+    return GroundTruth(
+        arrays=GroundTruthArrays(*(arrays[name] for name in GroundTruthArrays._fields)),
         names=tuple(head["names"]),
         frequency=np.array(head["frequency"], "<U1"),
         image_counts=arrays["image_counts"],
@@ -80,16 +80,16 @@ def _load(place: Path, key: str, *, masks: bool) -> Truth | None:
     )
 
 
-def _save(place: Path, key: str, truth: Truth) -> None:
+def _save(place: Path, key: str, gt: GroundTruth) -> None:
     """One line of JSON, then the arrays, each at a multiple of ALIGNMENT."""
-    arrays = {**truth.arrays._asdict(), "image_counts": truth.image_counts}
+    arrays = {**gt.arrays._asdict(), "image_counts": gt.image_counts}
     sizes = [_aligned(array.nbytes) for array in arrays.values()]
     offsets = [0, *itertools.accumulate(sizes)]
     head = {
         "key": key,
-        "names": truth.names,
-        "frequency": truth.frequency.tolist(),
-        "warnings": truth.warnings,
+        "names": gt.names,
+        "frequency": gt.frequency.tolist(),
+        "warnings": gt.warnings,
         "arrays": {
             name: [array.dtype.str, array.shape, offset]
             for (name, array), offset in zip(arrays.items(), offsets[:-1], strict=True)

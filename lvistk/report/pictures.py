@@ -1,4 +1,4 @@
-"""Photos as data URIs: detections beside the truth, and missing annotations."""
+"""Images as data URIs: detections beside the ground truth, and missing annotations."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -18,14 +18,14 @@ LONGEST = 640
 QUALITY = 80
 
 
-def read_photo(path: Path) -> np.ndarray | None:
-    """A photo (H, W, 3) uint8 RGB; None where it cannot be read."""
-    photo = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    return None if photo is None else np.ascontiguousarray(photo[:, :, ::-1])
+def read_image(path: Path) -> np.ndarray | None:
+    """An image (H, W, 3) uint8 RGB; None where it cannot be read."""
+    pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    return None if pixels is None else np.ascontiguousarray(pixels[:, :, ::-1])
 
 
-def drawn(photo: np.ndarray, found: Detections, names: Sequence[str], *, scores: bool) -> str:
-    """The photo with instances on it, as HTML with a JPEG inside."""
+def drawn(pixels: np.ndarray, found: Detections, names: Sequence[str], *, scores: bool) -> str:
+    """The image with instances on it, as HTML with a JPEG inside."""
     captions = [
         f"{names[label]} {score:.0%}" if scores else names[label]
         for label, score in zip(found.labels, found.scores, strict=True)
@@ -33,7 +33,7 @@ def drawn(photo: np.ndarray, found: Detections, names: Sequence[str], *, scores:
     order = np.argsort(_areas(found), kind="stable")  # the smallest on top
     found = found.select(order)
     picture = draw.draw_instances(
-        photo,
+        pixels,
         boxes=found.boxes,
         labels=found.labels,
         masks=found.masks,
@@ -61,7 +61,7 @@ def image(picture: np.ndarray) -> str:
 def detections_of(
     results: Path, wanted: Mapping[int, tuple[int, int]], *, category_ids: np.ndarray
 ) -> dict[int, Detections]:
-    """Detections of some photos, ``{image id: (height, width)}``, out of a store or results JSON."""
+    """Detections of some images, ``{image id: (height, width)}``, out of a store or results JSON."""
     if is_detection_store(results):
         store = DetectionStore.open(results)
         rows = [(number, store.rows(number)) for number in wanted]
@@ -71,15 +71,15 @@ def detections_of(
         if record.image_id in grouped and record.category_id in category_ids:
             grouped[record.image_id].append(record)
     return {
-        number: _photo(number, wanted[number], records, category_ids)
+        number: _image(number, wanted[number], records, category_ids)
         for number, records in grouped.items()
     }
 
 
-def _photo(
+def _image(
     number: int, size: tuple[int, int], records: list, category_ids: np.ndarray
 ) -> Detections:
-    """Records of one photo; without masks unless all have compressed RLE of its size."""
+    """Records of one image; without masks unless all have compressed RLE of its size."""
     records.sort(key=lambda record: -record.score)
     segments = [record.segmentation for record in records]
     whole = all(

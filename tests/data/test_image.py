@@ -1,0 +1,93 @@
+"""Images from disk: sizes, EXIF, rotation, reduced decoding, and every way to be broken."""
+
+import struct
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from lvistk.data.training.image import ImageError, planes, read_image
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """32 high, 48 wide; red at the left, blue at the right, its upper half darker."""
+    pixels = np.zeros((32, 48, 3), np.uint8)
+    pixels[:, :24] = (0, 0, 240)
+    pixels[:, 24:] = (240, 0, 0)
+    pixels[:16] //= 2
+    cv2.imwrite(str(tmp_path / "p.jpg"), pixels, [cv2.IMWRITE_JPEG_QUALITY, 98])
+    return tmp_path / "p.jpg"
+
+
+def with_orientation(image: Path, value: int) -> Path:
+    """The image with an EXIF block that says orientation ``value``."""
+    tiff = b"II*\x00" + struct.pack("<IHHHIHHI", 8, 1, 0x0112, 3, 1, value, 0, 0)
+    block = b"Exif\x00\x00" + tiff
+    data = image.read_bytes()
+    turned = image.with_name("exif.jpg")
+    turned.write_bytes(
+        data[:2] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + data[2:]
+    )
+    return turned
+
+
+def test_a_image_is_blue_green_red_and_planes_are_rgb(image: Path) -> None:
+    pixels = read_image(image, size=(32, 48))
+    assert pixels.shape == (32, 48, 3) and pixels[24, 8, 2] > 200 > pixels[24, 8, 0]
+    np.testing.assert_array_equal(planes(pixels), pixels[..., ::-1].transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_rotation_is_counter_clockwise(image: Path, degrees: int) -> None:
+    upright = read_image(image)
+    size = (48, 32) if degrees != 180 else (32, 48)
+    turned = read_image(image, rotation=degrees, size=size)
+    np.testing.assert_array_equal(turned, np.rot90(upright, degrees // 90))
+
+
+def test_exif_is_followed_where_the_size_agrees(image: Path) -> None:
+    turned = with_orientation(image, 6)  # the camera was turned: show it clockwise by 90 degrees
+    np.testing.assert_array_equal(read_image(turned), np.rot90(read_image(image), -1))
+    assert read_image(turned, size=(48, 32)).shape == (48, 32, 3)
+    stored = read_image(turned, size=(32, 48))  # annotated as it is stored
+    np.testing.assert_array_equal(stored, read_image(image))
+    np.testing.assert_array_equal(read_image(turned, rotation=180), read_image(image)[::-1, ::-1])
+
+
+@pytest.mark.parametrize("part", [2, 4, 8])
+def test_reduced_decoding_is_the_image_made_smaller(image: Path, part: int) -> None:
+    small = read_image(image, size=(32, 48), reduce=part)
+    assert small.shape == (32 // part, 48 // part, 3)
+    whole = cv2.resize(read_image(image), (48 // part, 32 // part), interpolation=cv2.INTER_AREA)
+    assert np.abs(small.astype(int) - whole).mean() < 6
+
+
+def test_odd_sizes_are_rounded_up(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "odd.jpg"), np.full((33, 47, 3), 90, np.uint8))
+    assert read_image(tmp_path / "odd.jpg", size=(33, 47), reduce=2).shape == (17, 24, 3)
+
+
+def test_grey_images_get_three_channels(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "grey.png"), np.full((8, 9), 77, np.uint8))
+    assert (read_image(tmp_path / "grey.png") == 77).all()
+
+
+def test_every_broken_image_is_named(image: Path, tmp_path: Path) -> None:
+    whole = image.read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(whole[:-40])
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    (tmp_path / "text.jpg").write_text("no image at all")
+    for name, said in (
+        ("cut.jpg", "cut short"),
+        ("empty.jpg", "empty file"),
+        ("text.jpg", "decoded"),
+        ("absent.jpg", "missing"),
+    ):
+        with pytest.raises(ImageError, match=f"{name}.*{said}"):
+            read_image(tmp_path / name)
+    with pytest.raises(ImageError, match="48x32 where the annotations say 50x32"):
+        read_image(image, size=(32, 50))
+    (tmp_path / "trailing.jpg").write_bytes(whole + b"\x00junk")
+    assert read_image(tmp_path / "trailing.jpg").shape == (32, 48, 3)
