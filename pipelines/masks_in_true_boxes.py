@@ -16,12 +16,12 @@ from typing import Annotated, NamedTuple
 import numpy as np
 import torch
 import typer
-from lvistk.inference.samples import Image, load_batches
 
 from lvistk import console
 from lvistk.cli.ending import run_and_exit
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.index.index_cache import cache_beside
+from lvistk.inference.images import Image, load_batches
 from lvistk.inference.views import View
 from lvistk.masks import rle
 from lvistk.masks.paste import paste_masks

@@ -149,7 +149,7 @@ def test_labelme(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     out = tmp_path / "lvis.json"
     convert.run([tmp_path / "set"], out, kind="labelme")
     data = load(out)
-    assert [i["file_name"] for i in data["images"]] == ["scenes/a.jpg", "sub/b.jpg"]
+    assert [i["file_name"] for i in data["images"]] == ["images/a.jpg", "sub/b.jpg"]
     assert [c["name"] for c in data["categories"]] == ["ball", "cat", "dog"]
     dog, cat, ball = data["annotations"]
     assert dog["segmentation"] == [[1, 1, 9, 1, 9, 9], [20, 1, 29, 1, 29, 9]]

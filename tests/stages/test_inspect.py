@@ -56,7 +56,7 @@ def test_counts_by_hand(data: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
         ("f", 1, 0),
     ]
     assert report.area_ratio_histogram == [0] * 5 + [1] + [0] * 4 + [1] + [0] * 8 + [1]
-    assert report.images is None and report.defects == []
+    assert report.image_faults is None and report.defects == []
     assert "no defects" in capsys.readouterr().out
 
 
@@ -91,13 +91,16 @@ def test_faulty_images(data: Path, tmp_path: Path) -> None:
     cut = image_file(root, 2)
     cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
     report = inspect.run([data], root, cache=tmp_path / "cache")
-    assert [(f.image_id, f.kind) for f in report.images or []] == [(2, "truncated"), (3, "missing")]
+    assert [(f.image_id, f.kind) for f in report.image_faults or []] == [
+        (2, "truncated"),
+        (3, "missing"),
+    ]
     image_file(root, 2, height=59)
     image_file(root, 3).write_bytes(b"no image")
     fast = inspect.run([data], root, cache=tmp_path / "cache")
-    assert fast.images == []
+    assert fast.image_faults == []
     full = inspect.run([data], root, decode=True, cache=tmp_path / "cache")
-    assert [(f.image_id, f.kind) for f in full.images or []] == [(2, "broken"), (3, "broken")]
+    assert [(f.image_id, f.kind) for f in full.image_faults or []] == [(2, "broken"), (3, "broken")]
     with pytest.raises(UserError, match="no such folder of images"):
         inspect.run([data], tmp_path / "none", cache=tmp_path / "cache")
 
@@ -110,7 +113,7 @@ def test_real_files_with_pictures(tmp_path: Path) -> None:
     ]
     out = tmp_path / "out"
     report = inspect.run(files, REALDATA / "images", out=out, cache=tmp_path / "cache")
-    assert (report.images, report.annotations, report.images) == (348, 3221, [])
+    assert (report.images, report.annotations, report.image_faults) == (348, 3221, [])
     assert report.defects == []
     groups = {g.group: g.categories_by_file for g in report.groups}
     assert {letter: groups[letter] for letter in "rcf"} == {"r": 337, "c": 461, "f": 405}
