@@ -12,6 +12,7 @@ ROOMS = (
     "errors",
     "config",
     "whole_file",
+    "json_input",
     "artifacts",
     "console",
     "distributed",
