@@ -26,7 +26,7 @@ from lvistk.evaluation.results_json.record_mask import new_scratch, spans_of_rle
 from lvistk.evaluation.results_json.records import BAD_BOX, BAD_LABEL, BAD_SCORE
 from lvistk.jit import kernel
 from lvistk.masks.codes import OK
-from lvistk.masks.runs import box_of_spans
+from lvistk.masks.spans import box_of_spans
 
 
 class Block(NamedTuple):

@@ -25,7 +25,7 @@ from lvistk.evaluation.results_json.sections import results_array
 from lvistk.evaluation.results_store import ShardReader
 from lvistk.jit import kernel
 from lvistk.masks.codes import OK
-from lvistk.masks.runs import overlap
+from lvistk.masks.spans import overlap
 
 NEAREST = np.dtype(
     [("same", np.int32), ("same_iou", np.float64), ("other", np.int32), ("other_iou", np.float64)]

@@ -8,7 +8,7 @@ import numpy as np
 from lvistk.evaluation.ranges import AREA_RANGES
 from lvistk.jit import kernel
 from lvistk.masks.boundary import boundary_spans
-from lvistk.masks.runs import grown, overlap
+from lvistk.masks.spans import grown, overlap
 
 PAIR = np.dtype(
     [("detection", np.int32), ("gt", np.int32), ("iou", np.float64), ("boundary", np.float64)]

@@ -8,7 +8,7 @@ and the image's border is outside. So the boundary is the mask without its erosi
 import numpy as np
 
 from lvistk.jit import kernel
-from lvistk.masks.runs import grown
+from lvistk.masks.spans import grown
 
 DILATION_RATIO = 0.02
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lvistk.masks.bitmaps import Bitmap
 from lvistk.masks.polygons import Polygons, starts
-from lvistk.masks.rasterise import crop_bitmaps, crop_polygons
+from lvistk.masks.roi_crops import crop_bitmaps, crop_polygons
 
 FRAME = 112
 """Side of a frame: four pixels a cell of a 28 x 28 target."""
@@ -25,7 +25,7 @@ FRAME = 112
 class ImageMasks:
     """Masks of G instances on the CPU (an ``InstanceMasks``); an instance is polygons or a bitmap.
 
-    Fields as in ``rasterise``: ``points (P, 2)`` float64, ``part_start``, ``instance_start``; ``pixels``
+    Fields as in ``roi_crops``: ``points (P, 2)`` float64, ``part_start``, ``instance_start``; ``pixels``
     uint8 of all bitmaps, ``pixel_start (G + 1,)``, ``pixel_box (G, 4)`` int64, zeros for polygons;
     ``boxes (G, 4)`` float32, tight. All are tensors, so that workers hand them over by shared memory.
     """

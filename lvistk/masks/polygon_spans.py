@@ -9,7 +9,7 @@ import numpy as np
 
 from lvistk.jit import kernel
 from lvistk.masks.codes import BAD_POLYGON, COORDINATE_LIMIT, OK
-from lvistk.masks.runs import union_spans
+from lvistk.masks.spans import union_spans
 
 SCALE = 5
 MIDDLE = 2

@@ -102,7 +102,7 @@ def parse_masks(segmentations: Sequence[msgspec.Raw]) -> Masks:
     lengths = [memoryview(raw).nbytes for raw in segmentations]
     if sum(lengths) < FAST_BYTES:
         return _parse_slowly(segmentations, range(len(segmentations)))
-    from lvistk.masks.polygon_numbers import scan_polygons
+    from lvistk.masks.polygon_text import scan_polygons
 
     data = np.frombuffer(b"".join(segmentations), np.uint8)
     numbers, part_length, part_count, plain = scan_polygons(data, starts(lengths))

@@ -9,8 +9,8 @@ from lvistk.evaluation.results_json.records import HAS_BOX, NO_MASK, POLYGONS, R
 from lvistk.jit import kernel
 from lvistk.masks.codes import OK
 from lvistk.masks.polygon_spans import spans_of_polygons
-from lvistk.masks.rle_text import SLACK, spans_of_text
-from lvistk.masks.runs import box_of_runs, box_of_spans, decode_counts, spans_of_runs
+from lvistk.masks.rle_decode import SLACK, spans_of_text
+from lvistk.masks.spans import box_of_runs, box_of_spans, decode_counts, spans_of_runs
 
 
 class Scratch(NamedTuple):

@@ -8,7 +8,7 @@ from lvistk.evaluation.results_json.records import NO_MASK, POLYGONS, RLE_RUNS, 
 from lvistk.jit import kernel
 from lvistk.masks.codes import BAD_COUNTS, BAD_POLYGON, OK
 from lvistk.masks.polygon_spans import spans_of_polygons
-from lvistk.masks.runs import box_of_spans, decode_counts, grown, spans_of_runs
+from lvistk.masks.spans import box_of_spans, decode_counts, grown, spans_of_runs
 
 
 class Masks(NamedTuple):

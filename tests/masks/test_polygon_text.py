@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lvistk.data.index.instances import FAST_BYTES, parse_masks
 from lvistk.data.index.lvis_json import AnnotationFile, Broken
-from lvistk.masks.polygon_numbers import scan_polygons
+from lvistk.masks.polygon_text import scan_polygons
 from lvistk.masks.polygons import starts
 from tests.shared_data import REALDATA, needs_realdata
 

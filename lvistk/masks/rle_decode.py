@@ -2,7 +2,7 @@
 
 The text of an RLE holds numbers of five bits a byte, the lowest first; bit 5 says that more follow. Where
 numbers end is one comparison for 64 bytes, and a number of up to eight bytes comes out of one load.
-Whatever is odd (an empty run, a number too long, a wrong byte) is left to ``runs.decode_counts``.
+Whatever is odd (an empty run, a number too long, a wrong byte) is left to ``spans.decode_counts``.
 """
 
 import numpy as np
