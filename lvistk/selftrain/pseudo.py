@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from lvistk.data.augment.instances import Objects
 from lvistk.data.augment.mosaic import Labels
-from lvistk.data.index.objects import Objects
 from lvistk.data.store.detection_store import DetectionStore
 from lvistk.data.training.sources import SourceImage, objects_from_detections
 from lvistk.errors import UserError

@@ -6,14 +6,19 @@ from tempfile import TemporaryDirectory
 from typing import Literal, TypeVar
 
 from lvistk import console
-from lvistk.data.convert.convert_coco import read_annotation_file
-from lvistk.data.convert.convert_labelme import read_labelme
+from lvistk.data.convert.coco import read_annotation_file
+from lvistk.data.convert.labelme import read_labelme
 from lvistk.data.convert.merge import merge
+from lvistk.data.convert.records import (
+    Records,
+    count_categories,
+    fill_federated_lists,
+    write_records,
+)
 from lvistk.data.convert.split import split
 from lvistk.data.index.annotation_index import AnnotationIndex
+from lvistk.data.index.defects import count_by_kind
 from lvistk.data.index.lvis_json import AnnotationRecord, ImageRecord
-from lvistk.data.index.records import Records, count_categories, fill_federated_lists, write_records
-from lvistk.data.inspect.defects import count_by_kind
 from lvistk.errors import UserError
 
 Item = TypeVar("Item", ImageRecord, AnnotationRecord)
@@ -68,7 +73,7 @@ def _read(source: Path, kind: Kind, names: Path | None) -> Records:
         case "coco" | "lvis":
             return read_annotation_file(source)
         case "yolo":
-            from lvistk.data.convert.convert_yolo import read_yolo  # imports OpenCV
+            from lvistk.data.convert.yolo import read_yolo  # imports OpenCV
 
             if names is None:
                 raise UserError(f"{source}: YOLO numbers its classes; give --names data.yaml")

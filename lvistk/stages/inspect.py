@@ -7,7 +7,7 @@ import msgspec
 
 from lvistk import console
 from lvistk.data.index.annotation_index import AnnotationIndex
-from lvistk.data.inspect.defects import DEFECTS
+from lvistk.data.index.defects import DEFECTS
 from lvistk.data.inspect.inspection import Inspection, inspect_index
 from lvistk.whole_file import write_json
 
@@ -53,7 +53,7 @@ def run(
 
 
 def _write(report: Inspection, index: AnnotationIndex, images: Path | None, out: Path) -> None:
-    from lvistk.data.inspect import inspection_pictures as pictures  # imports matplotlib
+    from lvistk.data.inspect import pictures  # imports matplotlib
 
     write_json(out / "inspect.json", msgspec.to_builtins(report))
     pictures.draw_long_tail(report, out / "long_tail.png")

@@ -9,6 +9,8 @@ import numpy as np
 from lvistk.errors import UserError
 
 FREQUENCIES = ("r", "c", "f")
+RARE_IMAGES, COMMON_IMAGES = 10, 100
+"""LVIS: rare categories have at most 10 images, common ones at most 100 (of its train split)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,3 +76,10 @@ class Categories:
                 f"sets (for example ids {missing or np.setdiff1d(self.ids, other.ids)[:3].tolist()}); "
                 "use the model and the file that belong together"
             )
+
+
+def counted_frequency(images: int) -> str:
+    """The frequency group of a category with so many images; '' for none."""
+    if images == 0:
+        return ""
+    return "r" if images <= RARE_IMAGES else "c" if images <= COMMON_IMAGES else "f"

@@ -10,8 +10,8 @@ import pytest
 
 from lvistk.config.train import AugmentSettings, LoaderSettings, SamplerSettings
 from lvistk.data.index.annotation_index import AnnotationIndex
+from lvistk.data.index.defects import DEFECTS
 from lvistk.data.index.lvis_json import read_categories
-from lvistk.data.inspect.defects import DEFECTS
 from lvistk.data.store.detection_store import DetectionWriter
 from lvistk.data.training.dataset import DataSettings, TrainingData
 from lvistk.data.training.loader import TrainLoader

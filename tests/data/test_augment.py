@@ -17,7 +17,7 @@ from lvistk.data.augment.augment import (
     resized,
     rotation,
 )
-from lvistk.data.index.objects import Objects, envelopes
+from lvistk.data.augment.instances import Objects, envelopes
 from lvistk.masks.bitmaps import translation
 from lvistk.masks.polygons import Polygons
 from tests.reference.geometry import sampled_mask

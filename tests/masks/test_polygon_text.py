@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lvistk.data.index.instances import FAST_BYTES, parse_masks
+from lvistk.data.index.annotation_chunk import FAST_BYTES, parse_masks
 from lvistk.data.index.lvis_json import AnnotationFile, Broken
 from lvistk.masks.polygon_text import scan_polygons
 from lvistk.masks.polygons import starts

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lvistk.data.convert.convert_yolo import read_names
+from lvistk.data.convert.yolo import read_names
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.errors import UserError
 from lvistk.stages import convert

@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from lvistk.data.inspect.inspection import counted_frequency
 from lvistk.errors import UserError
 from lvistk.stages import inspect
+from lvistk.structures.categories import counted_frequency
 from tests.data.lvis_files import annotation, category, image, write
 from tests.data.test_annotation_index import BROKEN
 from tests.shared_data import REALDATA, needs_realdata

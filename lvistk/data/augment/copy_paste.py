@@ -3,8 +3,8 @@
 import numpy as np
 
 from lvistk.config.train import AugmentSettings
+from lvistk.data.augment.instances import Objects
 from lvistk.data.augment.mosaic import Labels, Picture
-from lvistk.data.index.objects import Objects
 from lvistk.masks.bitmaps import Bitmap
 from lvistk.masks.clipping import select_polygons
 from lvistk.masks.polygons import Polygons

@@ -8,7 +8,7 @@ import numpy as np
 
 from lvistk.config.train import AugmentSettings
 from lvistk.data.augment.augment import FILL, Region, View, paint
-from lvistk.data.index.objects import Objects
+from lvistk.data.augment.instances import Objects
 from lvistk.masks.bitmaps import translation
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import msgspec
 
+from lvistk.data.convert.records import Records, present_categories
 from lvistk.data.index.lvis_json import CategoryRecord, ImageRecord
-from lvistk.data.index.records import Records, present_categories
 from lvistk.errors import UserError
 
 

@@ -3,7 +3,7 @@
 import random
 from collections import defaultdict
 
-from lvistk.data.index.records import Records, present_categories
+from lvistk.data.convert.records import Records, present_categories
 
 
 def split(records: Records, *, val_share: float, seed: int) -> tuple[Records, Records]:

@@ -12,9 +12,9 @@ import msgspec
 import numpy as np
 
 from lvistk import console
+from lvistk.data.index.defects import Defect, count_by_kind
 from lvistk.data.index.flat_arrays import map_arrays
 from lvistk.data.index.index_cache import built_folder, user_cache
-from lvistk.data.inspect.defects import Defect, count_by_kind
 from lvistk.errors import UserError
 from lvistk.masks.polygons import Polygons
 from lvistk.structures.categories import Categories

@@ -12,14 +12,14 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from lvistk.data.convert.category_union import union_categories
+from lvistk.data.index.annotation_checks import check_instances, fill_areas
+from lvistk.data.index.annotation_chunk import Instances, instances_of
+from lvistk.data.index.annotation_sources import Source, open_source
+from lvistk.data.index.category_union import union_categories
+from lvistk.data.index.defects import Defect
 from lvistk.data.index.flat_arrays import FlatWriter, map_arrays
-from lvistk.data.index.index_images import ImageTable
-from lvistk.data.index.index_sources import Source, open_source
-from lvistk.data.index.instance_check import check_instances, fill_areas
-from lvistk.data.index.instances import Instances, instances_of
+from lvistk.data.index.image_table import ImageTable
 from lvistk.data.index.lvis_json import Broken
-from lvistk.data.inspect.defects import Defect
 from lvistk.masks.polygons import starts
 from lvistk.structures.categories import Categories
 

@@ -7,14 +7,12 @@ import msgspec
 import numpy as np
 
 from lvistk.data.index.annotation_index import AnnotationIndex
+from lvistk.data.index.defects import count_by_kind
 from lvistk.data.index.lvis_json import read_categories
-from lvistk.data.inspect.defects import count_by_kind
 from lvistk.data.inspect.image_check import ImageFault
 from lvistk.data.store.detection_store import is_detection_store
-from lvistk.structures.categories import FREQUENCIES
+from lvistk.structures.categories import FREQUENCIES, counted_frequency
 
-RARE_IMAGES, COMMON_IMAGES = 10, 100
-"""LVIS: rare categories have at most 10 images, common ones at most 100 (of its train split)."""
 HISTOGRAM_BINS = 20
 
 
@@ -102,13 +100,6 @@ def inspect_index(index: AnnotationIndex, *, image_faults: list[ImageFault] | No
         ],
         image_faults=image_faults,
     )
-
-
-def counted_frequency(images: int) -> str:
-    """The frequency group of a category with so many images; '' for none."""
-    if images == 0:
-        return ""
-    return "r" if images <= RARE_IMAGES else "c" if images <= COMMON_IMAGES else "f"
 
 
 def _categories(index: AnnotationIndex, ratios: np.ndarray) -> list[CategorySummary]:

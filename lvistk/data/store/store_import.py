@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lvistk.data.index.annotation_chunk import Rle
 from lvistk.data.index.annotation_index import AnnotationIndex
-from lvistk.data.index.instances import Rle
 from lvistk.data.index.lvis_json import (
     AnnotationFile,
     Broken,
@@ -17,7 +17,7 @@ from lvistk.data.index.lvis_json import (
     categories_of,
     read_results,
 )
-from lvistk.data.inspect.mask_check import rle_fault
+from lvistk.data.index.mask_facts import rle_fault
 from lvistk.errors import UserError
 from lvistk.masks import rle
 from lvistk.structures.categories import Categories

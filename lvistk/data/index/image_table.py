@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from lvistk.data.index.defects import Defect
 from lvistk.data.index.flat_arrays import FlatWriter
 from lvistk.data.index.lvis_json import Broken, ImageRecord
-from lvistk.data.inspect.defects import Defect
 from lvistk.errors import UserError
 from lvistk.masks.polygons import starts
 from lvistk.structures.categories import Categories

@@ -15,9 +15,9 @@ from lvistk.data.index.lvis_json import (
     ImageRecord,
     write_annotations,
 )
-from lvistk.data.inspect.inspection import counted_frequency
 from lvistk.masks import rle
 from lvistk.masks.polygons import Polygons, tight_boxes
+from lvistk.structures.categories import counted_frequency
 
 
 @dataclass

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lvistk.data.index.instances import Instances, Rle
+from lvistk.data.index.annotation_chunk import Instances, Rle
 from lvistk.masks import rle
 from lvistk.masks.polygons import instance_areas, tight_boxes
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from lvistk.data.convert.records import Records, polygon_annotation
 from lvistk.data.index.json_bytes import JSON_ERRORS, plain_message
 from lvistk.data.index.lvis_json import CategoryRecord, ImageRecord, Side
-from lvistk.data.index.records import Records, polygon_annotation
 from lvistk.errors import UserError
 
 CIRCLE_POINTS = 48

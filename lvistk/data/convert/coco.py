@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from lvistk.data.convert.records import Records
 from lvistk.data.index.lvis_json import AnnotationFile, Broken
-from lvistk.data.index.records import Records
 from lvistk.errors import UserError
 
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lvistk.data.index.instances import Instances
-from lvistk.data.inspect.defects import Defect
-from lvistk.data.inspect.mask_check import MaskFacts, mask_facts
+from lvistk.data.index.annotation_chunk import Instances
+from lvistk.data.index.defects import Defect
+from lvistk.data.index.mask_facts import MaskFacts, mask_facts
 from lvistk.masks import rle
 
 OUTSIDE_PIXELS = 1.0

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from lvistk.data.convert.records import Records, polygon_annotation
 from lvistk.data.index.lvis_json import CategoryRecord, ImageRecord
-from lvistk.data.index.records import Records, polygon_annotation
 from lvistk.data.training.image import read_image
 from lvistk.errors import UserError
 

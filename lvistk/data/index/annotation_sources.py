@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from lvistk.data.index.instances import Instances, Masks, Rle, instances_of
+from lvistk.data.index.annotation_chunk import Instances, Masks, Rle, instances_of
 from lvistk.data.index.lvis_json import AnnotationFile, Broken, CategoryRecord, ImageRecord
 from lvistk.data.store.detection_store import DetectionStore, is_detection_store
 from lvistk.errors import UserError
