@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from lvistk.data.augment.instances import Objects
+from lvistk.data.augment.instances import Instances
 from lvistk.data.augment.mosaic import Labels
 from lvistk.data.store.detection_store import DetectionStore
-from lvistk.data.training.sources import SourceImage, objects_from_detections
+from lvistk.data.training.sources import SourceImage, instances_from_detections
 from lvistk.errors import UserError
 from lvistk.structures.categories import Categories
 
@@ -17,7 +17,7 @@ class PseudoSource:
 
     Their boxes and RLE masks are taken for ground truth, and their losses count ``weight``. Nothing is
     known to be
-    absent from them, so the list of negatives is empty; and as detections miss objects, every category
+    absent from them, so the list of negatives is empty; and as detections miss instances, every category
     present counts as not exhaustively labelled (ours).
     """
 
@@ -50,16 +50,16 @@ class PseudoSource:
     def image(self, row: int) -> SourceImage:
         store, place = self._store, int(self._rows[row])
         found = store[place]
-        objects = objects_from_detections(found.select(found.scores >= self._score))
+        instances = instances_from_detections(found.select(found.scores >= self._score))
         return SourceImage(
             path=self._pool / store.name(place),
             image_id=found.image_id,
             size=found.size,
             labels=Labels(
-                objects=objects,
-                missing=Objects.empty(),
+                instances=instances,
+                missing=Instances.empty(),
                 negative=np.zeros(0, np.int64),
-                not_exhaustive=np.unique(objects.labels),
+                not_exhaustive=np.unique(instances.labels),
             ),
             rotation=store.rotation(place),
             weight=self._weight,

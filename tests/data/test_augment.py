@@ -17,7 +17,7 @@ from lvistk.data.augment.augment import (
     resized,
     rotation,
 )
-from lvistk.data.augment.instances import Objects, envelopes
+from lvistk.data.augment.instances import Instances, envelopes
 from lvistk.masks.bitmaps import translation
 from lvistk.masks.polygons import Polygons
 from tests.reference.geometry import sampled_mask
@@ -144,11 +144,11 @@ def test_colour_of_no_strength_changes_nothing() -> None:
     assert np.ptp(turned.astype(int), axis=2).max() <= 1
 
 
-def objects(outlines: list[np.ndarray]) -> Objects:
+def instances(outlines: list[np.ndarray]) -> Instances:
     polygons = Polygons.from_lists([[o] for o in outlines])
     boxes = np.array([[*o.min(0), *o.max(0)] for o in outlines], np.float32).reshape(-1, 4)
     area = [_area(o) for o in outlines]
-    return Objects(np.arange(len(outlines)), boxes, np.array(area), polygons, {})
+    return Instances(np.arange(len(outlines)), boxes, np.array(area), polygons, {})
 
 
 def _area(outline: np.ndarray) -> float:
@@ -158,7 +158,7 @@ def _area(outline: np.ndarray) -> float:
 
 def test_small_remains_are_dropped() -> None:
     square = np.array([[0, 0], [10, 0], [10, 10], [0, 10]], float)
-    found = objects([square + np.array([x, 0.0]) for x in (0, 8, 9.5, 30)])
+    found = instances([square + np.array([x, 0.0]) for x in (0, 8, 9.5, 30)])
     limits = AugmentSettings(min_area=1.0, min_kept=0.1)
     kept = found.warp(np.eye(3), (0, 0, 10, 10), settings=limits)
     assert kept.labels.tolist() == [0, 1]
@@ -166,19 +166,19 @@ def test_small_remains_are_dropped() -> None:
     np.testing.assert_allclose(kept.boxes, [[0, 0, 10, 10], [8, 0, 10, 10]])
     all_kept = AugmentSettings(min_area=0.0, min_kept=0.0)
     assert len(found.warp(np.eye(3), (0, 0, 10, 10), settings=all_kept)) == 3
-    assert len(Objects.empty().warp(np.eye(3), (0, 0, 10, 10), settings=limits)) == 0
+    assert len(Instances.empty().warp(np.eye(3), (0, 0, 10, 10), settings=limits)) == 0
 
 
 def test_boxes_are_tight_or_envelopes() -> None:
     diamond = np.array([[10, 0], [20, 10], [10, 20], [0, 10]], float)
     matrix = rotation(np.deg2rad(45), 10, 10)
-    tight = objects([diamond]).warp(matrix, (-20, -20, 40, 40), settings=AugmentSettings())
+    tight = instances([diamond]).warp(matrix, (-20, -20, 40, 40), settings=AugmentSettings())
     half = np.sqrt(50)
     np.testing.assert_allclose(
         tight.boxes[0], [10 - half, 10 - half, 10 + half, 10 + half], rtol=1e-5
     )
     loose = AugmentSettings(tight_boxes=False)
-    wide = objects([diamond]).warp(matrix, (-20, -20, 40, 40), settings=loose)
+    wide = instances([diamond]).warp(matrix, (-20, -20, 40, 40), settings=loose)
     reach = np.sqrt(200)
     np.testing.assert_allclose(
         wide.boxes[0], [10 - reach, 10 - reach, 10 + reach, 10 + reach], rtol=1e-5

@@ -7,7 +7,7 @@ import pytest
 
 from lvistk.config.train import AugmentSettings
 from lvistk.data.augment.augment import View, draw_view
-from lvistk.data.augment.instances import Objects
+from lvistk.data.augment.instances import Instances
 from lvistk.data.augment.mosaic import Labels, Tile, compose, mosaic_centre, place_in_mosaic
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.masks.bitmaps import Bitmap
@@ -28,7 +28,7 @@ def labels(
     box = np.array([[2, 2, 28, 18]], np.float32)
     bitmaps = {0: Bitmap(2, 2, np.ones((16, 26), np.uint8))} if bitmap else {}
     polygons = Polygons.from_lists([[] if bitmap else [outline]])
-    found = Objects(np.array([label]), box, np.array([16.0 * 26]), polygons, bitmaps)
+    found = Instances(np.array([label]), box, np.array([16.0 * 26]), polygons, bitmaps)
     return Labels(found, found, np.array(negative), np.array(not_exhaustive))
 
 
@@ -56,7 +56,7 @@ def test_large_tiles_are_cropped_by_the_canvas() -> None:
 
 
 @pytest.mark.parametrize("bitmap", [False, True])
-def test_lists_pixels_and_objects_of_a_mosaic(bitmap: bool) -> None:
+def test_lists_pixels_and_instances_of_a_mosaic(bitmap: bool) -> None:
     known = [
         labels(0, [5, 6, 7], [1], bitmap),
         labels(1, [5, 6, 0], [], bitmap),
@@ -73,14 +73,14 @@ def test_lists_pixels_and_objects_of_a_mosaic(bitmap: bool) -> None:
     assert picture.pixels[30, 5, 0] == 30 and picture.pixels[30, 40, 0] == 40
     assert (picture.pixels[:, 52] == (104, 116, 124)).all()
     found = picture.labels
-    assert found.objects.labels.tolist() == [0, 1, 2, 6]
+    assert found.instances.labels.tolist() == [0, 1, 2, 6]
     assert found.negative.tolist() == [5]  # in all four lists, and present in none
     assert found.not_exhaustive.tolist() == [1, 3, 4]
     expected = [[0, 2, 18, 18], [22, 2, 48, 18], [0, 22, 18, 38], [22, 22, 48, 38]]
-    np.testing.assert_allclose(found.objects.boxes, expected)
+    np.testing.assert_allclose(found.instances.boxes, expected)
     np.testing.assert_allclose(found.missing.boxes, expected)
-    np.testing.assert_allclose(found.objects.areas, [288, 416, 288, 416], rtol=1e-2)
-    assert len(found.objects.bitmaps) == (4 if bitmap else 0)
+    np.testing.assert_allclose(found.instances.areas, [288, 416, 288, 416], rtol=1e-2)
+    assert len(found.instances.bitmaps) == (4 if bitmap else 0)
 
 
 def test_one_image_keeps_its_lists() -> None:
@@ -100,7 +100,7 @@ def test_centres_lie_in_the_middle_half() -> None:
 
 
 @needs_realdata
-def test_real_objects_after_rotation_and_mosaic(tmp_path: Path) -> None:
+def test_real_instances_after_rotation_and_mosaic(tmp_path: Path) -> None:
     """Areas equal those of the warped and cropped bitmaps within 1% or a quarter pixel times the perimeter,
     boxes are tight to a pixel."""
     path = REALDATA / "annotations" / "lvis_v1_real_train.json"
@@ -116,7 +116,7 @@ def test_real_objects_after_rotation_and_mosaic(tmp_path: Path) -> None:
             found = index.annotations(row)
             boxes, areas = np.asarray(found.boxes), np.asarray(found.areas, np.float64)
             order = np.arange(len(found))
-            image = Objects(order, boxes, areas, found.polygons, {})
+            image = Instances(order, boxes, areas, found.polygons, {})
             warped = image.warp(matrix, region, settings=settings)
             for place, i in enumerate(warped.labels[:12]):
                 near = _around(warped.boxes[place], region)

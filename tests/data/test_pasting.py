@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from lvistk.config.train import AugmentSettings
-from lvistk.data.augment.copy_paste import paste_objects, uncovered
+from lvistk.data.augment.copy_paste import paste_instances, uncovered
 from lvistk.data.augment.instaboost import SCALES, SHIFT, boost, fill_holes
-from lvistk.data.augment.instances import Objects
+from lvistk.data.augment.instances import Instances
 from lvistk.data.augment.mosaic import Labels, Picture
 from lvistk.masks.bitmaps import Bitmap
 from lvistk.masks.polygons import Polygons
@@ -15,11 +15,11 @@ SETTINGS = AugmentSettings()
 NONE = np.zeros(0, np.int64)
 
 
-def rectangles(boxes: list[tuple[int, int, int, int]], labels: list[int]) -> Objects:
+def rectangles(boxes: list[tuple[int, int, int, int]], labels: list[int]) -> Instances:
     outlines = [[np.array([[a, b], [c, b], [c, d], [a, d]], float)] for a, b, c, d in boxes]
     areas = [float((c - a) * (d - b)) for a, b, c, d in boxes]
     found = np.array(boxes, np.float32).reshape(-1, 4)
-    return Objects(np.array(labels), found, np.array(areas), Polygons.from_lists(outlines), {})
+    return Instances(np.array(labels), found, np.array(areas), Polygons.from_lists(outlines), {})
 
 
 class All(np.random.Generator):
@@ -32,10 +32,12 @@ class All(np.random.Generator):
         return np.zeros(_args[0] if _args else ())
 
 
-def picture(grey: int, objects: Objects, negative: list[int], not_exhaustive: list[int]) -> Picture:
+def picture(
+    grey: int, instances: Instances, negative: list[int], not_exhaustive: list[int]
+) -> Picture:
     return Picture(
         np.full((40, 60, 3), grey, np.uint8),
-        Labels(objects, objects, np.array(negative), np.array(not_exhaustive)),
+        Labels(instances, instances, np.array(negative), np.array(not_exhaustive)),
     )
 
 
@@ -43,12 +45,12 @@ def test_pasting_covers_cuts_and_drops() -> None:
     host = rectangles([(0, 0, 20, 20), (30, 10, 34, 14), (40, 30, 50, 38)], [0, 1, 2])
     pasted = rectangles([(10, 0, 36, 20), (5, 30, 8, 33), (1, 36, 4, 39)], [5, 6, 2])
     below = picture(10, host, negative=[5, 7], not_exhaustive=[1])
-    done = paste_objects(below, picture(200, pasted, [], []), All(), settings=SETTINGS)
+    done = paste_instances(below, picture(200, pasted, [], []), All(), settings=SETTINGS)
     expected = np.full((40, 60), 10)
     for x0, y0, x1, y1 in ((10, 0, 36, 20), (5, 30, 8, 33), (1, 36, 4, 39)):
         expected[y0:y1, x0:x1] = 200
     np.testing.assert_array_equal(done.pixels[..., 0], expected)
-    found = done.labels.objects
+    found = done.labels.instances
     assert found.labels.tolist() == [0, 2, 5, 6, 2]  # object 1 is covered wholly
     np.testing.assert_array_equal(found.boxes[0], [0, 0, 10, 20])
     np.testing.assert_allclose(found.areas[0], 200)
@@ -61,20 +63,20 @@ def test_pasting_covers_cuts_and_drops() -> None:
 
 def test_pasting_nothing_changes_nothing() -> None:
     below = picture(10, rectangles([(0, 0, 9, 9)], [0]), [], [])
-    other = picture(200, Objects.empty(), [], [])
-    assert paste_objects(below, other, All(), settings=SETTINGS) is below
+    other = picture(200, Instances.empty(), [], [])
+    assert paste_instances(below, other, All(), settings=SETTINGS) is below
 
 
 def test_bitmaps_are_cut_as_polygons_are() -> None:
-    objects = rectangles([(0, 0, 20, 20)], [3])
-    objects.polygons = Polygons.from_lists([[]])
-    objects.bitmaps = {0: Bitmap(0, 0, np.ones((20, 20), np.uint8))}
+    instances = rectangles([(0, 0, 20, 20)], [3])
+    instances.polygons = Polygons.from_lists([[]])
+    instances.bitmaps = {0: Bitmap(0, 0, np.ones((20, 20), np.uint8))}
     cover = np.zeros((40, 60), bool)
     cover[:, 5:] = True
-    left = uncovered(objects, cover, SETTINGS)
+    left = uncovered(instances, cover, SETTINGS)
     np.testing.assert_array_equal(left.boxes, [[0, 0, 5, 20]])
     cover[:, 1:] = True  # a twentieth is left, less than min_kept
-    assert len(uncovered(objects, cover, SETTINGS)) == 0
+    assert len(uncovered(instances, cover, SETTINGS)) == 0
 
 
 def test_holes_are_filled_from_their_surroundings() -> None:
@@ -92,20 +94,20 @@ def test_holes_are_filled_from_their_surroundings() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_boosted_objects_lie_where_their_masks_say(seed: int) -> None:
+def test_boosted_instances_lie_where_their_masks_say(seed: int) -> None:
     image = np.full((120, 160, 3), 30, np.uint8)
-    objects = rectangles([(20, 30, 60, 80), (100, 20, 140, 50)], [1, 2])
-    for (x0, y0, x1, y1), grey in zip(objects.boxes.astype(int), (150, 220), strict=True):
+    instances = rectangles([(20, 30, 60, 80), (100, 20, 140, 50)], [1, 2])
+    for (x0, y0, x1, y1), grey in zip(instances.boxes.astype(int), (150, 220), strict=True):
         image[y0:y1, x0:x1] = grey
     rng = np.random.default_rng(seed)
-    pixels, moved = boost(image, objects, rng, settings=SETTINGS)
+    pixels, moved = boost(image, instances, rng, settings=SETTINGS)
     assert moved.labels.tolist() == [1, 2]
-    sides = objects.boxes[:, 2:] - objects.boxes[:, :2]
+    sides = instances.boxes[:, 2:] - instances.boxes[:, :2]
     shifts = (
-        moved.boxes[:, :2] + moved.boxes[:, 2:] - objects.boxes[:, :2] - objects.boxes[:, 2:]
+        moved.boxes[:, :2] + moved.boxes[:, 2:] - instances.boxes[:, :2] - instances.boxes[:, 2:]
     ) / 2
     assert (np.abs(shifts) <= SHIFT * sides + 0.01).all()
-    growth = np.sqrt(moved.areas / objects.areas)
+    growth = np.sqrt(moved.areas / instances.areas)
     assert (growth >= SCALES[0] - 0.01).all() and (growth <= SCALES[1] + 0.01).all()
     cover = np.zeros((120, 160), bool)
     for i in range(2):
@@ -122,5 +124,5 @@ def test_parts_stay_with_their_wearer_and_empty_images_pass() -> None:
     nested = rectangles([(10, 10, 40, 40), (20, 20, 30, 30)], [1, 2])
     pixels, same = boost(image, nested, np.random.default_rng(0), settings=SETTINGS)
     assert pixels is image and same is nested
-    pixels, none = boost(image, Objects.empty(), np.random.default_rng(0), settings=SETTINGS)
+    pixels, none = boost(image, Instances.empty(), np.random.default_rng(0), settings=SETTINGS)
     assert pixels is image and len(none) == 0

@@ -9,7 +9,7 @@ import pytest
 from lvistk.config.train import AugmentSettings, SamplerSettings, SelfTrainSettings
 from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
 from lvistk.data.training.samplers import subsample
-from lvistk.data.training.sources import objects_from_detections
+from lvistk.data.training.sources import instances_from_detections
 from lvistk.errors import UserError
 from lvistk.masks import rle
 from lvistk.selftrain.pseudo import PseudoSource, open_pseudo_source
@@ -69,14 +69,14 @@ def test_images_without_a_good_detection_are_no_part_of_it(
     assert len(source) == 3
     images = [source.image(row) for row in range(3)]
     assert [p.image_id for p in images] == [0, 2, 7]
-    assert [len(p.labels.objects) for p in images] == [1, 2, 1]
+    assert [len(p.labels.instances) for p in images] == [1, 2, 1]
     assert [p.weight for p in images] == [0.25] * 3
     assert [p.rotation for p in images] == [90, 0, 0]
     assert images[1].labels.not_exhaustive.tolist() == [0, 1]
     assert source.wide(np.arange(3)).all()
-    box = images[0].labels.objects.boxes[0]
+    box = images[0].labels.instances.boxes[0]
     np.testing.assert_array_equal(box, [3, 2, 20, 10])
-    assert images[0].labels.objects.areas[0] == 8 * 17 - 8
+    assert images[0].labels.instances.areas[0] == 8 * 17 - 8
 
 
 def test_nothing_usable_is_an_error(store: DetectionStore, tmp_path: Path) -> None:
@@ -90,10 +90,10 @@ def test_nothing_usable_is_an_error(store: DetectionStore, tmp_path: Path) -> No
 def test_detections_without_masks_are_their_boxes() -> None:
     found = detections(0, [0.9, 0.8])
     found.masks = None
-    objects = objects_from_detections(found)
-    assert len(objects) == 2
-    np.testing.assert_allclose(objects.areas, [17 * 8, 17 * 9])
-    assert len(objects_from_detections(Detections.empty(0, (4, 4)))) == 0
+    instances = instances_from_detections(found)
+    assert len(instances) == 2
+    np.testing.assert_allclose(instances.areas, [17 * 8, 17 * 9])
+    assert len(instances_from_detections(Detections.empty(0, (4, 4)))) == 0
 
 
 def test_pseudo_images_are_mixed_in_turned_and_weighted(

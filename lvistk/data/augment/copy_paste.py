@@ -1,9 +1,9 @@
-"""Objects of another image pasted onto a picture (Ghiasi et al., CVPR 2021); federated lists stay true."""
+"""Instances of another image pasted onto a picture (Ghiasi et al., CVPR 2021); federated lists stay true."""
 
 import numpy as np
 
 from lvistk.config.train import AugmentSettings
-from lvistk.data.augment.instances import Objects
+from lvistk.data.augment.instances import Instances
 from lvistk.data.augment.mosaic import Labels, Picture
 from lvistk.masks.bitmaps import Bitmap
 from lvistk.masks.clipping import select_polygons
@@ -13,19 +13,19 @@ CHOSEN = 0.5
 """Chance of each object of the other image to be pasted."""
 
 
-def paste_objects(
+def paste_instances(
     picture: Picture, other: Picture, rng: np.random.Generator, *, settings: AugmentSettings
 ) -> Picture:
-    """A random half of the objects of ``other``, a picture of the same size, pasted onto ``picture``.
+    """A random half of the instances of ``other``, a picture of the same size, pasted onto ``picture``.
 
-    What they cover is cut out of the masks below; objects of which too little is left are dropped, by
+    What they cover is cut out of the masks below; instances of which too little is left are dropped, by
     ``min_area`` and ``min_kept``. A pasted category that was neither verified absent nor annotated here
     becomes not exhaustive, since nobody looked for it in this image.
     """
-    chosen = np.flatnonzero(rng.random(len(other.labels.objects)) < CHOSEN)
+    chosen = np.flatnonzero(rng.random(len(other.labels.instances)) < CHOSEN)
     if not len(chosen):
         return picture
-    pasted = other.labels.objects.select(chosen)
+    pasted = other.labels.instances.select(chosen)
     height, width = picture.pixels.shape[:2]
     cover = np.zeros((height, width), bool)
     for i in range(len(pasted)):
@@ -38,7 +38,7 @@ def paste_objects(
     return Picture(
         pixels=pixels,
         labels=Labels(
-            objects=Objects.concatenate([uncovered(below.objects, cover, settings), pasted]),
+            instances=Instances.concatenate([uncovered(below.instances, cover, settings), pasted]),
             missing=uncovered(below.missing, cover, settings),
             negative=np.setdiff1d(below.negative, pasted.labels),
             not_exhaustive=_not_exhaustive(below, pasted),
@@ -46,14 +46,14 @@ def paste_objects(
     )
 
 
-def uncovered(objects: Objects, cover: np.ndarray, settings: AugmentSettings) -> Objects:
-    """What is left of objects outside ``cover (H, W)`` bool; those it touches become bitmaps."""
-    boxes, areas = objects.boxes.copy(), objects.areas.copy()
-    bitmaps, kept = dict(objects.bitmaps), np.ones(len(objects), bool)
-    with_polygon = np.ones(len(objects), bool)
+def uncovered(instances: Instances, cover: np.ndarray, settings: AugmentSettings) -> Instances:
+    """What is left of instances outside ``cover (H, W)`` bool; those it touches become bitmaps."""
+    boxes, areas = instances.boxes.copy(), instances.areas.copy()
+    bitmaps, kept = dict(instances.bitmaps), np.ones(len(instances), bool)
+    with_polygon = np.ones(len(instances), bool)
     height, width = cover.shape
     for i in np.flatnonzero([_reaches(cover, box) for box in boxes]).tolist():
-        bitmap = objects.bitmap(i, (height, width))
+        bitmap = instances.bitmap(i, (height, width))
         if bitmap is None:
             continue
         x0, y0, x1, y1 = bitmap.box
@@ -65,11 +65,11 @@ def uncovered(objects: Objects, cover: np.ndarray, settings: AugmentSettings) ->
         kept[i] = left >= max(settings.min_area, settings.min_kept * bitmap.area, 1.0)
         if rest is not None:
             bitmaps[i], boxes[i], areas[i], with_polygon[i] = rest, rest.box, left, False
-    cut = Objects(
-        labels=objects.labels,
+    cut = Instances(
+        labels=instances.labels,
         boxes=boxes,
         areas=areas,
-        polygons=_without(objects.polygons, with_polygon),
+        polygons=_without(instances.polygons, with_polygon),
         bitmaps=bitmaps,
     )
     return cut.select(np.flatnonzero(kept))
@@ -89,6 +89,6 @@ def _without(polygons: Polygons, keep: np.ndarray) -> Polygons:
     return Polygons(kept.points, kept.part_start, np.concatenate([[0], np.cumsum(counts)]))
 
 
-def _not_exhaustive(below: Labels, pasted: Objects) -> np.ndarray:
-    looked_for = np.concatenate([below.negative, below.objects.labels])
+def _not_exhaustive(below: Labels, pasted: Instances) -> np.ndarray:
+    looked_for = np.concatenate([below.negative, below.instances.labels])
     return np.union1d(below.not_exhaustive, np.setdiff1d(pasted.labels, looked_for))

@@ -2,7 +2,7 @@
 
 Defaults as in EQL v2's configurations: shift up to a fifteenth of its sides, scale 0.8 to 1.2, turn up to
 one degree, colour changed half the time. Ours: the hole is filled from its surroundings by averages of
-growing windows (the original inpaints, which takes hundreds of times as long), and objects that largely
+growing windows (the original inpaints, which takes hundreds of times as long), and instances that largely
 overlap another, such as a shirt and its wearer, stay where they are.
 """
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from lvistk.config.train import AugmentSettings
 from lvistk.data.augment.augment import colour_matrix, recolour, rotation
-from lvistk.data.augment.instances import Objects
+from lvistk.data.augment.instances import Instances
 from lvistk.masks.bitmaps import Bitmap, to_indices, translation
 
 SHIFT = 1 / 15
@@ -20,7 +20,7 @@ TURN = 1.0
 """Degrees."""
 COLOUR_CHANCE, COLOUR = 0.5, 0.5
 OVERLAP = 0.5
-"""Share of the smaller box in another's from which objects stay together."""
+"""Share of the smaller box in another's from which instances stay together."""
 WINDOWS = (9, 33, 129, 513)
 """Sides in pixels of the windows that fill holes."""
 RIM = 5
@@ -30,14 +30,14 @@ FEATHER = 3
 
 
 def boost(
-    pixels: np.ndarray, objects: Objects, rng: np.random.Generator, *, settings: AugmentSettings
-) -> tuple[np.ndarray, Objects]:
-    """The image (H, W, 3) with its objects jittered, and the objects in their new places."""
+    pixels: np.ndarray, instances: Instances, rng: np.random.Generator, *, settings: AugmentSettings
+) -> tuple[np.ndarray, Instances]:
+    """The image (H, W, 3) with its instances jittered, and the instances in their new places."""
     height, width = pixels.shape[:2]
-    free = _free(objects.boxes)
-    masks = {i: bitmap for i in free if (bitmap := objects.bitmap(i, (height, width)))}
+    free = _free(instances.boxes)
+    masks = {i: bitmap for i in free if (bitmap := instances.bitmap(i, (height, width)))}
     if not masks:
-        return pixels, objects
+        return pixels, instances
     hole = np.zeros((height, width), np.uint8)
     for bitmap in masks.values():
         x0, y0, x1, y1 = bitmap.box
@@ -45,16 +45,16 @@ def boost(
     boosted = fill_holes(pixels, cv2.dilate(hole, np.ones((RIM, RIM), np.uint8)))
     rectangle = (0, 0, width, height)
     placed = []
-    for i in range(len(objects)):
-        alone = objects.select(np.array([i]))
+    for i in range(len(instances)):
+        alone = instances.select(np.array([i]))
         if i in masks:
-            matrix = _jitter(objects.boxes[i], rng)
+            matrix = _jitter(instances.boxes[i], rng)
             change = colour_matrix(rng, COLOUR) if rng.random() < COLOUR_CHANCE else None
             alone = alone.warp(matrix, rectangle, settings=settings)
             if len(alone):
                 _paste(boosted, pixels, masks[i], matrix, change)
         placed.append(alone)
-    return boosted, Objects.concatenate(placed)
+    return boosted, Instances.concatenate(placed)
 
 
 def fill_holes(pixels: np.ndarray, hole: np.ndarray) -> np.ndarray:
@@ -77,7 +77,7 @@ def fill_holes(pixels: np.ndarray, hole: np.ndarray) -> np.ndarray:
 
 
 def _free(boxes: np.ndarray) -> list[int]:
-    """Objects whose box doesn't largely overlap another's."""
+    """Instances whose box doesn't largely overlap another's."""
     low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
     shared = (high - low).clip(0).prod(axis=2)  # (G, G)

@@ -1,4 +1,4 @@
-"""The annotated objects of one image on their way through augmentation."""
+"""The annotated instances of one image on their way through augmentation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ from lvistk.masks.polygons import Polygons
 
 
 @dataclass(eq=False)
-class Objects:
-    """G objects. ``labels (G,)`` int64; ``boxes (G, 4)`` float32 xyxy; ``areas (G,)`` float64 mask area;
+class Instances:
+    """G instances. ``labels (G,)`` int64; ``boxes (G, 4)`` float32 xyxy; ``areas (G,)`` float64 mask area;
     ``polygons`` of G instances, without parts where the mask is a bitmap; ``bitmaps`` by instance."""
 
     labels: np.ndarray
@@ -33,7 +33,7 @@ class Objects:
         return len(self.labels)
 
     @classmethod
-    def empty(cls) -> "Objects":
+    def empty(cls) -> "Instances":
         return cls(
             labels=np.zeros(0, np.int64),
             boxes=np.zeros((0, 4), np.float32),
@@ -52,11 +52,11 @@ class Objects:
         pixels = found.pixels[top : max(height - found.y, 0), left : max(width - found.x, 0)]
         return Bitmap(found.x + left, found.y + top, pixels).tighten()
 
-    def select(self, keep: np.ndarray) -> "Objects":
-        """The objects at ``keep`` (K,), in that order."""
+    def select(self, keep: np.ndarray) -> "Instances":
+        """The instances at ``keep`` (K,), in that order."""
         if len(keep) == len(self) and (keep == np.arange(len(self))).all():
             return self
-        return Objects(
+        return Instances(
             labels=self.labels[keep],
             boxes=self.boxes[keep],
             areas=self.areas[keep],
@@ -69,8 +69,8 @@ class Objects:
         )
 
     @classmethod
-    def concatenate(cls, several: Sequence["Objects"]) -> "Objects":
-        """The objects of several images, one after the other."""
+    def concatenate(cls, several: Sequence["Instances"]) -> "Instances":
+        """The instances of several images, one after the other."""
         if len(several) == 1:
             return several[0]
         offsets = np.cumsum([0, *(len(one) for one in several)])
@@ -88,11 +88,11 @@ class Objects:
 
     def warp(
         self, matrix: np.ndarray, rectangle: Rectangle, *, settings: AugmentSettings
-    ) -> "Objects":
-        """The objects under ``matrix`` (3, 3), clipped to ``rectangle`` of whole numbers.
+    ) -> "Instances":
+        """The instances under ``matrix`` (3, 3), clipped to ``rectangle`` of whole numbers.
 
         Boxes are tight around the clipped masks, or with ``tight_boxes`` off the clipped envelopes of
-        the warped boxes. Objects of less than ``min_area`` or less than ``min_kept`` of their
+        the warped boxes. Instances of less than ``min_area`` or less than ``min_kept`` of their
         unclipped area are dropped.
         """
         if not len(self):
@@ -114,7 +114,7 @@ class Objects:
         kept &= boxes[:, 0] < boxes[:, 2]
         if not settings.tight_boxes:
             boxes = envelopes(self.boxes, matrix, rectangle)
-        warped = Objects(
+        warped = Instances(
             labels=self.labels,
             boxes=boxes.astype(np.float32),
             areas=areas,

@@ -8,24 +8,24 @@ import numpy as np
 
 from lvistk.config.train import AugmentSettings
 from lvistk.data.augment.augment import FILL, Region, View, paint
-from lvistk.data.augment.instances import Objects
+from lvistk.data.augment.instances import Instances
 from lvistk.masks.bitmaps import translation
 
 
 @dataclass(eq=False)
 class Labels:
-    """What is known of an image: ``objects``, ``missing`` annotations, and the federated lists: labels
+    """What is known of an image: ``instances``, ``missing`` annotations, and the federated lists: labels
     (K,) int64 known to be absent (``negative``) and not fully annotated (``not_exhaustive``)."""
 
-    objects: Objects
-    missing: Objects
+    instances: Instances
+    missing: Instances
     negative: np.ndarray
     not_exhaustive: np.ndarray
 
     def warp(self, matrix: np.ndarray, region: Region, *, settings: AugmentSettings) -> "Labels":
-        """Objects and missing annotations under a matrix, clipped; the lists stay."""
+        """Instances and missing annotations under a matrix, clipped; the lists stay."""
         return Labels(
-            objects=self.objects.warp(matrix, region, settings=settings),
+            instances=self.instances.warp(matrix, region, settings=settings),
             missing=self.missing.warp(matrix, region, settings=settings),
             negative=self.negative,
             not_exhaustive=self.not_exhaustive,
@@ -74,14 +74,14 @@ def join_labels(several: Sequence[Labels]) -> Labels:
     """Labels of images that share a canvas."""
     if len(several) == 1:
         return several[0]
-    objects = Objects.concatenate([one.objects for one in several])
+    instances = Instances.concatenate([one.instances for one in several])
     negative = several[0].negative
     for one in several[1:]:
         negative = np.intersect1d(negative, one.negative)
     return Labels(
-        objects=objects,
-        missing=Objects.concatenate([one.missing for one in several]),
-        negative=np.setdiff1d(negative, objects.labels),
+        instances=instances,
+        missing=Instances.concatenate([one.missing for one in several]),
+        negative=np.setdiff1d(negative, instances.labels),
         not_exhaustive=np.unique(np.concatenate([one.not_exhaustive for one in several])),
     )
 
@@ -98,7 +98,7 @@ def place_in_mosaic(
     """Matrix and region of four views on a canvas of ``size`` (height, width).
 
     Upper left, upper right, lower left, lower right; the corner of each that faces the others lies at
-    ``centre`` (x, y). The images keep the size that scale jitter gave them, so that objects are as
+    ``centre`` (x, y). The images keep the size that scale jitter gave them, so that instances are as
     large as in single images (ours; mmdetection fits each image into a quarter).
     """
     (x, y), (height, width) = centre, size

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lvistk.data.index.annotation_chunk import Instances
+from lvistk.data.index.annotation_chunk import AnnotationChunk
 from lvistk.data.index.defects import Defect
 from lvistk.data.index.mask_facts import MaskFacts, mask_facts
 from lvistk.masks import rle
@@ -17,52 +17,50 @@ FAR_SHARE = 0.1
 side (ours)."""
 
 
-def check_instances(
-    instances: Instances, *, source: int, sizes: np.ndarray, labels: np.ndarray
+def check_annotations(
+    chunk: AnnotationChunk, *, source: int, sizes: np.ndarray, labels: np.ndarray
 ) -> tuple[np.ndarray, list[Defect]]:
     """Which of N annotations are sound (N,) bool, and the defects of the others.
 
     ``sizes (N, 2)`` are height and width of the image, 0 where the image id is unknown; ``labels
     (N,)`` are -1 where the category id is.
     """
-    sound = np.ones(len(instances), bool)
+    sound = np.ones(len(chunk), bool)
     defects: list[Defect] = []
 
     def report(kind: str, wrong: np.ndarray, reason: Callable[[int], str]) -> None:
         for place in np.flatnonzero(wrong).tolist():
-            number = int(instances.ids[place])
+            number = int(chunk.ids[place])
             defects.append(Defect(source, "annotation", number, kind, reason(place)))
         sound[wrong] = False
 
-    facts = mask_facts(instances, sizes)
-    image_ids, category_ids = instances.image_ids, instances.category_ids
+    facts = mask_facts(chunk, sizes)
+    image_ids, category_ids = chunk.image_ids, chunk.category_ids
     report("unknown_image", sizes[:, 0] == 0, lambda n: f"image {image_ids[n]} is not in the file")
     report(
         "unknown_category", labels < 0, lambda n: f"category {category_ids[n]} is not in the file"
     )
-    report("crowd", instances.crowd, lambda _: "is a crowd region (iscrowd), not an instance")
+    report("crowd", chunk.crowd, lambda _: "is a crowd region (iscrowd), not an instance")
     for place, (kind, text) in sorted(facts.faults.items()):
-        defects.append(Defect(source, "annotation", int(instances.ids[place]), kind, text))
+        defects.append(Defect(source, "annotation", int(chunk.ids[place]), kind, text))
         sound[place] = False
-    for kind, wrong, reason in _box_checks(instances.boxes, sizes, facts):
+    for kind, wrong, reason in _box_checks(chunk.boxes, sizes, facts):
         report(kind, wrong, reason)
     return sound, defects
 
 
-def fill_areas(instances: Instances, sizes: np.ndarray) -> int:
+def fill_areas(chunk: AnnotationChunk, sizes: np.ndarray) -> int:
     """Compute the areas that the file lacks, as COCO rasterises the union; returns how many.
 
     LVIS's own ``area`` is taken where it is there and no larger than the image. All masks must be sound.
     """
     pixels = sizes.astype(np.float64).prod(axis=1)
-    lacking = np.flatnonzero(np.isnan(instances.areas) | (instances.areas > pixels))
+    lacking = np.flatnonzero(np.isnan(chunk.areas) | (chunk.areas > pixels))
     for place in lacking.tolist():
-        mask = instances.masks.rle[place]
+        mask = chunk.masks.rle[place]
         size = (int(sizes[place, 0]), int(sizes[place, 1]))
-        counts = (
-            mask.counts if mask else rle.from_polygons(instances.masks.polygons.parts(place), size)
-        )
-        instances.areas[place] = rle.areas([counts], size)[0]
+        counts = mask.counts if mask else rle.from_polygons(chunk.masks.polygons.parts(place), size)
+        chunk.areas[place] = rle.areas([counts], size)[0]
     return len(lacking)
 
 

@@ -39,7 +39,7 @@ class Masks:
 
 
 @dataclass(eq=False)
-class Instances:
+class AnnotationChunk:
     """N annotations of one source, as they stand in the file.
 
     Fields: ``ids``, ``image_ids``, ``category_ids`` (N,) int64; ``boxes (N, 4)`` float64 xyxy;
@@ -57,7 +57,7 @@ class Instances:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def select(self, keep: np.ndarray) -> "Instances":
+    def select(self, keep: np.ndarray) -> "AnnotationChunk":
         """Those of a boolean mask (N,)."""
         if keep.all():
             return self
@@ -71,7 +71,7 @@ class Instances:
             instance_start=starts(np.diff(masks.polygons.instance_start)[keep]),
         )
         errors = {new: masks.errors[old] for new, old in enumerate(places) if old in masks.errors}
-        return Instances(
+        return AnnotationChunk(
             ids=self.ids[keep],
             image_ids=self.image_ids[keep],
             category_ids=self.category_ids[keep],
@@ -82,11 +82,11 @@ class Instances:
         )
 
 
-def instances_of(records: Sequence[AnnotationRecord]) -> Instances:
+def chunk_of(records: Sequence[AnnotationRecord]) -> AnnotationChunk:
     """Records of an annotation file as arrays; N = 0 gives empty ones."""
     xywh = np.array([r.bbox for r in records], np.float64).reshape(-1, 4)
     areas = [r.area if r.area is not None and r.area > 0 else np.nan for r in records]
-    return Instances(
+    return AnnotationChunk(
         ids=np.array([r.id for r in records], np.int64),
         image_ids=np.array([r.image_id for r in records], np.int64),
         category_ids=np.array([r.category_id for r in records], np.int64),

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from lvistk.data.index.annotation_chunk import Instances, Masks, Rle, instances_of
+from lvistk.data.index.annotation_chunk import AnnotationChunk, Masks, Rle, chunk_of
 from lvistk.data.index.lvis_json import AnnotationFile, Broken, CategoryRecord, ImageRecord
 from lvistk.data.store.detection_store import DetectionStore, is_detection_store
 from lvistk.errors import UserError
@@ -18,10 +18,10 @@ CHUNK = 4096
 """Annotations looked at together."""
 
 
-class Chunk(NamedTuple):
+class ReadChunk(NamedTuple):
     """Annotations that could be read, and the records that could not."""
 
-    instances: Instances
+    sound: AnnotationChunk
     broken: list[Broken]
 
 
@@ -34,7 +34,7 @@ class Source(Protocol):
 
     def images(self) -> Iterator[ImageRecord | Broken]: ...
 
-    def chunks(self) -> Iterator[Chunk]: ...
+    def chunks(self) -> Iterator[ReadChunk]: ...
 
 
 def open_source(path: Path) -> Source:
@@ -55,12 +55,12 @@ class JsonSource:
     def images(self) -> Iterator[ImageRecord | Broken]:
         return self._file.images()
 
-    def chunks(self) -> Iterator[Chunk]:
+    def chunks(self) -> Iterator[ReadChunk]:
         records = self._file.annotations()
         while batch := list(islice(records, CHUNK)):
             broken = [record for record in batch if isinstance(record, Broken)]
             sound = [record for record in batch if not isinstance(record, Broken)]
-            yield Chunk(instances_of(sound), broken)
+            yield ReadChunk(chunk_of(sound), broken)
 
 
 class StoreSource:
@@ -87,17 +87,17 @@ class StoreSource:
                 )
             yield ImageRecord(image.image_id, *image.size, file_name=name)
 
-    def chunks(self) -> Iterator[Chunk]:
+    def chunks(self) -> Iterator[ReadChunk]:
         first = 1
         for image in self._store:
             if len(image):
-                yield Chunk(_instances(image, self._store.category_ids, first), [])
+                yield ReadChunk(_chunk(image, self._store.category_ids, first), [])
                 first += len(image)
 
 
-def _instances(image: Detections, category_ids: np.ndarray, first: int) -> Instances:
+def _chunk(image: Detections, category_ids: np.ndarray, first: int) -> AnnotationChunk:
     count = len(image)
-    return Instances(
+    return AnnotationChunk(
         ids=np.arange(first, first + count),
         image_ids=np.full(count, image.image_id),
         category_ids=category_ids[image.labels],

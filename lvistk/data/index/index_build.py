@@ -12,8 +12,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from lvistk.data.index.annotation_checks import check_instances, fill_areas
-from lvistk.data.index.annotation_chunk import Instances, instances_of
+from lvistk.data.index.annotation_checks import check_annotations, fill_areas
+from lvistk.data.index.annotation_chunk import AnnotationChunk, chunk_of
 from lvistk.data.index.annotation_sources import Source, open_source
 from lvistk.data.index.category_union import union_categories
 from lvistk.data.index.defects import Defect
@@ -81,13 +81,13 @@ def _write_source(
     computed = 0
     left_out = list(images.left_out)
     sizes = np.concatenate([images.sizes(), np.zeros((1, 2), np.int32)])  # the last: unknown image
-    _append(writer, number, instances_of([]), rows=np.zeros(0, np.int64), labels=np.zeros(0))
+    _append(writer, number, chunk_of([]), rows=np.zeros(0, np.int64), labels=np.zeros(0))
     for read, broken in source.chunks():
         defects += [_as_defect(number, record) for record in broken]
         chunk = read.select(~np.isin(read.image_ids, left_out))
         rows = images.rows(chunk.image_ids, source=number)
         labels = categories.labels(chunk.category_ids)
-        sound, found = check_instances(chunk, source=number, sizes=sizes[rows], labels=labels)
+        sound, found = check_annotations(chunk, source=number, sizes=sizes[rows], labels=labels)
         defects += found
         chunk = chunk.select(sound)
         computed += fill_areas(chunk, sizes[rows[sound]])
@@ -101,7 +101,7 @@ def _as_defect(number: int, record: Broken) -> Defect:
 
 
 def _append(
-    writer: FlatWriter, number: int, chunk: Instances, *, rows: np.ndarray, labels: np.ndarray
+    writer: FlatWriter, number: int, chunk: AnnotationChunk, *, rows: np.ndarray, labels: np.ndarray
 ) -> None:
     polygons = chunk.masks.polygons
     counts = [b"" if mask is None else mask.counts for mask in chunk.masks.rle]

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lvistk.data.index.annotation_chunk import Instances, Rle
+from lvistk.data.index.annotation_chunk import AnnotationChunk, Rle
 from lvistk.masks import rle
 from lvistk.masks.polygons import instance_areas, tight_boxes
 
@@ -20,15 +20,15 @@ class MaskFacts(NamedTuple):
     areas: np.ndarray
 
 
-def mask_facts(instances: Instances, sizes: np.ndarray) -> MaskFacts:
+def mask_facts(chunk: AnnotationChunk, sizes: np.ndarray) -> MaskFacts:
     """``sizes (N, 2)``: height and width of each annotation's image, 0 where it is unknown."""
-    faults = dict(instances.masks.errors)
-    polygons = instances.masks.polygons
-    faults |= _polygon_faults(instances, set(faults))
+    faults = dict(chunk.masks.errors)
+    polygons = chunk.masks.polygons
+    faults |= _polygon_faults(chunk, set(faults))
     boxes = tight_boxes(polygons).astype(np.float64)
     with np.errstate(invalid="ignore"):  # numbers that are not finite are faults already
         areas = instance_areas(polygons)
-    for place, mask in enumerate(instances.masks.rle):
+    for place, mask in enumerate(chunk.masks.rle):
         if mask is None:
             continue
         fault = rle_fault(mask, sizes[place])
@@ -57,11 +57,11 @@ def rle_fault(mask: Rle, size: np.ndarray) -> str | None:
     return None if total == pixels else f"its RLE covers {total} of {pixels} pixels"
 
 
-def _polygon_faults(instances: Instances, known: set[int]) -> dict[int, tuple[str, str]]:
-    polygons = instances.masks.polygons
+def _polygon_faults(chunk: AnnotationChunk, known: set[int]) -> dict[int, tuple[str, str]]:
+    polygons = chunk.masks.polygons
     faults: dict[int, tuple[str, str]] = {}
     counts = np.diff(polygons.part_start)
-    owners = np.repeat(np.arange(len(instances)), np.diff(polygons.instance_start))
+    owners = np.repeat(np.arange(len(chunk)), np.diff(polygons.instance_start))
     finite = np.isfinite(polygons.points).all(axis=1)
     wrong = counts < MIN_POINTS
     if not finite.all():
@@ -76,6 +76,6 @@ def _polygon_faults(instances: Instances, known: set[int]) -> dict[int, tuple[st
         )
         faults.setdefault(int(owners[part]), ("degenerate_polygon", f"polygon {number} {why}"))
     for place in np.flatnonzero(np.diff(polygons.instance_start) == 0):
-        if instances.masks.rle[place] is None and place not in known:
+        if chunk.masks.rle[place] is None and place not in known:
             faults[int(place)] = ("degenerate_polygon", "it has no polygon")
     return faults

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lvistk.config.train import AugmentSettings, SamplerSettings, SelfTrainSettings
 from lvistk.data.augment.augment import Region, colour_matrix, draw_view, recolour, reduction
-from lvistk.data.augment.copy_paste import paste_objects
+from lvistk.data.augment.copy_paste import paste_instances
 from lvistk.data.augment.instaboost import boost
 from lvistk.data.augment.mosaic import Picture, Tile, compose, mosaic_centre, place_in_mosaic
 from lvistk.data.index.annotation_index import AnnotationIndex
@@ -175,14 +175,14 @@ class TrainingData:
         return compose(tiles, height=height, width=width, settings=settings)
 
     def _with_pasted(self, source: int, picture: Picture, rng: np.random.Generator) -> Picture:
-        """The picture with objects of one more image of its source."""
+        """The picture with instances of one more image of its source."""
         settings = self.settings.augment
         image = self.sources[source].image(self._partners(source, 1, rng)[0])
         view = draw_view(image.size, rng, settings=settings)
         height, width = picture.pixels.shape[:2]
         tile = decoded_tile(image, view.matrix, (0, 0, width, height), rng, settings=settings)
         other = compose([tile], height=height, width=width, settings=settings)
-        return paste_objects(picture, other, rng, settings=settings)
+        return paste_instances(picture, other, rng, settings=settings)
 
     def _partners(self, source: int, count: int, rng: np.random.Generator) -> list[int]:
         """Rows of other images of the source, by repeat factor or uniformly."""
@@ -200,26 +200,28 @@ def decoded_tile(
     *,
     settings: AugmentSettings,
 ) -> Tile:
-    """The image decoded, no larger than ``matrix`` needs, its objects jittered where InstaBoost is due."""
+    """The image decoded, no larger than ``matrix`` needs, its instances jittered where InstaBoost is due."""
     boosted = rng.random() < settings.instaboost_probability
     part = 1 if boosted else reduction(matrix)
     pixels = read_image(image.path, size=image.size, rotation=image.rotation, reduce=part)
     labels = image.labels
     if boosted:
-        pixels, objects = boost(pixels, labels.objects, rng, settings=settings)
-        labels = replace(labels, objects=objects)
+        pixels, instances = boost(pixels, labels.instances, rng, settings=settings)
+        labels = replace(labels, instances=instances)
     return Tile(pixels, image.size, labels, matrix, region)
 
 
 def targets_of(picture: Picture, image: SourceImage, *, seed: int) -> Targets:
     """Tensors of what is known of a finished picture."""
-    labels, objects = picture.labels, picture.labels.objects
-    sides = np.maximum(objects.boxes[:, 2:] - objects.boxes[:, :2], 1e-6)
-    ratio = np.clip(objects.areas / (sides[:, 0] * sides[:, 1]), 0.0, 1.0)
+    labels, instances = picture.labels, picture.labels.instances
+    sides = np.maximum(instances.boxes[:, 2:] - instances.boxes[:, :2], 1e-6)
+    ratio = np.clip(instances.areas / (sides[:, 0] * sides[:, 1]), 0.0, 1.0)
     return Targets(
-        boxes=torch.from_numpy(np.array(objects.boxes)),
-        labels=torch.from_numpy(np.array(objects.labels)),
-        masks=ImageMasks.build(objects.polygons, boxes=objects.boxes, bitmaps=objects.bitmaps),
+        boxes=torch.from_numpy(np.array(instances.boxes)),
+        labels=torch.from_numpy(np.array(instances.labels)),
+        masks=ImageMasks.build(
+            instances.polygons, boxes=instances.boxes, bitmaps=instances.bitmaps
+        ),
         area_ratio=torch.from_numpy(ratio.astype(np.float32)),
         ignore_boxes=torch.from_numpy(np.array(labels.missing.boxes)),
         negative_labels=torch.from_numpy(np.array(labels.negative)),

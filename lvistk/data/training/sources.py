@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from lvistk.data.augment.instances import Objects
+from lvistk.data.augment.instances import Instances
 from lvistk.data.augment.mosaic import Labels
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.store.detection_store import DetectionStore
@@ -69,18 +69,18 @@ class AnnotatedImages:
             image_id=image_id,
             size=size,
             labels=Labels(
-                objects=self._objects(row, size),
-                missing=self._missing_objects(image_id),
+                instances=self._instances(row, size),
+                missing=self._missing_instances(image_id),
                 negative=np.asarray(index.negative_labels(row), np.int64),
                 not_exhaustive=np.asarray(index.not_exhaustive_labels(row), np.int64),
             ),
         )
 
-    def _objects(self, row: int, size: tuple[int, int]) -> Objects:
+    def _instances(self, row: int, size: tuple[int, int]) -> Instances:
         found = self.index.annotations(row)
         masks = ((i, rle) for i, rle in enumerate(found.rle) if rle is not None)
         bitmaps = {i: bitmap_from_rle(rle, size) for i, rle in masks}
-        return Objects(
+        return Instances(
             labels=np.asarray(found.labels, np.int64),
             boxes=np.asarray(found.boxes, np.float32),
             areas=np.asarray(found.areas, np.float64),
@@ -88,25 +88,25 @@ class AnnotatedImages:
             bitmaps={i: bitmap for i, bitmap in bitmaps.items() if bitmap is not None},
         )
 
-    def _missing_objects(self, image_id: int) -> Objects:
+    def _missing_instances(self, image_id: int) -> Instances:
         if self._missing is None:
-            return Objects.empty()
+            return Instances.empty()
         rows = self._missing.rows(image_id)
         if not len(rows):
-            return Objects.empty()
+            return Instances.empty()
         found = self._missing[int(rows[0])]
-        return objects_from_detections(found.select(found.scores >= self._missing_score))
+        return instances_from_detections(found.select(found.scores >= self._missing_score))
 
 
-def objects_from_detections(detections: Detections) -> Objects:
-    """Detections as objects; one without a mask is its box, one of an empty mask is left out."""
+def instances_from_detections(detections: Detections) -> Instances:
+    """Detections as instances; one without a mask is its box, one of an empty mask is left out."""
     masks = detections.masks
     if masks is None:
         return _rectangles(detections)
     bitmaps = [bitmap_from_rle(counts, detections.size) for counts in masks]
     kept = [i for i, bitmap in enumerate(bitmaps) if bitmap is not None]
     filled = {new: bitmap for new, i in enumerate(kept) if (bitmap := bitmaps[i]) is not None}
-    return Objects(
+    return Instances(
         labels=detections.labels[kept].astype(np.int64),
         boxes=np.array([b.box for b in filled.values()], np.float32).reshape(-1, 4),
         areas=np.array([b.area for b in filled.values()], np.float64),
@@ -115,10 +115,10 @@ def objects_from_detections(detections: Detections) -> Objects:
     )
 
 
-def _rectangles(detections: Detections) -> Objects:
+def _rectangles(detections: Detections) -> Instances:
     boxes, count = detections.boxes, len(detections)
     sides = boxes[:, 2:] - boxes[:, :2]
-    return Objects(
+    return Instances(
         labels=detections.labels.astype(np.int64),
         boxes=boxes,
         areas=(sides[:, 0] * sides[:, 1]).astype(np.float64),
