@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lvistk.errors import UserError
-from lvistk.importing.foreign_settings import Style, merged
+from lvistk.importing.inferred_settings import Style, merged
 
 Config = Mapping[str, Any]
 _UNKNOWN = object()

@@ -13,18 +13,18 @@ from lvistk.artifacts import StageFolder
 from lvistk.config.stages import ImportWeightsInputs, ImportWeightsSettings
 from lvistk.data.index.lvis_json import CategoryRecord, categories_of, read_category_records
 from lvistk.errors import UserError
+from lvistk.importing.category_rows import SourceRows, source_rows
+from lvistk.importing.checkpoint_file import CheckpointFile, read_checkpoint_file
 from lvistk.importing.coco_categories import coco_categories
-from lvistk.importing.foreign_file import ForeignFile, read_foreign
-from lvistk.importing.foreign_model import (
+from lvistk.importing.inferred_settings import detect_toolbox
+from lvistk.importing.mmdet_config import config_settings, input_style, read_config
+from lvistk.importing.translation import (
     Entry,
     import_model,
     model_settings,
     source_categories,
     translated,
 )
-from lvistk.importing.foreign_rows import SourceRows, source_rows
-from lvistk.importing.foreign_settings import detect_toolbox
-from lvistk.importing.mmdet_config import config_settings, input_style, read_config
 from lvistk.models.model_file import MODEL, save_model
 from lvistk.structures.categories import Categories
 from lvistk.whole_file import write_json
@@ -100,9 +100,9 @@ def run(
     )
 
 
-def _read(path: Path, settings: ImportWeightsSettings) -> ForeignFile:
+def _read(path: Path, settings: ImportWeightsSettings) -> CheckpointFile:
     """The file; a name without a tensor is an error unless the user has given it up."""
-    file = read_foreign(path)
+    file = read_checkpoint_file(path)
     strangers = [name for name in file.strangers if not name.startswith(settings.drop)]
     if strangers:
         raise UserError(

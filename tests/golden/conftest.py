@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lvistk.config.load import update
 from lvistk.config.model import ModelSettings
-from lvistk.importing.names import DETECTRON2, translate
+from lvistk.importing.parameter_names import DETECTRON2, translate
 from lvistk.models.build import build_model
 from lvistk.models.mask_rcnn import MaskRCNN
 from lvistk.structures.categories import Categories

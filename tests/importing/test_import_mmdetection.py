@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from lvistk.errors import UserError
-from lvistk.importing.foreign_model import translated
-from lvistk.importing.foreign_settings import architecture, shape_settings
+from lvistk.importing.inferred_settings import architecture, shape_settings
 from lvistk.importing.mmdet_config import config_settings, input_style, read_config
+from lvistk.importing.translation import translated
 from lvistk.models.mask_rcnn import MaskRCNN
 from tests.importing.mmdet_names import Shapes, detector
 from tests.importing.test_import_torchvision import entries, run_import

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lvistk.importing.names import MMDETECTION, translate
+from lvistk.importing.parameter_names import MMDETECTION, translate
 from lvistk.models.mask_rcnn import MaskRCNN
 from tests.models.build_small import (
     ALL_MASK_PARTS,

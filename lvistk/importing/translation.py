@@ -12,9 +12,9 @@ from torch import Tensor
 from lvistk.config.load import update
 from lvistk.config.model import ModelSettings
 from lvistk.errors import UserError
-from lvistk.importing import foreign_settings as fs
-from lvistk.importing.foreign_rows import Labels, SourceRows, rows_of_labels, take_rows
-from lvistk.importing.names import (
+from lvistk.importing import inferred_settings as fs
+from lvistk.importing.category_rows import Labels, SourceRows, rows_of_labels, take_rows
+from lvistk.importing.parameter_names import (
     DETECTRON2,
     MMDETECTION,
     TORCHVISION,

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lvistk.errors import UserError
-from lvistk.importing.foreign_file import read_foreign
+from lvistk.importing.checkpoint_file import read_checkpoint_file
 
 
 class HistoryBuffer:
@@ -56,7 +56,7 @@ def test_torch_files_with_and_without_unknown_classes(
         content["meta"]["hook"] = HistoryBuffer()
     path = tmp_path / "epoch_12.pth"
     torch.save(content, path, _use_new_zipfile_serialization=new_zip)
-    read = read_foreign(path)
+    read = read_checkpoint_file(path)
     assert_same(read.tensors)
     assert read.meta["epoch"] == 12 and read.meta["cfg"] == "model = 1"
     assert not read.strangers
@@ -67,7 +67,7 @@ def test_parameters_wrappers_and_bare_tables(tmp_path: Path) -> None:
     layer = torch.nn.Linear(2, 3)
     parameters = {f"module.{name}": value for name, value in layer.named_parameters()}
     torch.save(parameters, path)
-    read = read_foreign(path)
+    read = read_checkpoint_file(path)
     torch.testing.assert_close(read.tensors["weight"], layer.weight.detach(), rtol=0, atol=0)
     assert not read.tensors["weight"].requires_grad
 
@@ -82,7 +82,7 @@ def test_pickle_of_arrays(tmp_path: Path, protocol: int) -> None:
     }
     content = {"model": arrays, "__author__": "zoo", "matching_heuristics": True}
     path.write_bytes(pickle.dumps(content, protocol=protocol))
-    read = read_foreign(path)
+    read = read_checkpoint_file(path)
     torch.testing.assert_close(read.tensors["w"], torch.arange(6.0).view(2, 3))
     torch.testing.assert_close(read.tensors["big_endian"], torch.arange(3.0))
     assert read.strangers == ("text",)
@@ -101,7 +101,7 @@ def test_pickle_of_python_2(tmp_path: Path) -> None:
     )
     path = tmp_path / "r50.pkl"
     path.write_bytes(data)
-    torch.testing.assert_close(read_foreign(path).tensors["w"], torch.from_numpy(array))
+    torch.testing.assert_close(read_checkpoint_file(path).tensors["w"], torch.from_numpy(array))
 
 
 def hostile(mark: Path) -> list[Any]:
@@ -125,7 +125,7 @@ def test_hostile_pickles_do_not_run(tmp_path: Path, kind: str, which: int) -> No
         path.write_bytes(pickle.dumps(content))
     else:
         torch.save(content, path, _use_new_zipfile_serialization=kind == "zip")
-    assert read_foreign(path).tensors
+    assert read_checkpoint_file(path).tensors
     assert not mark.exists()
     if kind == "pkl" and which == 0:  # the bait is real: pickle itself takes it
         pickle.loads(path.read_bytes())
@@ -151,7 +151,7 @@ def test_every_way_of_calling_is_closed(
     path = tmp_path / "evil.pkl"
     path.write_bytes(program)
     with pytest.raises(UserError, match=r"evil\.pkl"):
-        read_foreign(path)
+        read_checkpoint_file(path)
     assert not (tmp_path / "MARK").exists()
 
 
@@ -163,14 +163,14 @@ def test_a_cut_file_is_an_error_that_names_it(tmp_path: Path, new_zip: bool) -> 
     for size in (0, 1, 10, len(whole) // 2, len(whole) - 3):
         path.write_bytes(whole[:size])
         with pytest.raises(UserError, match=r"cut\.pth"):
-            read_foreign(path)
+            read_checkpoint_file(path)
 
 
 def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:
     path = tmp_path / "x.pth"
     with pytest.raises(UserError, match="no such file"):
-        read_foreign(path)
+        read_checkpoint_file(path)
     for content in (b"\x89PNG....", pickle.dumps([1, 2]), pickle.dumps({"model": {}})):
         path.write_bytes(content)
         with pytest.raises(UserError, match=r"x\.pth"):
-            read_foreign(path)
+            read_checkpoint_file(path)

@@ -26,7 +26,7 @@ LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 
 
 @dataclass(frozen=True)
-class ForeignFile:
+class CheckpointFile:
     """A checkpoint: ``tensors`` by name; ``strangers``, names whose value is no tensor; ``meta``, what a
     toolbox wrote about its training, empty where it wrote nothing."""
 
@@ -35,7 +35,7 @@ class ForeignFile:
     meta: Mapping[str, Any]
 
 
-def read_foreign(path: Path) -> ForeignFile:
+def read_checkpoint_file(path: Path) -> CheckpointFile:
     """The tensors of a checkpoint, unwrapped from ``state_dict`` or ``model`` where they lie there.
 
     Objects of unknown classes beside them stay placeholders without content. Raises ``UserError``,
@@ -58,7 +58,7 @@ def read_foreign(path: Path) -> ForeignFile:
     tensors = {name: value for name, value in found.items() if value is not None}
     if not tensors:
         raise UserError(f"{path}: holds no weights (looked under {', '.join(WEIGHT_KEYS)})")
-    return ForeignFile(
+    return CheckpointFile(
         tensors=_without_common_prefix(tensors),
         strangers=tuple(name for name, value in found.items() if value is None),
         meta=meta if isinstance(meta, Mapping) else {},
