@@ -27,9 +27,15 @@ LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 
 @dataclass(frozen=True)
 class CheckpointFile:
-    """A checkpoint: ``tensors`` by name; ``strangers``, names whose value is no tensor; ``meta``, what a
-    toolbox wrote about its training, empty where it wrote nothing."""
+    """A checkpoint of another toolbox.
 
+    path: where it lies.
+    tensors: by name.
+    strangers: names whose value is no tensor.
+    meta: what the toolbox wrote about its training; empty where it wrote nothing.
+    """
+
+    path: Path
     tensors: dict[str, Tensor]
     strangers: tuple[str, ...]
     meta: Mapping[str, Any]
@@ -59,6 +65,7 @@ def read_checkpoint_file(path: Path) -> CheckpointFile:
     if not tensors:
         raise UserError(f"{path}: holds no weights (looked under {', '.join(WEIGHT_KEYS)})")
     return CheckpointFile(
+        path=path,
         tensors=_without_common_prefix(tensors),
         strangers=tuple(name for name, value in found.items() if value is None),
         meta=meta if isinstance(meta, Mapping) else {},

@@ -1,0 +1,160 @@
+"""The entry of this room: a checkpoint file of another toolbox in, a model of ours out."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lvistk import console
+from lvistk.config.stages import ImportWeightsInputs, ImportWeightsSettings
+from lvistk.data.index.lvis_json import CategoryRecord, categories_of, read_category_records
+from lvistk.errors import UserError
+from lvistk.importing.category_rows import SourceRows, source_rows
+from lvistk.importing.checkpoint_file import CheckpointFile, read_checkpoint_file
+from lvistk.importing.coco_categories import coco_categories
+from lvistk.importing.imported_model import import_model, model_settings, source_categories
+from lvistk.importing.inferred_settings import Style, Toolbox, detect_toolbox
+from lvistk.importing.mmdet_config import Config, config_settings, input_style, read_config
+from lvistk.importing.translation import Entry, Translation, translated
+from lvistk.models.mask_rcnn import MaskRCNN
+
+NO_EPS_HASHES = ("bf2d0c1e",)
+"""SHA-256 of torchvision's COCO weights of ``maskrcnn_resnet50_fpn``, trained with epsilon 0."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A finished import.
+
+    model: ours, in eval mode, with the checkpoint's weights.
+    entries: what became of every tensor of the checkpoint and of ours.
+    toolbox: who wrote the checkpoint.
+    style: how its backbone wants the input.
+    """
+
+    model: MaskRCNN
+    entries: Sequence[Entry]
+    toolbox: Toolbox
+    style: Style
+
+
+def import_checkpoint(settings: ImportWeightsSettings, inputs: ImportWeightsInputs) -> Imported:
+    """The model that ``inputs.checkpoint`` holds, under our names, with the wanted label set.
+
+    Raises ``UserError`` naming the checkpoint where it is not one, or does not fit.
+    """
+    path = inputs.checkpoint
+    assert path is not None  # the runner has checked the required inputs
+    file = _read(path, settings)
+    try:
+        return _import(file, settings, inputs)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def _import(
+    file: CheckpointFile, settings: ImportWeightsSettings, inputs: ImportWeightsInputs
+) -> Imported:
+    toolbox = detect_toolbox(file.tensors) if settings.toolbox == "auto" else settings.toolbox
+    config = _config(file) if toolbox == "mmdetection" else {}
+    translation = _translation(file, settings, toolbox=toolbox, config=config)
+    records = _records(inputs.categories)
+    source = _source(settings, inputs, records, translation.weights())
+    categories = coco_categories()
+    if inputs.categories is not None:
+        categories = categories_of(records, inputs.categories)
+    model = model_settings(
+        translation,
+        file.tensors,
+        num_source=len(source),
+        coco=_is_coco(source),
+        config=config_settings(config) if config.get("model") else {},
+        changes=settings.model,
+    )
+    torch.manual_seed(settings.seed)
+    built, entries = import_model(
+        translation,
+        model,
+        categories,
+        source=source,
+        labels=settings.labels,
+        names=[[record.name, *record.synonyms] for record in sorted(records, key=_id)],
+    )
+    return Imported(built, entries, toolbox, translation.style)
+
+
+def _read(path: Path, settings: ImportWeightsSettings) -> CheckpointFile:
+    """The file; a name without a tensor is an error unless the user has given it up."""
+    file = read_checkpoint_file(path)
+    strangers = [name for name in file.strangers if not name.startswith(settings.drop)]
+    if strangers:
+        raise UserError(
+            f"{path}: '{strangers[0]}' is no tensor; leave it out with --drop {strangers[0]}"
+        )
+    return file
+
+
+def _config(file: CheckpointFile) -> Config:
+    """The configuration that mmdetection has left in the checkpoint; empty where it has not."""
+    config = read_config(str(file.meta.get("cfg", "")))
+    if not config.get("model"):
+        console.warn(
+            f"{file.path}: holds no configuration; what shapes don't tell is taken from "
+            "mmdetection's usual models (a normed mask predictor: --set "
+            "model.mask.normed_temperature=20)"
+        )
+    return config
+
+
+def _translation(
+    file: CheckpointFile, settings: ImportWeightsSettings, *, toolbox: Toolbox, config: Config
+) -> Translation:
+    eps = settings.norm_eps
+    if eps is None and toolbox == "torchvision" and _hash(file.path) in NO_EPS_HASHES:
+        eps = 0.0
+    return translated(
+        file.tensors,
+        toolbox=toolbox,
+        style=input_style(config) if settings.style == "auto" else settings.style,
+        norm_eps=eps,
+        drop=settings.drop,
+    )
+
+
+def _source(
+    settings: ImportWeightsSettings,
+    inputs: ImportWeightsInputs,
+    records: Sequence[CategoryRecord],
+    weights: dict[str, Tensor],
+) -> SourceRows:
+    """The checkpoint's label set in the order of its rows."""
+    if inputs.source_categories is not None:
+        records = _records(inputs.source_categories)
+    if settings.categories_order == "id":
+        records = sorted(records, key=_id)
+    return source_rows(
+        source_categories(weights, given=len(records) or None),
+        ids=[record.id for record in records] or None,
+        names=[[record.name, *record.synonyms] for record in records],
+    )
+
+
+def _records(path: Path | None) -> list[CategoryRecord]:
+    return [] if path is None else read_category_records(path)
+
+
+def _is_coco(source: SourceRows) -> bool:
+    return set(source.ids[source.ids > 0].tolist()) == set(coco_categories().ids.tolist())
+
+
+def _id(record: CategoryRecord) -> int:
+    return record.id
+
+
+def _hash(path: Path) -> str:
+    """The eight digits that torchvision puts into the names of its files."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()[:8]
