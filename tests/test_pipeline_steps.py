@@ -23,7 +23,7 @@ from lvistk.data.synthetic import GenerateSettings, generate
 from lvistk.engine.optimizer import build_optimizer
 from lvistk.models.build import build_model
 from lvistk.models.freeze import freeze
-from lvistk.models.model_file import load_model, save_model, without_backbone_weights
+from lvistk.models.model_file import load_model, save_model
 from lvistk.stages.pipeline import run_pipeline
 from lvistk.structures.categories import Categories
 from tests.models.build_small import some_categories
@@ -91,7 +91,7 @@ def test_its_models_build_as_written(path: Path) -> None:
             continue  # both rounds of stage 1 are the same model
         built.append(settings)
         with torch.device("meta"):  # shapes without memory or time
-            model = build_model(without_backbone_weights(settings), lvis_sized())
+            model = build_model(settings, lvis_sized())
         freeze(model, frozen)
         optimizer = build_optimizer(model, pipeline.stage(name).settings.optim)
         assert optimizer.param_groups
@@ -118,7 +118,7 @@ def test_it_runs_from_end_to_end_at_reduced_size(path: Path, world: Path, tmp_pa
         assert [row["step"] for row in rows] == [1]
         assert np.isfinite(rows[0]["loss"])
         found = load_model(folder, device=torch.device("cpu")).settings
-        assert found == without_backbone_weights(settings)
+        assert found == settings
     assert (tmp_path / pipeline.stages[-1].name / "metrics.json").is_file()
 
 

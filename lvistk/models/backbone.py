@@ -6,7 +6,6 @@ from lvistk.config.load import nearest
 from lvistk.config.model import BackboneSettings
 from lvistk.errors import UserError
 from lvistk.models import resnet, timm_backbone
-from lvistk.models.backbone_weights import load_weights
 from lvistk.models.deform_conv import convert_convolutions
 from lvistk.models.fpn import group_norm
 from lvistk.models.frozen_norm import FrozenBatchNorm2d
@@ -38,6 +37,11 @@ class Backbone(nn.Module):
         """images: (B, 3, H, W). Returns C2 to C5, (B, channels[l], H / s, W / s)."""
         return self.body(images)
 
+    @property
+    def network(self) -> nn.Module:
+        """The library's own network, under whose parameter names pretrained weights come."""
+        return self.body.net if isinstance(self.body, timm_backbone.TimmBody) else self.body
+
     def train(self, mode: bool = True) -> "Backbone":
         super().train(mode)
         for module in self._frozen:
@@ -46,10 +50,10 @@ class Backbone(nn.Module):
 
 
 def build_backbone(settings: BackboneSettings) -> Backbone:
-    """The backbone of the settings, with their weights.
+    """The backbone of the settings with random weights; no file is read, not even ``settings.weights``.
 
-    Deformable convolutions are converted after the weights are loaded, so that they start as the
-    rigid ones. Errors: ``UserError`` for an unknown name, weights that don't fit, timm not installed.
+    Deformable convolutions start as the rigid ones. Errors: ``UserError`` for an unknown name, or where
+    timm is not installed.
     """
     match settings.library:
         case "torchvision":
@@ -57,8 +61,6 @@ def build_backbone(settings: BackboneSettings) -> Backbone:
         case "timm":
             body = timm_backbone.build(settings)
             channels, stages = body.channels, body.stages()
-    if settings.weights:
-        load_weights(body, settings)
     if settings.deform != "none":
         chosen = (module for stage in settings.deform_stages for module in stages[stage - 1])
         if not convert_convolutions(chosen, version=settings.deform):

@@ -82,3 +82,13 @@ def convert_convolutions(modules: Iterable[nn.Module], *, version: Literal["v1",
                     setattr(parent, name, DeformConv2d(child, version=version))
                     replaced += 1
     return replaced
+
+
+def offset_names(net: nn.Module) -> frozenset[str]:
+    """Names of the parameters that deformable convolutions have and rigid ones lack."""
+    return frozenset(
+        f"{name}.offset.{inner}" if name else f"offset.{inner}"
+        for name, module in net.named_modules()
+        if isinstance(module, DeformConv2d)
+        for inner, _ in module.offset.named_parameters()
+    )

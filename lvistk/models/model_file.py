@@ -1,6 +1,5 @@
 """model.safetensors: a model's weights with all that is needed to build and use it."""
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -50,19 +49,13 @@ def load_model(path: Path, *, device: torch.device) -> MaskRCNN:
     table = model_table(file)
     settings = from_table(ModelSettings, table["settings"], where=f"{file} settings")
     categories = Categories.from_table(table["categories"])
-    model = build_model(without_backbone_weights(settings), categories)
+    model = build_model(settings, categories)
     try:
         model.load_state_dict(read_tensors(file))
     except RuntimeError as error:
         detail = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise UserError(f"{file}: weights do not fit its own settings: {detail}") from None
     return model.to(device).eval()
-
-
-def without_backbone_weights(settings: ModelSettings) -> ModelSettings:
-    """The same model, built without reading the weights that its backbone once started from."""
-    backbone = dataclasses.replace(settings.backbone, weights="")
-    return dataclasses.replace(settings, backbone=backbone)
 
 
 def model_path(path: Path) -> Path:

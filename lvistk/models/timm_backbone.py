@@ -55,39 +55,11 @@ class TimmBody(nn.Module):
 
 
 def build(settings: BackboneSettings) -> TimmBody:
-    """The network of the settings; with timm's own weights for ``weights = "imagenet"``."""
-    try:
-        import timm
-    except ImportError:
-        raise UserError(
-            "backbone.library = 'timm' needs timm: pip install 'lvistk[timm]'"
-        ) from None
+    """The network of the settings with random weights; ``UserError`` where timm can't make it."""
     if settings.width != 1 or settings.stride_in_1x1:
         raise UserError("backbone.width and stride_in_1x1 are for library 'torchvision' only")
-    try:
-        probe = timm.create_model(settings.name, features_only=True)
-    except (RuntimeError, ValueError, AttributeError, TypeError) as error:
-        raise UserError(
-            f"backbone.name = '{settings.name}': timm makes no feature maps of it: {error}"
-        ) from None
-    known: Any = probe.feature_info  # timm's own class
-    places = [i for i, stride in enumerate(known.reduction()) if stride in STRIDES]
-    info = [known.info[i] for i in places]
-    if tuple(item["reduction"] for item in info) != STRIDES:
-        raise UserError(
-            f"backbone.name = '{settings.name}': no feature maps of stride 4, 8, 16 and 32"
-        )
-    try:
-        net = timm.create_model(
-            settings.name,
-            features_only=True,
-            out_indices=tuple(places),
-            pretrained=settings.weights == "imagenet",
-        )
-    except OSError as error:
-        raise UserError(
-            f"backbone.weights = 'imagenet': cannot download {settings.name}: {error}"
-        ) from None
+    info = _stride_info(settings.name)
+    net = _create(settings.name, [item["index"] for item in info], pretrained=False)
     net = _with_norm(net, settings)
     if settings.activation_checkpointing and not _checkpoint_blocks(net):
         raise UserError(f"backbone.activation_checkpointing: {settings.name} has no row of blocks")
@@ -96,6 +68,47 @@ def build(settings: BackboneSettings) -> TimmBody:
         channels=tuple(item["num_chs"] for item in info),
         names=[item["module"] for item in info],
     )
+
+
+def pretrained_weights(name: str) -> dict[str, Tensor]:
+    """timm's own weights of a network, downloaded, under the names that ``build`` gives them."""
+    net = _create(name, [item["index"] for item in _stride_info(name)], pretrained=True)
+    return net.state_dict()
+
+
+def _stride_info(name: str) -> list[dict[str, Any]]:
+    """What timm says of a network's feature maps of stride 4, 8, 16 and 32; ``index`` is each one's."""
+    try:
+        import timm
+    except ImportError:
+        raise UserError(
+            "backbone.library = 'timm' needs timm: pip install 'lvistk[timm]'"
+        ) from None
+    try:
+        probe = timm.create_model(name, features_only=True)
+    except (RuntimeError, ValueError, AttributeError, TypeError) as error:
+        raise UserError(
+            f"backbone.name = '{name}': timm makes no feature maps of it: {error}"
+        ) from None
+    known: Any = probe.feature_info  # timm's own class
+    indices = [i for i, stride in enumerate(known.reduction()) if stride in STRIDES]
+    info = [{**known.info[i], "index": i} for i in indices]
+    if tuple(item["reduction"] for item in info) != STRIDES:
+        raise UserError(f"backbone.name = '{name}': no feature maps of stride 4, 8, 16 and 32")
+    return info
+
+
+def _create(name: str, indices: Sequence[int], *, pretrained: bool) -> nn.Module:
+    import timm
+
+    try:
+        return timm.create_model(
+            name, features_only=True, out_indices=tuple(indices), pretrained=pretrained
+        )
+    except OSError as error:
+        raise UserError(
+            f"backbone.weights = 'imagenet': cannot download {name}: {error}; give a local file"
+        ) from None
 
 
 def _with_norm(net: nn.Module, settings: BackboneSettings) -> nn.Module:

@@ -9,7 +9,6 @@ from lvistk.config.model import ClassifierSettings, ModelSettings
 from lvistk.losses.group_softmax import group_categories
 from lvistk.models.build import build_model
 from lvistk.models.mask_rcnn import MaskRCNN
-from lvistk.models.model_file import without_backbone_weights
 from lvistk.structures.categories import Categories
 
 
@@ -43,9 +42,8 @@ def upgrade_model(
 
     A tensor is copied when name and shape are the same. A classifier whose kind or groups change
     starts anew even where its shape happens to fit, since its channels mean something else; the
-    priors of Eq. 1 are those given. The backbone's weights file is not read again.
+    priors of Eq. 1 are those given.
     """
-    settings = without_backbone_weights(settings)
     new = build_model(settings=settings, categories=categories, area_ratio_prior=area_ratio_prior)
     same = _same_channels(old, settings.classifier, categories)
     theirs, ours = old.state_dict(), new.state_dict()

@@ -10,6 +10,7 @@ from lvistk.artifacts import StageFolder
 from lvistk.config.stages import TrainReprInputs, TrainReprSettings
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.errors import UserError
+from lvistk.importing.backbone_weights import load_backbone_weights
 from lvistk.models.build import build_model
 from lvistk.models.mask_rcnn import MaskRCNN
 from lvistk.models.model_file import load_model
@@ -51,7 +52,9 @@ def _first_model(
 ) -> MaskRCNN:
     """A new model, from its backbone's weights or from those of ``init`` that fit."""
     if inputs.init is None:
-        return build_model(settings.model, index.categories, area_ratio_prior=prior)
+        model = build_model(settings.model, index.categories, area_ratio_prior=prior)
+        load_backbone_weights(model.backbone, settings.model.backbone)
+        return model
     old = load_model(inputs.init, device=torch.device("cpu"))
     old.categories.require_same_labels(
         index.categories, ours=str(inputs.init), theirs=str(inputs.train[0])

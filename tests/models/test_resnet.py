@@ -3,8 +3,8 @@ import torch
 import torchvision
 
 from lvistk.config.model import BackboneSettings
+from lvistk.importing.backbone_weights import fill
 from lvistk.models.backbone import build_backbone
-from lvistk.models.backbone_weights import fill
 from lvistk.models.frozen_norm import FrozenBatchNorm2d
 
 

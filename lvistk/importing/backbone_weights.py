@@ -1,18 +1,18 @@
 """Pretrained weights of a backbone: the library's download, or a local file."""
 
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import safetensors
-import safetensors.torch
-import torch
 import torchvision
 from torch import Tensor, nn
 
 from lvistk.config.model import BackboneSettings
 from lvistk.errors import UserError
+from lvistk.importing.foreign_file import read_foreign
+from lvistk.models import timm_backbone
+from lvistk.models.backbone import Backbone
+from lvistk.models.deform_conv import offset_names
 
 Weights = Mapping[str, Tensor]
 
@@ -34,22 +34,26 @@ SHIPPED = "lvistk:"
 ASSETS = Path(__file__).parents[1] / "assets"
 
 
-def load_weights(body: nn.Module, settings: BackboneSettings) -> tuple[str, ...]:
-    """Fill a backbone's body with ``settings.weights``.
+def load_backbone_weights(backbone: Backbone, settings: BackboneSettings) -> tuple[str, ...]:
+    """Fill a backbone with ``settings.weights``; nothing happens where that is empty.
 
     Files may name tensors as torchvision, timm, lvistk or efficientnet-lite-pytorch do. Returns the
-    names that the file has and the body doesn't (a classifier, as a rule). Errors: ``UserError`` for
-    a file that can't be read, or that lacks a tensor of the body or has it in another shape.
+    names that the file has and the backbone doesn't (a classifier, as a rule). Errors: ``UserError``
+    for a file that can't be read, or that lacks a tensor of the backbone or has it in another shape.
     """
-    if settings.weights == "imagenet":
-        if settings.library == "timm":
-            return ()  # timm has loaded them while building
-        weights = _torchvision_weights(settings.name)
-    else:
-        weights = read_weights(_local_file(settings.weights))
-    net = body.net if settings.library == "timm" else body
-    assert isinstance(net, nn.Module)
-    return fill(net, weights, source=settings.weights)
+    if not settings.weights:
+        return ()
+    return fill(backbone.network, _weights(settings), source=settings.weights)
+
+
+def _weights(settings: BackboneSettings) -> Weights:
+    if settings.weights != "imagenet":
+        return read_weights(_local_file(settings.weights))
+    match settings.library:
+        case "torchvision":
+            return _torchvision_weights(settings.name)
+        case "timm":
+            return timm_backbone.pretrained_weights(settings.name)
 
 
 def _local_file(source: str) -> Path:
@@ -60,10 +64,14 @@ def _local_file(source: str) -> Path:
 
 
 def fill(net: nn.Module, weights: Weights, *, source: str) -> tuple[str, ...]:
-    """Copy ``weights`` into ``net``; returns the names that were not needed."""
+    """Copy ``weights`` into ``net``; returns the names that were not needed.
+
+    Offsets of deformable convolutions, which weights of a rigid network lack, stay as they are.
+    """
     own = net.state_dict()
     weights = _translated(weights, own)
-    needed = [name for name in own if not name.endswith("num_batches_tracked")]
+    offsets = offset_names(net)
+    needed = [n for n in own if not n.endswith("num_batches_tracked") and n not in offsets]
     missing = [name for name in needed if name not in weights]
     if missing:
         raise UserError(
@@ -76,40 +84,19 @@ def fill(net: nn.Module, weights: Weights, *, source: str) -> tuple[str, ...]:
                 f"{source}: '{name}' is {tuple(weights[name].shape)}, the backbone needs "
                 f"{tuple(own[name].shape)}; check backbone.name and width"
             )
-    unused = tuple(name for name in weights if name not in own)
+    unused = tuple(name for name in weights if name not in own or name in offsets)
     if any(name.endswith("running_mean") and _sibling(name) in own for name in unused):
         raise UserError(f"{source}: weights of batch norm; set backbone.norm to frozen_bn or bn")
-    net.load_state_dict({name: weights.get(name, own[name]) for name in own})
+    net.load_state_dict({n: own[n] if n in offsets else weights.get(n, own[n]) for n in own})
     return unused
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Tensors by name, from .safetensors or a torch file read without executing pickle."""
+    """Tensors by name, from any file that ``read_foreign`` reads; no pickle is executed."""
     try:
-        if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such weight file (backbone.weights)") from None
-    except (
-        OSError,
-        RuntimeError,
-        EOFError,
-        ValueError,
-        pickle.UnpicklingError,
-        safetensors.SafetensorError,
-    ) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path}: not a readable weight file: {reason}") from None
-    for key in ("state_dict", "model"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: holds no table of tensors")
-    tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
-    if not tensors:
-        raise UserError(f"{path}: holds no tensors")
-    return tensors
+        return read_foreign(path).tensors
+    except UserError as error:
+        raise UserError(f"{error} (backbone.weights)") from None
 
 
 def _torchvision_weights(name: str) -> Weights:
