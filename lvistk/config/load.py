@@ -14,6 +14,8 @@ import msgspec
 from lvistk.errors import UserError
 
 Settings = TypeVar("Settings")
+GONE = {"EvaluateSettings": ("engine",)}
+"""Settings of earlier releases, by class, that chose between equal results."""
 
 
 def update(settings: Settings, table: Mapping[str, Any], *, where: str) -> Settings:
@@ -45,10 +47,12 @@ def _present_names(kind: type, table: Mapping[str, Any]) -> dict[str, Any]:
     """``table`` with settings under the names that they have now.
 
     A field whose metadata holds ``was`` had that name in an earlier release; files of that time are read.
+    Settings that no longer exist and never changed a result (GONE) are left out.
     """
     fields = dataclasses.fields(kind)
     renamed = {field.metadata["was"]: field.name for field in fields if "was" in field.metadata}
-    return {renamed.get(key, key): value for key, value in table.items()}
+    gone = GONE.get(kind.__name__, ())
+    return {renamed.get(key, key): value for key, value in table.items() if key not in gone}
 
 
 def nearest(name: str, known: Mapping[str, Any] | Sequence[str]) -> str:

@@ -239,7 +239,6 @@ class EvaluateSettings:
     area_ratio_edges: tuple[float, ...] = (0.25, 0.5, 0.75)
     curves: bool = False
     """Write the full precision and recall arrays."""
-    engine: Literal["fast", "reference"] = "fast"
     threads: int = 0
     """0: one a core."""
 

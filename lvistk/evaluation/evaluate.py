@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from lvistk.config.stages import EvaluateSettings
 from lvistk.evaluation.collect import Detections
-from lvistk.evaluation.ground_truth.boundary_gt import boundary_gt, no_boundary
-from lvistk.evaluation.ground_truth.gt import GroundTruth
-from lvistk.evaluation.ground_truth.gt_cache import read_gt
+from lvistk.evaluation.ground_truth.arrays import GroundTruth
+from lvistk.evaluation.ground_truth.boundaries import boundary_gt, no_boundary
+from lvistk.evaluation.ground_truth.cache import read_gt
 from lvistk.evaluation.measure import Options
 from lvistk.evaluation.outcome import CategoryTable, Outcome, assemble
 from lvistk.evaluation.ranges import AREA_LABELS, Ranges

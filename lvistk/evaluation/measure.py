@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lvistk.evaluation.columns import NOWHERE, Columns, columns_for, put
-from lvistk.evaluation.ground_truth.gt import GroundTruthArrays
+from lvistk.evaluation.ground_truth.arrays import GroundTruthArrays
 from lvistk.evaluation.pairs import (
     PAIR,
     BoundaryGroundTruth,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lvistk.evaluation.columns import NOWHERE, Columns, put
-from lvistk.evaluation.ground_truth.gt import GroundTruthArrays
+from lvistk.evaluation.ground_truth.arrays import GroundTruthArrays
 from lvistk.evaluation.measure import Options, enter_image
 from lvistk.evaluation.pairs import (
     PAIR,

@@ -15,7 +15,7 @@ import numpy as np
 
 from lvistk.data.store.detection_store import DetectionStore
 from lvistk.evaluation.columns import NOWHERE
-from lvistk.evaluation.ground_truth.gt import GroundTruthArrays
+from lvistk.evaluation.ground_truth.arrays import GroundTruthArrays
 from lvistk.evaluation.measure import Options, category_row, enter_image, find_row
 from lvistk.evaluation.pairs import box_iou
 from lvistk.evaluation.results_json.json_records import Records, Unsplittable, map_sections

@@ -11,7 +11,7 @@ from lvistk.data.store.detection_store import DetectionStore
 from lvistk.errors import UserError
 from lvistk.evaluation.collect import KINDS, Detections
 from lvistk.evaluation.columns import NOWHERE, Columns
-from lvistk.evaluation.ground_truth.gt_head import rows_of
+from lvistk.evaluation.ground_truth.head import rows_of
 from lvistk.evaluation.measure import Options
 from lvistk.evaluation.measure_store import Found, measure_block
 from lvistk.evaluation.pairs import PAIR

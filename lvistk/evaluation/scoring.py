@@ -9,7 +9,7 @@ import numpy as np
 from lvistk.evaluation.collect import Detections
 from lvistk.evaluation.columns import DROPPED
 from lvistk.evaluation.curves import curves
-from lvistk.evaluation.ground_truth.gt import GroundTruth
+from lvistk.evaluation.ground_truth.arrays import GroundTruth
 from lvistk.evaluation.matching import Matches, match
 from lvistk.evaluation.outcome import Table
 from lvistk.evaluation.pairs import out_of_area, out_of_ratio

@@ -12,8 +12,8 @@ import numpy as np
 
 from lvistk.data.store.detection_shard import Shard
 from lvistk.errors import UserError
-from lvistk.evaluation.ground_truth.gt import GroundTruthArrays
-from lvistk.evaluation.ground_truth.gt_head import rows_of
+from lvistk.evaluation.ground_truth.arrays import GroundTruthArrays
+from lvistk.evaluation.ground_truth.head import rows_of
 from lvistk.evaluation.measure_store import Block
 from lvistk.evaluation.results_json import records as scan
 from lvistk.evaluation.results_json.json_records import Records

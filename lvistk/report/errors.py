@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lvistk.evaluation.columns import Columns
-from lvistk.evaluation.ground_truth.gt import GroundTruth
+from lvistk.evaluation.ground_truth.arrays import GroundTruth
 from lvistk.evaluation.metrics import average
 from lvistk.evaluation.ranges import RECALL_THRESHOLDS
 from lvistk.evaluation.scoring import Score

@@ -44,11 +44,7 @@ def run(
 
 
 def _evaluate(gt: Path, results: Path, boxes: Path | None, settings: EvaluateSettings) -> Outcome:
-    """By the engine of the settings; only the fast one imports numba."""
-    if settings.engine == "reference":
-        from lvistk.evaluation.reference import evaluate_plainly
-
-        return evaluate_plainly(gt, results, boxes, settings)
+    """The evaluation; numba is imported here, not with the command line."""
     from lvistk.evaluation.evaluate import Results, evaluate
     from lvistk.jit import is_compiled
 

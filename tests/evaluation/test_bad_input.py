@@ -9,9 +9,9 @@ import pytest
 from lvistk.config.stages import EvaluateSettings
 from lvistk.errors import UserError
 from lvistk.evaluation.evaluate import Results, evaluate
-from lvistk.evaluation.reference import evaluate_plainly
 from tests.evaluation.worlds import FAST, annotation, both_result, box_result, image, mask_result
 from tests.evaluation.worlds import world as make_world
+from tests.reference.evaluation import evaluate_plainly
 
 A = (2, 2, 10, 10)
 GOOD = [mask_result(1, 1, A, 0.5)]

@@ -13,8 +13,8 @@ import pytest
 from lvistk.config.stages import EvaluateSettings
 from lvistk.errors import UserError
 from lvistk.evaluation.evaluate import Results, evaluate
-from lvistk.evaluation.reference import evaluate_plainly
 from tests.evaluation.worlds import annotation, both_result, image, mask_result, rle, square, world
+from tests.reference.evaluation import evaluate_plainly
 
 SETTINGS = EvaluateSettings(threads=1)
 A, B = (2, 2, 10, 10), (5, 5, 10, 10)

@@ -1,8 +1,6 @@
-"""The plain engine equals the fast one, in every table, and needs no numba."""
+"""The reference evaluator equals the fast one in every table."""
 
 import dataclasses
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +8,10 @@ import pytest
 
 from lvistk.config.stages import EvaluateSettings
 from lvistk.evaluation.evaluate import Results, evaluate
-from lvistk.evaluation.reference import evaluate_plainly
 from tests.evaluation.random_worlds import random_world
 from tests.evaluation.test_store import fill
 from tests.evaluation.worlds import write
+from tests.reference.evaluation import evaluate_plainly
 
 SETTINGS = EvaluateSettings(max_detections=5, fixed_detections=4, threads=1)
 
@@ -41,9 +39,3 @@ def test_engines_agree_on_a_store(tmp_path: Path) -> None:
     gt, results = random_world(3, images=4, side=30, boxes="both")
     store, _ = fill(tmp_path, gt, results, mask_scores=True)
     same(write(tmp_path, gt, [])[0], store, SETTINGS)
-
-
-def test_reference_needs_no_numba() -> None:
-    code = "import sys, lvistk.stages.evaluate, lvistk.evaluation.reference as r; "
-    code += "sys.exit('numba' in sys.modules or 'torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -13,11 +13,11 @@ from lvistk.config.stages import EvaluateSettings
 from lvistk.data.store.detection_store import DetectionWriter
 from lvistk.errors import UserError
 from lvistk.evaluation.evaluate import Results, evaluate
-from lvistk.evaluation.reference import evaluate_plainly
 from lvistk.structures.categories import Categories
 from lvistk.structures.detections import Detections
 from tests.evaluation.random_worlds import random_world
 from tests.evaluation.worlds import FAST, assert_official, write
+from tests.reference.evaluation import evaluate_plainly
 
 
 def categories_of(gt: dict) -> Categories:

@@ -9,7 +9,7 @@ import numpy as np
 
 from lvistk.evaluation.collect import Collector, Detections
 from lvistk.evaluation.columns import NOWHERE
-from lvistk.evaluation.ground_truth.gt import GroundTruthArrays
+from lvistk.evaluation.ground_truth.arrays import GroundTruthArrays
 from lvistk.evaluation.measure import Measured, Options, measure
 from lvistk.evaluation.pairs import BoundaryGroundTruth
 from lvistk.evaluation.ranges import Ranges

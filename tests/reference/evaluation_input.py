@@ -11,7 +11,7 @@ import numpy as np
 from lvistk.config.stages import EvaluateSettings
 from lvistk.data.store.detection_store import DetectionStore
 from lvistk.errors import UserError
-from lvistk.evaluation.ground_truth.gt_head import (
+from lvistk.evaluation.ground_truth.head import (
     Category,
     Image,
     bad_mask,
@@ -24,16 +24,16 @@ from lvistk.evaluation.ground_truth.gt_head import (
 from lvistk.evaluation.ranges import AREA_RANGES, Ranges
 from lvistk.evaluation.results_json import records as form
 from lvistk.evaluation.results_json.json_general import parse_array
-from lvistk.evaluation.results_json.plain_records import (
+from lvistk.evaluation.results_json.records import COMPLAINTS
+from lvistk.evaluation.results_json.sections import results_array
+from lvistk.evaluation.sources import Source, box_area, mask_area, warnings_of
+from lvistk.masks.codes import BAD_COUNTS, BAD_POLYGON, OK
+from tests.reference.evaluation_records import (
     box_of,
     coco_mask,
     complaint_of,
     mask_of_record,
 )
-from lvistk.evaluation.results_json.records import COMPLAINTS
-from lvistk.evaluation.results_json.sections import results_array
-from lvistk.evaluation.sources import Source, box_area, mask_area, warnings_of
-from lvistk.masks.codes import BAD_COUNTS, BAD_POLYGON, OK
 
 
 class Thing(NamedTuple):

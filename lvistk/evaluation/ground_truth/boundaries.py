@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from lvistk.evaluation.ground_truth.gt import GroundTruth
+from lvistk.evaluation.ground_truth.arrays import GroundTruth
 from lvistk.evaluation.pairs import BoundaryGroundTruth
 from lvistk.masks.boundary import boundaries_of_gts, boundary_distances
 

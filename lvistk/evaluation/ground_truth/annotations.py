@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lvistk.evaluation.ground_truth.gt import Annotations, GroundTruth, Lists, arrange
-from lvistk.evaluation.ground_truth.gt_head import (
+from lvistk.evaluation.ground_truth.arrays import Annotations, GroundTruth, Lists, arrange
+from lvistk.evaluation.ground_truth.head import (
     bad_mask,
     frequency_of,
     gt_warnings,

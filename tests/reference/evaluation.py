@@ -1,7 +1,9 @@
 """The whole evaluation in plain numpy and pycocotools: slow, short, without compiled code of our own.
 
-The oracle beside lvis-api that tests hold the fast engine against, and the fallback where numba cannot run
-(``engine = "reference"``). It takes whole files into memory; the rules are those of ``docs/evaluate.md``.
+The oracle beside lvis-api that tests hold ``lvistk.evaluation`` against: lvis-api knows no boundary AP, no
+AP-fixed, no area ratios and no detection stores. ``evaluation_input`` reads the files with the general JSON
+parser of the package, never with the scanner, and ``evaluation_records`` turns a record into a pycocotools
+mask. Whole files are taken into memory; the rules are those of ``docs/evaluate.md``.
 """
 
 import time
@@ -16,9 +18,9 @@ import numpy as np
 from lvistk.config.stages import EvaluateSettings
 from lvistk.evaluation.outcome import CategoryTable, Outcome, Table, assemble
 from lvistk.evaluation.ranges import AREA_RANGES, IOU_THRESHOLDS, RECALL_THRESHOLDS, Ranges
-from lvistk.evaluation.results_json.plain_input import Thing, World, read_things, read_world
-from lvistk.evaluation.results_json.plain_records import coco_mask
 from lvistk.evaluation.sources import areas_of, find_sources
+from tests.reference.evaluation_input import Thing, World, read_things, read_world
+from tests.reference.evaluation_records import coco_mask
 
 DILATION_RATIO = 0.02
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from lvistk.artifacts import fingerprint
 from lvistk.errors import UserError
-from lvistk.evaluation.ground_truth.gt import GroundTruth, GroundTruthArrays
-from lvistk.evaluation.ground_truth.gt_json import read_gt_json
+from lvistk.evaluation.ground_truth.annotations import read_gt_json
+from lvistk.evaluation.ground_truth.arrays import GroundTruth, GroundTruthArrays
 from lvistk.whole_file import whole_file
 
 ALIGNMENT = 64
