@@ -47,6 +47,16 @@ class GroupTable:
         """Outputs that the classifier needs: C + G + 2."""
         return sum(self.widths)
 
+    @property
+    def category_channels(self) -> tuple[int, ...]:
+        """The channel of each of the C categories."""
+        channels, start = [0] * self.num_categories, 2
+        for group in self.groups:
+            for channel, label in enumerate(group, start=start + 1):
+                channels[label] = channel
+            start += len(group) + 1
+        return tuple(channels)
+
     def slots(self, device: torch.device) -> Tensor:
         """(G + 1, C + 1) int64: the target of each label in each softmax; 0 for background."""
         return _slots(self, device)
@@ -70,12 +80,7 @@ def _slots(table: GroupTable, device: torch.device) -> Tensor:
 @functools.lru_cache(maxsize=16)
 @torch.inference_mode(False)
 def _channels(table: GroupTable, device: torch.device) -> Tensor:
-    channels = torch.empty(table.num_categories, dtype=torch.int64)
-    start = 2
-    for group in table.groups:
-        channels[list(group)] = start + torch.arange(1, len(group) + 1)
-        start += len(group) + 1
-    return channels.to(device)
+    return torch.tensor(table.category_channels, dtype=torch.int64, device=device)
 
 
 def group_categories(instance_counts: Sequence[int], *, edges: Sequence[int] = EDGES) -> GroupTable:

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from lvistk.config.model import BoxHeadSettings, ClassifierSettings
-from lvistk.models.classifier import Classifier
+from lvistk.models.classifiers.build import build_classifier
+from lvistk.models.classifiers.protocol import Classifier
 from lvistk.structures.categories import Categories
 
 
@@ -25,6 +26,7 @@ class BoxHead(nn.Module):
     ) -> None:
         super().__init__()
         self.class_agnostic = settings.class_agnostic
+        self.num_categories = len(categories)
         self.fc = nn.ModuleList()
         width = channels * settings.pool_size**2
         for _ in range(settings.fc_layers):
@@ -33,7 +35,7 @@ class BoxHead(nn.Module):
             nn.init.zeros_(layer.bias)
             self.fc.append(layer)
             width = settings.fc_channels
-        self.classifier = Classifier(width, classifier, categories)
+        self.classifier: Classifier = build_classifier(width, classifier, categories)
         self.regression = nn.Linear(width, 4 if self.class_agnostic else 4 * len(categories))
         nn.init.normal_(self.regression.weight, std=0.001)
         nn.init.zeros_(self.regression.bias)

@@ -83,7 +83,7 @@ class RoiHeads(nn.Module):
             number=box.batch_per_image,
             positive_fraction=box.positive_fraction,
             ignore_iou=box.missing_ignore_iou,
-            background=self._head(stage).classifier.num_categories,
+            background=self._head(stage).num_categories,
         )
 
     def _head(self, stage: int) -> BoxHead:
@@ -131,7 +131,7 @@ class RoiHeads(nn.Module):
         head = self._head(stage)
         best = head.classifier.scores(output.logits).argmax(dim=1)  # (N,)
         if labels is not None:
-            known = labels < head.classifier.num_categories
+            known = labels < head.num_categories
             best = torch.where(known, labels, best)
         deltas = head.deltas_of(output.hidden, best)
         weights = self.settings.cascade.box_weights[stage]

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lvistk.config.model import ClassifierSettings, ModelSettings
-from lvistk.losses.group_softmax import group_categories
+from lvistk.config.model import ModelSettings
+from lvistk.models.box_head import BoxHead
 from lvistk.models.build import build_model
 from lvistk.models.mask_rcnn import MaskRCNN
 from lvistk.structures.categories import Categories
@@ -45,7 +45,7 @@ def upgrade_model(
     priors of Eq. 1 are those given.
     """
     new = build_model(settings=settings, categories=categories, area_ratio_prior=area_ratio_prior)
-    same = _same_channels(old, settings.classifier, categories)
+    same = _same_channels(old, new)
     theirs, ours = old.state_dict(), new.state_dict()
     fits = [name for name in ours if name in theirs and _fits(theirs[name], ours[name], name, same)]
     with torch.no_grad():
@@ -65,18 +65,8 @@ def _fits(theirs: Tensor, ours: Tensor, name: str, same_channels: bool) -> bool:
     return theirs.shape == ours.shape
 
 
-def _same_channels(old: MaskRCNN, wanted: ClassifierSettings, categories: Categories) -> bool:
+def _same_channels(old: MaskRCNN, new: MaskRCNN) -> bool:
     """Whether the classifier's channels keep their meaning."""
-    had = old.settings.classifier
-    if had.kind != wanted.kind:
-        return False
-    if wanted.kind != "group_softmax":
-        return True
-    groups = [
-        group_categories(counts.tolist(), edges=edges)
-        for counts, edges in (
-            (old.categories.instance_count, had.group_edges),
-            (categories.instance_count, wanted.group_edges),
-        )
-    ]
-    return groups[0] == groups[1]
+    heads = [model.roi_heads.box_heads[0] for model in (old, new)]
+    first, second = (head.classifier.channels for head in heads if isinstance(head, BoxHead))
+    return first == second

@@ -95,26 +95,10 @@ def area_ratio_prior(index: AnnotationIndex) -> Tensor:
 
 def report_thresholds(model: MaskRCNN) -> None:
     """Say how many categories the classifier's thresholds touch; warn when it is none or all."""
-    settings, head = model.settings.classifier, model.roi_heads.box_heads[0]
+    head = model.roi_heads.box_heads[0]
     assert isinstance(head, BoxHead)
-    total = len(model.categories)
-    if settings.kind == "eql":
-        tail = int(head.classifier.tail.sum())
-        console.say(f"equalization loss: {tail} of {total} categories are tail")
-        if tail in (0, total):
-            none = "none" if tail == 0 else "all"
-            console.warn(
-                f"{none} of the categories are tail, so the equalization loss tells none apart; "
-                "change classifier.eql_tail_images"
-            )
-    elif settings.kind == "group_softmax":
-        sizes = [len(group) for group in head.classifier.group_table.groups]
-        console.say(f"group softmax: groups of {', '.join(map(str, sizes))} categories")
-        if len(sizes) == 1:
-            console.warn(
-                "all categories are in one group, so nothing is balanced; "
-                "change classifier.group_edges"
-            )
+    for remark in head.classifier.remarks():
+        (console.warn if remark.is_warning else console.say)(remark.text)
 
 
 def report_moved_levels(model: MaskRCNN, settings: Settings, index: AnnotationIndex) -> None:
