@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lvistk.config.model import BackboneSettings
 from lvistk.errors import UserError
-from lvistk.importing.foreign_file import read_foreign
+from lvistk.importing.checkpoint_file import read_checkpoint_file
 from lvistk.models import timm_backbone
 from lvistk.models.backbone import Backbone
 from lvistk.models.deform_conv import offset_names
@@ -92,9 +92,9 @@ def fill(net: nn.Module, weights: Weights, *, source: str) -> tuple[str, ...]:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Tensors by name, from any file that ``read_foreign`` reads; no pickle is executed."""
+    """Tensors by name, from any file that ``read_checkpoint_file`` reads; no pickle is executed."""
     try:
-        return read_foreign(path).tensors
+        return read_checkpoint_file(path).tensors
     except UserError as error:
         raise UserError(f"{error} (backbone.weights)") from None
 
