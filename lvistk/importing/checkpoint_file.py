@@ -1,16 +1,14 @@
 """Checkpoints of other toolboxes, read without running code of theirs.
 
-The one reader of foreign files: safetensors, torch files old and new, and plain pickles with numpy
-arrays, as detectron2's model zoo has them.
+The one reader of files that are not ours: safetensors, torch files old and new, and plain pickles with
+numpy arrays, as detectron2's model zoo has them.
 """
 
-import pickle
-import sys
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import safetensors.torch
@@ -18,11 +16,13 @@ import torch
 from torch import Tensor
 
 from lvistk.errors import UserError
-from lvistk.importing.restricted_pickle import Inert, Storage, StorageKind, load_restricted
+from lvistk.importing.pickle_values import Array
+from lvistk.importing.restricted_pickle import load_restricted
+from lvistk.importing.torch_archive import LEGACY_MAGIC, read_legacy, read_zip
 
 WEIGHT_KEYS = ("state_dict", "model", "model_state_dict", "model_state")
-LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
-"""The first number of a torch file of before 1.6."""
+MAX_REPEATED = 1 << 32
+"""Bytes that tensors may declare beyond those of the file, by using elements more than once."""
 
 
 @dataclass(frozen=True)
@@ -42,16 +42,18 @@ class CheckpointFile:
 
 
 def read_checkpoint_file(path: Path) -> CheckpointFile:
-    """The tensors of a checkpoint, unwrapped from ``state_dict`` or ``model`` where they lie there.
+    """The tensors of a checkpoint, also where they lie under ``state_dict`` or ``model``.
 
-    Objects of unknown classes beside them stay placeholders without content. Raises ``UserError``,
-    naming the file, where it is missing, cut off, no checkpoint, or holds no tensors.
+    Objects of unknown classes beside them stay without content. Raises ``UserError``, naming the
+    file, where it is missing, cut off, not a checkpoint, or holds no tensors.
     """
     try:
         content = _read(path)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except Exception as error:  # a broken or hostile pickle can raise anything
+    except (
+        Exception
+    ) as error:  # a broken or hostile file can raise anything in zipfile or safetensors
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise UserError(
             f"{path}: not a whole checkpoint of a kind that can be read: {reason}"
@@ -60,14 +62,15 @@ def read_checkpoint_file(path: Path) -> CheckpointFile:
         raise UserError(f"{path}: holds {type(content).__name__}, not a table of weights")
     meta = content.get("meta", {})
     table = next((content[k] for k in WEIGHT_KEYS if isinstance(content.get(k), Mapping)), content)
-    found = {name: _as_tensor(value) for name, value in table.items() if isinstance(name, str)}
-    tensors = {name: value for name, value in found.items() if value is not None}
+    values = {name: _as_tensor(value) for name, value in table.items() if isinstance(name, str)}
+    tensors = {name: value for name, value in values.items() if value is not None}
     if not tensors:
         raise UserError(f"{path}: holds no weights (looked under {', '.join(WEIGHT_KEYS)})")
+    _require_possible_size(tensors, path)
     return CheckpointFile(
         path=path,
         tensors=_without_common_prefix(tensors),
-        strangers=tuple(name for name, value in found.items() if value is None),
+        strangers=tuple(name for name, value in values.items() if value is None),
         meta=meta if isinstance(meta, Mapping) else {},
     )
 
@@ -75,82 +78,29 @@ def read_checkpoint_file(path: Path) -> CheckpointFile:
 def _read(path: Path) -> Any:
     if path.suffix == ".safetensors":
         return safetensors.torch.load_file(path)
+    if zipfile.is_zipfile(path):
+        return read_zip(path)
     with path.open("rb") as file:
-        if not zipfile.is_zipfile(file):
-            file.seek(0)
-            return _read_stream(file)
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:  # classes that torch doesn't know, as mmdetection's meta holds
-        return _read_zip(path)
-
-
-def _read_stream(file: IO[bytes]) -> Any:
-    """A plain pickle, or a torch file of before 1.6: pickles in a row, then the storages' bytes."""
-    first = load_restricted(file)
-    if first != LEGACY_MAGIC:
+        first = load_restricted(file)
+        if first == LEGACY_MAGIC and type(first) is int:
+            return read_legacy(file, size=path.stat().st_size)
         return first
-    load_restricted(file)  # version of the format
-    load_restricted(file)  # byte order and sizes of the writing machine
-    storages: dict[str, tuple[torch.UntypedStorage, torch.dtype]] = {}
-
-    def load_storage(pid: Any) -> Storage:
-        _, kind, key, _, count, *_ = pid
-        if key not in storages:
-            storages[key] = (torch.UntypedStorage(count * _dtype(kind).itemsize), _dtype(kind))
-        return Storage(*storages[key])
-
-    content = load_restricted(file, load_storage=load_storage)
-    for key in load_restricted(file):
-        data, dtype = storages[key]
-        count = int.from_bytes(file.read(8), "little")
-        raw = file.read(count * dtype.itemsize)
-        if len(raw) != data.nbytes():
-            raise EOFError("the file ends within its weights")
-        data.copy_(torch.frombuffer(bytearray(raw), dtype=torch.uint8).untyped_storage())
-    return content
-
-
-def _read_zip(path: Path) -> Any:
-    """A torch file since 1.6: a zip with data.pkl and one member a storage."""
-    with zipfile.ZipFile(path) as archive:
-        root = next(n for n in archive.namelist() if n.endswith("/data.pkl")).removesuffix(
-            "data.pkl"
-        )
-        if f"{root}byteorder" in archive.namelist():
-            order = archive.read(f"{root}byteorder").decode()
-            if order != sys.byteorder:
-                raise ValueError(f"written on a {order}-endian machine")
-        storages: dict[str, torch.UntypedStorage] = {}
-
-        def load_storage(pid: Any) -> Storage:
-            _, kind, key, _, count = pid
-            dtype = _dtype(kind)
-            if key not in storages:
-                raw = bytearray(archive.read(f"{root}data/{key}"))
-                if len(raw) < count * dtype.itemsize:
-                    raise EOFError("a tensor's data are cut off")
-                flat = torch.frombuffer(raw, dtype=torch.uint8) if raw else torch.empty(0)
-                storages[key] = flat.untyped_storage()
-            return Storage(storages[key], dtype)
-
-        return load_restricted(archive.read(f"{root}data.pkl"), load_storage=load_storage)
-
-
-def _dtype(kind: Any) -> torch.dtype:
-    if not isinstance(kind, StorageKind):
-        raise pickle.UnpicklingError("tensor data of an unknown type")
-    return kind.dtype
 
 
 def _as_tensor(value: Any) -> Tensor | None:
-    if isinstance(value, Tensor):
-        return value.detach()
-    if isinstance(value, np.ndarray | np.number) and not isinstance(value, Inert):
-        array = np.asarray(value)
-        if array.dtype.kind in "fiub":
-            return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("=")))
-    return None
+    if isinstance(value, Array) and value.value is not None:
+        own_order = value.value.dtype.newbyteorder("=")
+        return torch.from_numpy(np.array(value.value, dtype=own_order))
+    return value if isinstance(value, Tensor) else None
+
+
+def _require_possible_size(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Elements may be used more than once, but not until the tensors fill any memory."""
+    declared = sum(value.numel() * value.element_size() for value in tensors.values())
+    if declared > path.stat().st_size + MAX_REPEATED:
+        raise UserError(
+            f"{path}: declares {declared / 2**30:.0f} GiB of weights, far more than the file holds"
+        )
 
 
 def _without_common_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -99,7 +99,8 @@ def _read(path: Path, settings: ImportWeightsSettings) -> CheckpointFile:
 
 def _config(file: CheckpointFile) -> Config:
     """The configuration that mmdetection has left in the checkpoint; empty where it has not."""
-    config = read_config(str(file.meta.get("cfg", "")))
+    text = file.meta.get("cfg")
+    config = read_config(text) if isinstance(text, str) else {}
     if not config.get("model"):
         console.warn(
             f"{file.path}: holds no configuration; what shapes don't tell is taken from "

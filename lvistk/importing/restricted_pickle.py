@@ -1,169 +1,245 @@
-"""Pickles read as data: arrays, tensors and containers come out, and nothing of theirs is called.
+"""Pickles read as data by a machine of our own: arrays, tensors and containers come out.
 
-A pickle is a program. Its only way to foreign code is to name a class or function; here a name is
-either one of the few below, which do no more than shape bytes into arrays and tensors, or becomes
-an ``Inert`` class that takes any arguments and does nothing with them.
+A pickle is a program for a machine with a stack. Python's machine imports what the program names and
+calls it; this one does neither. A name stands for one of the stand-ins of ``pickle_values``, a call
+shapes checked bytes, and a size that the file declares is never believed beyond the file's own.
 """
 
 import io
-import pickle
-from collections import OrderedDict
+import pickletools
 from collections.abc import Callable
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
-import numpy as np
-import torch
-from numpy._core.multiarray import _reconstruct, scalar
-from torch import Tensor
+from lvistk.importing.pickle_values import (
+    UNKNOWN,
+    Refused,
+    Unknown,
+    called,
+    named,
+    set_item,
+    set_state,
+)
 
-
-class Inert:
-    """Stands for an object whose class is not known here: anything may be done to it, nothing happens."""
-
-    def __new__(cls, *_arguments: Any) -> "Inert":
-        return super().__new__(cls)
-
-    def __init__(self, *_arguments: Any) -> None:
-        pass
-
-    def __setstate__(self, state: Any) -> None:
-        pass
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        pass
-
-    def append(self, item: Any) -> None:
-        pass
-
-    def extend(self, items: Any) -> None:
-        pass
-
-    def add(self, item: Any) -> None:
-        pass
-
-
-class StorageKind(NamedTuple):
-    """What a torch pickle calls a storage class: the type of its elements."""
-
-    dtype: torch.dtype
-
-
-class Storage(NamedTuple):
-    """Bytes that tensors are views of."""
-
-    data: torch.UntypedStorage
-    dtype: torch.dtype
-
-
-class _Call:
-    """A function without attributes, so that a pickle can't change it by its BUILD instruction."""
-
-    __slots__ = ()
-
-    def __setstate__(self, state: Any) -> None:
-        pass
-
-
-class _RebuildTensor(_Call):
-    __slots__ = ()
-
-    def __call__(
-        self,
-        storage: Storage,
-        offset: int,
-        size: tuple[int, ...],
-        stride: tuple[int, ...],
-        *_grad_and_hooks: Any,
-    ) -> Tensor:
-        empty = torch.empty(0, dtype=storage.dtype)
-        return empty.set_(storage.data, offset, tuple(size), tuple(stride))
-
-
-class _RebuildParameter(_Call):
-    __slots__ = ()
-
-    def __call__(self, data: Tensor, *_grad_and_hooks: Any) -> Tensor:
-        return data
-
-
-class _EncodeLatin1(_Call):
-    """How Python 3 writes bytes for old pickle protocols."""
-
-    __slots__ = ()
-
-    def __call__(self, text: str, encoding: str = "latin1") -> bytes:
-        if encoding != "latin1":
-            raise pickle.UnpicklingError(f"unexpected encoding {encoding!r}")
-        return text.encode("latin1")
-
-
-class _FromBuffer(_Call):
-    """How numpy writes an array in pickle protocol 5."""
-
-    __slots__ = ()
-
-    def __call__(
-        self, buffer: bytes, dtype: np.dtype, shape: tuple[int, ...], order: str, *axes: Any
-    ) -> np.ndarray:
-        if axes or order not in ("C", "F"):
-            raise pickle.UnpicklingError(f"an array of unexpected layout {order!r}")
-        return np.frombuffer(buffer, dtype).reshape(shape, order=order)  # pyright: ignore[reportArgumentType, reportCallIssue]  # "C" or "F"
-
-
-_STORAGES = {
-    "DoubleStorage": torch.float64,
-    "FloatStorage": torch.float32,
-    "HalfStorage": torch.float16,
-    "BFloat16Storage": torch.bfloat16,
-    "LongStorage": torch.int64,
-    "IntStorage": torch.int32,
-    "ShortStorage": torch.int16,
-    "CharStorage": torch.int8,
-    "ByteStorage": torch.uint8,
-    "BoolStorage": torch.bool,
-    "UntypedStorage": torch.uint8,
+MAX_INSTRUCTIONS = 2_000_000
+"""A detector with its optimiser takes some hundred thousand."""
+MAX_OPEN = 1000
+"""Containers inside one another that are being filled."""
+PUSHED = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+READ = {
+    *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
+    *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE"),
+    *("BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
 }
-_KNOWN: dict[tuple[str, str], Any] = {
-    ("collections", "OrderedDict"): OrderedDict,
-    ("_codecs", "encode"): _EncodeLatin1(),
-    ("torch._utils", "_rebuild_tensor_v2"): _RebuildTensor(),
-    ("torch._utils", "_rebuild_parameter"): _RebuildParameter(),
-    **{("torch", name): StorageKind(dtype) for name, dtype in _STORAGES.items()},
-}
-for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-    _KNOWN[_module, "_reconstruct"] = _reconstruct
-    _KNOWN[_module, "scalar"] = scalar
-for _module in ("numpy.core.numeric", "numpy._core.numeric"):
-    _KNOWN[_module, "_frombuffer"] = _FromBuffer()
-for _name, _class in (("ndarray", np.ndarray), ("dtype", np.dtype)):
-    _KNOWN["numpy", _name] = _class
-
-
-class RestrictedUnpickler(pickle.Unpickler):
-    """Reads one pickle; ``load_storage`` answers torch's references to tensor data."""
-
-    def __init__(self, file: IO[bytes], *, load_storage: Callable[[Any], Storage]) -> None:
-        super().__init__(file, encoding="latin1")  # Python 2 strings, as Caffe2's files have
-        self._load_storage = load_storage
-
-    def find_class(self, module: str, name: str) -> Any:
-        known = _KNOWN.get((module, name))
-        return type(name, (Inert,), {}) if known is None else known
-
-    def persistent_load(self, pid: Any) -> Storage:
-        return self._load_storage(pid)
+"""Instructions whose argument is the value: numbers, text and bytes."""
 
 
 def load_restricted(
-    data: bytes | IO[bytes], *, load_storage: Callable[[Any], Storage] | None = None
+    data: bytes | IO[bytes], *, load_storage: Callable[[Any], Any] | None = None
 ) -> Any:
-    """The object of one pickle, read from the start of ``data`` (bytes, or an open file).
+    """The value of one pickle, read from where ``data`` stands.
 
-    Raises whatever a broken or hostile pickle makes of itself; the caller turns that into a line.
+    data: bytes, or a file that is open for reading and can be rewound.
+    load_storage: answers torch's references to tensor data with a ``Storage``.
+
+    Arrays come out as ``Array``, objects that are not known as ``Unknown``. Raises ``Refused`` for what
+    is cut off or damaged, asks for more than a checkpoint needs, or exceeds the limits above.
     """
-    file = io.BytesIO(data) if isinstance(data, bytes) else data
-    return RestrictedUnpickler(file, load_storage=load_storage or _no_storage).load()
+    file = _Bounded(io.BytesIO(data) if isinstance(data, bytes) else data)
+    try:
+        return _Machine(load_storage or _no_storage).run(file)
+    except Refused:
+        raise
+    except (ArithmeticError, LookupError, MemoryError, TypeError, ValueError, RuntimeError):
+        raise Refused("a damaged pickle") from None
 
 
-def _no_storage(pid: Any) -> Storage:
-    raise pickle.UnpicklingError(f"a reference to data outside the file: {str(pid)[:60]}")
+def _no_storage(pid: Any) -> Any:
+    raise Refused("a reference to data outside the file")
+
+
+class _Bounded:
+    """A file that refuses to be asked for more bytes than it has."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, here = file, file.tell()
+        self._left = file.seek(0, io.SEEK_END) - here
+        file.seek(here)
+
+    def read(self, size: int) -> bytes:
+        if not 0 <= size <= self._left:
+            raise Refused("the file ends within its pickle")
+        self._left -= size
+        return self._file.read(size)
+
+    def readline(self) -> bytes:
+        line = self._file.readline()
+        self._left -= len(line)
+        return line
+
+
+class _Machine:
+    """The stack, the stacks below each open container's mark, and the memo."""
+
+    def __init__(self, load_storage: Callable[[Any], Any]) -> None:
+        self._load_storage = load_storage
+        self._stack: list[Any] = []
+        self._below: list[list[Any]] = []
+        self._memo: dict[int, Any] = {}
+
+    def run(self, file: _Bounded) -> Any:
+        for number, (instruction, argument, _) in enumerate(pickletools.genops(file)):  # pyright: ignore[reportArgumentType]  # it reads by read and readline alone
+            if number >= MAX_INSTRUCTIONS:
+                raise Refused(f"more than {MAX_INSTRUCTIONS:,} instructions")
+            name = instruction.name
+            if name == "STOP":
+                return self._stack.pop()
+            if not (
+                self._plain(name, argument)
+                or self._containers(name)
+                or self._objects(name, argument)
+            ):
+                raise Refused(f"the instruction {name}, which no checkpoint needs")
+        raise Refused("the file ends within its pickle")
+
+    def _plain(self, name: str, argument: Any) -> bool:
+        """Values that stand in the pickle itself, and the memo; whether ``name`` was one of these."""
+        stack = self._stack
+        if name in READ:
+            stack.append(argument)
+            return True
+        if name in PUSHED:
+            stack.append(PUSHED[name])
+            return True
+        match name:
+            case "PROTO" | "FRAME":
+                pass
+            case "BYTEARRAY8":
+                stack.append(bytes(argument))
+            case "PUT" | "BINPUT" | "LONG_BINPUT":
+                self._memo[argument] = stack[-1]
+            case "MEMOIZE":
+                self._memo[len(self._memo)] = stack[-1]
+            case "GET" | "BINGET" | "LONG_BINGET":
+                stack.append(self._memo[argument])
+            case "POP":
+                self._pop()
+            case "DUP":
+                stack.append(stack[-1])
+            case _:
+                return False
+        return True
+
+    def _containers(self, name: str) -> bool:
+        stack = self._stack
+        if name in TUPLES:
+            stack.append(tuple(self._last(TUPLES[name])))
+            return True
+        match name:
+            case "MARK":
+                self._open()
+            case (
+                "POP_MARK" | "ADDITEMS"
+            ):  # a set's items are not needed, and hashing them could go deep
+                self._items()
+            case "EMPTY_SET":
+                stack.append(UNKNOWN)
+            case "FROZENSET":
+                self._push_after_items(lambda _: UNKNOWN)
+            case "EMPTY_DICT":
+                stack.append({})
+            case "EMPTY_LIST":
+                stack.append([])
+            case "TUPLE":
+                self._push_after_items(tuple)
+            case "LIST":
+                self._push_after_items(list)
+            case "DICT":
+                self._push_after_items(lambda items: _set_items({}, items))
+            case "APPEND":
+                _extend(stack[-2], self._last(1))
+            case "APPENDS":
+                items = self._items()
+                _extend(self._stack[-1], items)
+            case "SETITEM":
+                _set_items(stack[-3], self._last(2))
+            case "SETITEMS":
+                items = self._items()
+                _set_items(self._stack[-1], items)
+            case _:
+                return False
+        return True
+
+    def _objects(self, name: str, argument: Any) -> bool:
+        """Names, calls, states, and references to tensor data."""
+        stack = self._stack
+        match name:
+            case "GLOBAL":
+                stack.append(named(*argument.split(" ", 1)))
+            case "STACK_GLOBAL":
+                stack.append(named(*self._last(2)))
+            case "REDUCE" | "NEWOBJ":
+                stack.append(called(*self._last(2)))
+            case "NEWOBJ_EX":
+                stack.append(called(*self._last(3)[:2]))
+            case "INST":
+                kind = named(*argument.split(" ", 1))
+                self._push_after_items(lambda items: called(kind, items))
+            case "OBJ":
+                self._push_after_items(lambda items: called(items[0], items[1:]))
+            case "BUILD":
+                set_state(stack[-2], self._last(1)[0])
+            case "PERSID":
+                stack.append(self._load_storage(argument))
+            case "BINPERSID":
+                stack.append(self._load_storage(stack.pop()))
+            case _:
+                return False
+        return True
+
+    def _open(self) -> None:
+        if len(self._below) >= MAX_OPEN:
+            raise Refused(f"more than {MAX_OPEN} containers inside one another")
+        self._below.append(self._stack)
+        self._stack = []
+
+    def _items(self) -> list[Any]:
+        """What was pushed since the last mark, which is closed."""
+        items = self._stack
+        self._stack = self._below.pop()
+        return items
+
+    def _push_after_items(self, make: Callable[[list[Any]], Any]) -> None:
+        value = make(self._items())
+        self._stack.append(value)
+
+    def _last(self, count: int) -> list[Any]:
+        """The ``count`` values on top of the stack, which are taken off."""
+        if count > len(self._stack):
+            raise Refused("a damaged pickle")
+        first = len(self._stack) - count
+        taken = self._stack[first:]
+        del self._stack[first:]
+        return taken
+
+    def _pop(self) -> None:
+        if self._stack:
+            self._stack.pop()
+        else:  # a mark lies on top
+            self._items()
+
+
+def _extend(target: Any, items: list[Any]) -> None:
+    if isinstance(target, list):
+        target.extend(items)
+    elif not isinstance(target, Unknown):
+        raise Refused(f"items for {type(target).__name__}, which takes none")
+
+
+def _set_items(target: Any, items: list[Any]) -> Any:
+    if isinstance(target, dict):
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            set_item(target, key, value)
+    elif not isinstance(target, Unknown):
+        raise Refused(f"items for {type(target).__name__}, which takes none")
+    return target
