@@ -173,4 +173,4 @@ def test_ten_thousand_random_and_mutated_files(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     read, refused, several = map(int, done.stdout.split()[1::2])
-    assert read > 500 and refused > 2000 and not several, done.stdout
+    assert read > 200 and refused > 2000 and not several, done.stdout
