@@ -21,7 +21,7 @@ from lvistk import console
 from lvistk.cli.ending import run_and_exit
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.index.index_cache import cache_beside
-from lvistk.inference.images import Image, load_batches
+from lvistk.inference.image_batches import Image, load_batches
 from lvistk.inference.views import View
 from lvistk.masks import rle
 from lvistk.masks.paste import paste_masks

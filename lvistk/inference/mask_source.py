@@ -10,7 +10,7 @@ import numpy as np
 
 from lvistk.config.stages import MergeSettings
 from lvistk.inference.candidates import Candidates
-from lvistk.inference.seen import Masks, SeenBatch
+from lvistk.inference.multi_view import Masks, SeenBatch
 
 RATIO_EDGES = (0.5, 0.25)
 """Area ratios that part the wanted sides (Eq. 1 parts its levels there too)."""

@@ -11,10 +11,10 @@ import torch
 
 from lvistk.config.stages import MergeSettings, PredictSettings, ViewSettings
 from lvistk.inference.candidates import Candidates
-from lvistk.inference.images import Image, LoadedBatch, load_batches
+from lvistk.inference.image_batches import Image, LoadedBatch, load_batches
 from lvistk.inference.mask_source import make_masks
 from lvistk.inference.merge import merge_candidates, score_factors
-from lvistk.inference.seen import Detector, LevelMoves, Masks, SeenBatch
+from lvistk.inference.multi_view import Detector, LevelMoves, Masks, SeenBatch
 from lvistk.inference.views import Size, View, plan_views
 from lvistk.masks.paste import paste_masks
 from lvistk.structures.detections import Detections

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from lvistk import console
 from lvistk.data.store.detection_store import DetectionWriter
 from lvistk.distributed import rank, world_size
-from lvistk.inference.images import Image
+from lvistk.inference.image_batches import Image
 from lvistk.inference.predict import Predictor
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from lvistk.data.exchange.json_detections import detections_of_index
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.store.detection_store import DetectionStore
-from lvistk.data.store.store_import import detections_of_index
 from lvistk.errors import UserError
 from lvistk.report import pictures
 from lvistk.report.charts import Axis, Series, bar_chart

@@ -7,12 +7,16 @@ from tempfile import TemporaryDirectory
 from typing import Literal
 
 from lvistk import console
+from lvistk.data.exchange.annotation_records import (
+    annotation_records,
+    category_records,
+    image_records,
+)
+from lvistk.data.exchange.json_detections import detections_of_index, read_detections
+from lvistk.data.exchange.result_records import box_records, mask_records
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.index.lvis_json import is_results_file, write_annotations, write_results
 from lvistk.data.store.detection_store import DetectionStore, DetectionWriter, is_detection_store
-from lvistk.data.store.result_records import box_records, mask_records
-from lvistk.data.store.store_annotations import annotation_records, category_records, image_records
-from lvistk.data.store.store_import import detections_of_index, read_detections
 from lvistk.errors import UserError
 from lvistk.structures.detections import Detections
 

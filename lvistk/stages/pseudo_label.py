@@ -16,7 +16,7 @@ from lvistk.data.pool.open_images import OpenImages
 from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
 from lvistk.distributed import barrier, rank
 from lvistk.errors import UserError
-from lvistk.inference.images import Image
+from lvistk.inference.image_batches import Image
 from lvistk.inference.predict import Predictor
 from lvistk.inference.shards import ImageList, write_shards
 from lvistk.inference.views import plan_views

@@ -19,8 +19,8 @@ from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.index.index_cache import cache_beside
 from lvistk.data.store.detection_store import DetectionStore
 from lvistk.data.training.dataset import DataSettings, TrainingData
+from lvistk.data.training.image_sources import ImageSource
 from lvistk.data.training.loader import TrainLoader
-from lvistk.data.training.sources import ImageSource
 from lvistk.engine.curves import draw_curves
 from lvistk.engine.loop import METRICS, Job, train
 from lvistk.errors import UserError

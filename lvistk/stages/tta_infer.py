@@ -8,13 +8,13 @@ import torch
 
 from lvistk.artifacts import StageFolder
 from lvistk.config.stages import TtaInferInputs, TtaInferSettings
+from lvistk.data.exchange.result_records import box_records, mask_records
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.index.index_cache import cache_beside
 from lvistk.data.index.lvis_json import write_results
 from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
-from lvistk.data.store.result_records import box_records, mask_records
 from lvistk.distributed import barrier, rank
-from lvistk.inference.images import Image
+from lvistk.inference.image_batches import Image
 from lvistk.inference.predict import Predictor
 from lvistk.inference.shards import ImageList, write_shards
 from lvistk.inference.views import plan_views

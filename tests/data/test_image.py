@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lvistk.data.training.image import ImageError, planes, read_image
+from lvistk.data.images.decode import ImageError, planes, read_image
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lvistk.data.pool.open_images import OpenImages
-from lvistk.data.pool.open_images_list import flickr_id, read_list
+from lvistk.data.pool.pool_list import flickr_id, read_list
 from lvistk.errors import UserError
 from tests.shared_data import REALDATA, needs_realdata
 

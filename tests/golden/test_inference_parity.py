@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lvistk.config.stages import MergeSettings, PredictSettings, ViewSettings
-from lvistk.inference.images import Image
+from lvistk.inference.image_batches import Image
 from lvistk.inference.predict import predict_images
 from lvistk.masks import rle
 from lvistk.masks.paste import paste_masks

@@ -28,7 +28,7 @@ CATEGORIES = Categories(
 
 
 class ColourDetector(nn.Module):
-    """Implements ``inference.seen.Detector``; ``backbone_runs`` counts the passes over an image."""
+    """Implements ``inference.multi_view.Detector``; ``backbone_runs`` counts the passes over an image."""
 
     def __init__(self, *, mask_iou: bool = False, masks: bool = True) -> None:
         super().__init__()

@@ -6,7 +6,7 @@ import pytest
 
 from lvistk.config.stages import MergeSettings, PredictSettings, ViewSettings
 from lvistk.errors import UserError
-from lvistk.inference.images import Image, load_batches, plan_batches
+from lvistk.inference.image_batches import Image, load_batches, plan_batches
 from lvistk.inference.predict import predict_images
 from lvistk.inference.views import View
 from lvistk.masks import rle

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from lvistk.config.stages import MergeSettings, PredictSettings, ViewSettings
+from lvistk.data.exchange.result_records import box_records, mask_records
 from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
-from lvistk.data.store.result_records import box_records, mask_records
 from lvistk.errors import UserError
-from lvistk.inference.images import Image
+from lvistk.inference.image_batches import Image
 from lvistk.inference.predict import Predictor
 from lvistk.inference.shards import ImageList, own_shards, write_shards
 from lvistk.inference.views import plan_views
@@ -22,7 +22,7 @@ RANK = """
 import sys
 from pathlib import Path
 import torch
-from lvistk.inference.images import Image
+from lvistk.inference.image_batches import Image
 from lvistk.inference.shards import ImageList
 from tests.inference.test_shards import fill
 root, rank = Path(sys.argv[1]), int(sys.argv[2])

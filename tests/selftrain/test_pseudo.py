@@ -8,8 +8,8 @@ import pytest
 
 from lvistk.config.train import AugmentSettings, SamplerSettings, SelfTrainSettings
 from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
+from lvistk.data.training.image_sources import instances_from_detections
 from lvistk.data.training.samplers import subsample
-from lvistk.data.training.sources import instances_from_detections
 from lvistk.errors import UserError
 from lvistk.masks import rle
 from lvistk.selftrain.pseudo import PseudoSource, open_pseudo_source

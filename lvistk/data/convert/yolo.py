@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from lvistk.data.convert.records import Records, polygon_annotation
+from lvistk.data.images.decode import read_image
 from lvistk.data.index.lvis_json import CategoryRecord, ImageRecord
-from lvistk.data.training.image import read_image
 from lvistk.errors import UserError
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}

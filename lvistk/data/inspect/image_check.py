@@ -5,8 +5,8 @@ from pathlib import Path
 
 import msgspec
 
+from lvistk.data.images.decode import JPEG_END, JPEG_START, ImageError, read_image
 from lvistk.data.index.annotation_index import AnnotationIndex
-from lvistk.data.training.image import JPEG_END, JPEG_START, ImageError, read_image
 from lvistk.errors import UserError
 
 TAIL_BYTES = 4096

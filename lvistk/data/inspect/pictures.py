@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
+from lvistk.data.images.decode import ImageError, read_image
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.inspect.inspection import Inspection
-from lvistk.data.training.image import ImageError, read_image
 from lvistk.drawing import draw_instances, write_picture
 from lvistk.errors import UserError
 from lvistk.masks import rle

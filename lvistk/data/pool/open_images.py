@@ -22,7 +22,7 @@ from lvistk.artifacts import fingerprint
 from lvistk.data.index.flat_arrays import TABLE, FlatWriter, map_arrays
 from lvistk.data.index.index_cache import user_cache
 from lvistk.data.index.lvis_json import AnnotationFile, ImageRecord
-from lvistk.data.pool.open_images_list import ImageList, flickr_id, read_list
+from lvistk.data.pool.pool_list import ImageList, flickr_id, read_list
 from lvistk.errors import UserError
 
 IMAGE_NAME = re.compile(r"[0-9a-fA-F]{16}\.jpe?g", re.ASCII)

@@ -13,9 +13,10 @@ from lvistk.data.augment.augment import Region, colour_matrix, draw_view, recolo
 from lvistk.data.augment.copy_paste import paste_instances
 from lvistk.data.augment.instaboost import boost
 from lvistk.data.augment.mosaic import Picture, Tile, compose, mosaic_centre, place_in_mosaic
+from lvistk.data.images.decode import planes, read_image
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.store.detection_store import DetectionStore
-from lvistk.data.training.image import planes, read_image
+from lvistk.data.training.image_sources import AnnotatedImages, ImageSource, SourceImage
 from lvistk.data.training.samplers import (
     EpochPlan,
     SampleKey,
@@ -27,7 +28,6 @@ from lvistk.data.training.samplers import (
     stream,
     subsample,
 )
-from lvistk.data.training.sources import AnnotatedImages, ImageSource, SourceImage
 from lvistk.errors import UserError
 from lvistk.masks.instance_masks import ImageMasks
 from lvistk.structures.targets import Targets

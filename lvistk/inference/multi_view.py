@@ -12,7 +12,7 @@ from torch import Tensor
 from lvistk.config.model import ModelSettings
 from lvistk.config.stages import MergeSettings, PredictSettings
 from lvistk.inference.candidates import Candidates, cut_candidates
-from lvistk.inference.images import LoadedBatch
+from lvistk.inference.image_batches import LoadedBatch
 from lvistk.inference.views import View
 from lvistk.structures.categories import Categories
 from lvistk.structures.image_batch import ImageBatch

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import torch
 
-from lvistk.data.training.image import planes, read_image
+from lvistk.data.images.decode import planes, read_image
 from lvistk.inference.views import Size, View, ViewGeometry, geometry
 from lvistk.structures.image_batch import ImageBatch
 
