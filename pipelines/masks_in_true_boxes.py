@@ -85,7 +85,7 @@ def draw(
         labels = torch.from_numpy(np.asarray(gt.labels, np.int64))
         boxes = np.asarray(gt.boxes, np.float32)
         features = model.inference_features(batch.views[0])
-        seen = torch.from_numpy(batch.places[0][0].to_view(boxes))
+        seen = torch.from_numpy(batch.geometries[0][0].to_view(boxes))
         started = time.process_time()
         found = model.predict_masks(features, [seen], [labels])[0]
         seconds = time.process_time() - started

@@ -1,4 +1,4 @@
-"""What a model's box output of one view leaves to be merged."""
+"""The boxes of one view that take part in merging."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +14,10 @@ from lvistk.inference.views import View, ViewGeometry
 class Candidates:
     """N boxes of one image, each with one category.
 
-    Fields: ``boxes (N, 4)`` float32 xyxy in image pixels; ``scores (N,)`` float32; ``labels (N,)`` int32;
-    ``views (N,)`` int32, the view that found each.
+    boxes: (N, 4) float32 xyxy in image pixels
+    scores: (N,) float32
+    labels: (N,) int32
+    views: (N,) int32, index of the view that each comes from
     """
 
     boxes: np.ndarray
@@ -32,7 +34,7 @@ class Candidates:
 
     @classmethod
     def concatenate(cls, parts: Sequence["Candidates"]) -> "Candidates":
-        """All parts, one behind the other; at least one."""
+        """The candidates of all parts, in order; at least one part."""
         return cls(
             np.concatenate([part.boxes for part in parts]),
             np.concatenate([part.scores for part in parts]),
@@ -45,7 +47,7 @@ def cut_candidates(
     boxes: Tensor,
     scores: Tensor,
     *,
-    place: ViewGeometry,
+    geometry: ViewGeometry,
     view: View,
     number: int,
     threshold: float,
@@ -61,21 +63,21 @@ def cut_candidates(
     rows, labels = torch.nonzero(scores > threshold, as_tuple=True)  # (K,)
     values = scores[rows, labels]
     if view.low > 0 or view.high < float("inf"):
-        sides = _box_sides(boxes, rows, labels) / place.scale
+        sides = _box_sides(boxes, rows, labels) / geometry.scale
         valid = (sides >= view.low) & (sides <= view.high)
         rows, labels, values = rows[valid], labels[valid], values[valid]
     if len(values) > limit:
         best = torch.topk(values, limit, sorted=False).indices.sort().values
         rows, labels, values = rows[best], labels[best], values[best]
     chosen = boxes[rows] if boxes.dim() == 2 else boxes[rows, labels]  # (K, 4)
-    found = Candidates(
-        boxes=place.to_image(chosen.float().cpu().numpy()),
+    candidates = Candidates(
+        boxes=geometry.to_image(chosen.float().cpu().numpy()),
         scores=values.float().cpu().numpy(),
         labels=labels.int().cpu().numpy(),
         views=np.full(len(values), number, np.int32),
     )
-    width, height = (found.boxes[:, 2:] - found.boxes[:, :2]).T
-    return found.select((width > 0) & (height > 0))
+    width, height = (candidates.boxes[:, 2:] - candidates.boxes[:, :2]).T
+    return candidates.select((width > 0) & (height > 0))
 
 
 def _box_sides(boxes: Tensor, rows: Tensor, labels: Tensor) -> Tensor:

@@ -20,10 +20,12 @@ WINDOW = 32
 
 @dataclass(frozen=True)
 class Image:
-    """An image to look at; lengths in pixels.
+    """An image to detect on.
 
-    Fields: ``image_id``; ``path``; ``size`` height and width that the annotations say, or None where none
-    are known; ``rotation`` 0, 90, 180 or 270 degrees counter-clockwise that turn it upright (Open Images).
+    image_id: id in annotations or results
+    path: its file
+    size: height and width that the annotations say, pixels; None where they are unknown
+    rotation: 0, 90, 180 or 270 degrees, counter-clockwise, that turn it upright (Open Images)
     """
 
     image_id: int
@@ -33,25 +35,28 @@ class Image:
 
 
 @dataclass(eq=False)
-class LoadedBatch:
+class ImagesInViews:
     """B images in V views.
 
-    Fields: ``images``; ``positions``, their places in the given list; ``sizes`` of the upright images;
-    ``views`` V batches; ``places`` [v][b], how image b lies in view v.
+    images: B images
+    indices: index of each in the list that was asked for
+    sizes: height and width of each upright image, pixels
+    views: V batches of B images
+    geometries: ``[v][b]``, how image b lies in view v
     """
 
     images: list[Image]
-    positions: list[int]
+    indices: list[int]
     sizes: list[Size]
     views: list[ImageBatch]
-    places: list[list[ViewGeometry]]
+    geometries: list[list[ViewGeometry]]
 
     def __len__(self) -> int:
         return len(self.images)
 
 
 def plan_batches(images: Sequence[Image], batch_size: int) -> list[list[int]]:
-    """Positions of the images of each batch.
+    """Indices of the images of each batch.
 
     Images of like shape go together, so that little is padded; only within a window of the list, so
     that results come out nearly in its order.
@@ -59,15 +64,15 @@ def plan_batches(images: Sequence[Image], batch_size: int) -> list[list[int]]:
     batches: list[list[int]] = []
     window = batch_size * (WINDOW if batch_size > 1 else 1)
     for start in range(0, len(images), window):
-        positions = list(range(start, min(start + window, len(images))))
-        positions.sort(key=lambda k: _shape(images[k]))
-        batches += [positions[k : k + batch_size] for k in range(0, len(positions), batch_size)]
+        indices = list(range(start, min(start + window, len(images))))
+        indices.sort(key=lambda k: _shape(images[k]))
+        batches += [indices[k : k + batch_size] for k in range(0, len(indices), batch_size)]
     return batches
 
 
 def load_batches(
     images: Sequence[Image], *, views: Sequence[View], batch_size: int, workers: int
-) -> Generator[LoadedBatch, None, None]:
+) -> Generator[ImagesInViews, None, None]:
     """The batches of ``plan_batches``, read ahead by ``workers`` threads (0: none).
 
     Decoding and resizing release the interpreter lock, so threads do what processes would, without
@@ -75,15 +80,15 @@ def load_batches(
     """
     plans = plan_batches(images, batch_size)
     if workers == 0:
-        for positions in plans:
-            yield _load(images, positions, views)
+        for indices in plans:
+            yield _load(images, indices, views)
         return
     pool = ThreadPoolExecutor(workers, thread_name_prefix="images")
-    ahead: deque[Future[LoadedBatch]] = deque()
+    ahead: deque[Future[ImagesInViews]] = deque()
     rest = iter(plans)
     try:
-        for positions in rest:
-            ahead.append(pool.submit(_load, images, positions, views))
+        for indices in rest:
+            ahead.append(pool.submit(_load, images, indices, views))
             if len(ahead) > workers:
                 yield ahead.popleft().result()
         while ahead:
@@ -98,23 +103,23 @@ def _shape(image: Image) -> tuple[float, int]:
     return (round(width / max(height, 1), 1), height * width)
 
 
-def _load(images: Sequence[Image], positions: list[int], views: Sequence[View]) -> LoadedBatch:
-    chosen = [images[k] for k in positions]
+def _load(images: Sequence[Image], indices: list[int], views: Sequence[View]) -> ImagesInViews:
+    chosen = [images[k] for k in indices]
     pixels = [read_image(p.path, size=p.size, rotation=p.rotation) for p in chosen]
     sizes: list[Size] = [(image.shape[0], image.shape[1]) for image in pixels]
-    places = [[geometry(view, size) for size in sizes] for view in views]
+    geometries = [[geometry(view, size) for size in sizes] for view in views]
     batches: list[ImageBatch] = []
     resized: list[np.ndarray] = []
     for number, view in enumerate(views):
         twin = number > 0 and view.flip and views[number - 1].short_edge == view.short_edge
         if not twin:
             resized = [
-                resize(image, place.size)
-                for image, place in zip(pixels, places[number], strict=True)
+                resize(image, lies.size)
+                for image, lies in zip(pixels, geometries[number], strict=True)
             ]
         turned = [cv2.flip(image, 1) if view.flip else image for image in resized]
         batches.append(ImageBatch.stack([torch.from_numpy(planes(image)) for image in turned]))
-    return LoadedBatch(chosen, positions, sizes, batches, places)
+    return ImagesInViews(chosen, indices, sizes, batches, geometries)
 
 
 def resize(image: np.ndarray, size: Size) -> np.ndarray:

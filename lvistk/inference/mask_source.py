@@ -10,32 +10,32 @@ import numpy as np
 
 from lvistk.config.stages import MergeSettings
 from lvistk.inference.candidates import Candidates
-from lvistk.inference.multi_view import Masks, SeenBatch
+from lvistk.inference.multi_view import Masks, MultiViewBatch
 
 RATIO_EDGES = (0.5, 0.25)
 """Area ratios that part the wanted sides (Eq. 1 parts its levels there too)."""
 
 
 def make_masks(
-    seen: SeenBatch, detections: Sequence[Candidates], settings: MergeSettings
+    batch: MultiViewBatch, detections: Sequence[Candidates], settings: MergeSettings
 ) -> list[Masks]:
     """Masks of each image's detections from the views that ``mask_source`` says.
 
-    ``found``: the view that found the box. ``selected``: a first mask there gives the area ratio, and a
+    ``found``: the view that the box comes from. ``selected``: a first mask there gives the area ratio, and a
     second one is made where another view suits better. ``average``: the mean of all views' masks and
     predicted IoUs. With one view all three are the same.
     """
-    found = [of_image.views for of_image in detections]
-    if settings.mask_source == "average" and len(seen.views) > 1:
-        return _average(seen, detections)
-    first = seen.masks(detections, found)
-    if settings.mask_source == "found" or len(seen.views) == 1:
+    origins = [of_image.views for of_image in detections]
+    if settings.mask_source == "average" and len(batch.views) > 1:
+        return _average(batch, detections)
+    first = batch.masks(detections, origins)
+    if settings.mask_source == "found" or len(batch.views) == 1:
         return first
     elsewhere = [
-        _better_view(seen, image, detections[image], mask, settings)
+        _better_view(batch, image, detections[image], mask, settings)
         for image, mask in enumerate(first)
     ]
-    second = seen.masks(detections, elsewhere)
+    second = batch.masks(detections, elsewhere)
     for mask, better, views in zip(first, second, elsewhere, strict=True):
         rows = np.flatnonzero(views >= 0)
         if len(rows):
@@ -55,51 +55,51 @@ def choose_views(
     boxes: np.ndarray,
     area_ratio: np.ndarray,
     *,
-    found: np.ndarray,
+    origins: np.ndarray,
     scales: Sequence[float],
     flips: Sequence[bool],
     sides: tuple[float, float, float],
 ) -> np.ndarray:
     """View (N,) int32 in which each box's side is nearest, in log2, to the wanted one.
 
-    ``boxes`` (N, 4) in image pixels; ``found`` (N,) the view that found each; ``scales`` and ``flips``
-    of the V views. The finding view wins among equally near ones, then a view flipped like it, then
-    the first.
+    ``boxes`` (N, 4) in image pixels; ``origins`` (N,) the view that each box comes from; ``scales``
+    and ``flips`` of the V views. Among equally near views the box's own wins, then one flipped like it,
+    then the first.
     """
     extent = boxes[:, 2:].astype(np.float64) - boxes[:, :2]
     side = np.sqrt(np.maximum(extent.prod(1), 1e-12))  # (N,)
-    seen = side[:, None] * np.asarray(scales, np.float64)  # (N, V)
-    distance = np.abs(np.log2(seen / wanted_sides(area_ratio, sides)[:, None]))
+    side_in_view = side[:, None] * np.asarray(scales, np.float64)  # (N, V)
+    distance = np.abs(np.log2(side_in_view / wanted_sides(area_ratio, sides)[:, None]))
     flipped = np.asarray(flips, bool)
-    distance += 1e-9 * (np.arange(len(scales)) != found[:, None])
-    distance += 1e-9 * (flipped[None] != flipped[found][:, None])
+    distance += 1e-9 * (np.arange(len(scales)) != origins[:, None])
+    distance += 1e-9 * (flipped[None] != flipped[origins][:, None])
     return distance.argmin(1).astype(np.int32)
 
 
 def _better_view(
-    seen: SeenBatch, image: int, detections: Candidates, first: Masks, settings: MergeSettings
+    batch: MultiViewBatch, image: int, detections: Candidates, first: Masks, settings: MergeSettings
 ) -> np.ndarray:
-    """The chosen view (N,) of each detection of an image; -1 where it is the finding one."""
+    """The chosen view (N,) of each detection of an image; -1 where it is the view of the box."""
     if not len(detections):
         return np.zeros(0, np.int32)
     chosen = choose_views(
         detections.boxes,
         (first.probs >= settings.mask_threshold).mean((1, 2)),
-        found=detections.views,
-        scales=[places[image].scale for places in seen.images.places],
-        flips=[view.flip for view in seen.views],
+        origins=detections.views,
+        scales=[geometries[image].scale for geometries in batch.images.geometries],
+        flips=[view.flip for view in batch.views],
         sides=settings.mask_sides,
     )
     return np.where(chosen != detections.views, chosen, -1)
 
 
-def _average(seen: SeenBatch, detections: Sequence[Candidates]) -> list[Masks]:
+def _average(batch: MultiViewBatch, detections: Sequence[Candidates]) -> list[Masks]:
     total: list[Masks] = []
-    for number in range(len(seen.views)):
+    for number in range(len(batch.views)):
         views = [np.full(len(of_image), number, np.int32) for of_image in detections]
-        masks = seen.masks(detections, views)
+        masks = batch.masks(detections, views)
         total = [_add(a, b) for a, b in zip(total, masks, strict=True)] if total else masks
-    share = np.float32(1 / len(seen.views))
+    share = np.float32(1 / len(batch.views))
     return [Masks(m.probs * share, None if m.iou is None else m.iou * share) for m in total]
 
 

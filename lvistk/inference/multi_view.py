@@ -1,4 +1,4 @@
-"""A batch of images seen in every view: candidates of all, and masks from any of them."""
+"""A batch of images in several views: candidates from all views, and masks from any of them."""
 
 import contextlib
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from torch import Tensor
 from lvistk.config.model import ModelSettings
 from lvistk.config.stages import MergeSettings, PredictSettings
 from lvistk.inference.candidates import Candidates, cut_candidates
-from lvistk.inference.image_batches import LoadedBatch
+from lvistk.inference.image_batches import ImagesInViews
 from lvistk.inference.views import View
 from lvistk.structures.categories import Categories
 from lvistk.structures.image_batch import ImageBatch
@@ -65,7 +65,7 @@ class LevelMoves:
 
 
 @dataclass(eq=False)
-class SeenBatch:
+class MultiViewBatch:
     """B images, their views, and the feature maps that are kept for masks.
 
     Features of a view stay on the device as far as ``feature_memory_mb`` allows, in the order of the
@@ -73,7 +73,7 @@ class SeenBatch:
     """
 
     model: Detector
-    images: LoadedBatch
+    images: ImagesInViews
     views: Sequence[View]
     predict: PredictSettings
     device: torch.device
@@ -96,7 +96,7 @@ class SeenBatch:
                     cut_candidates(
                         output.boxes[image],
                         output.scores[image],
-                        place=self.images.places[number][image],
+                        geometry=self.images.geometries[number][image],
                         view=view,
                         number=number,
                         threshold=merge.score_threshold,
@@ -115,12 +115,12 @@ class SeenBatch:
             if number < 0:
                 continue
             rows = [np.flatnonzero(of_image == number) for of_image in views]
-            for mask, places, output in zip(
+            for mask, chosen, output in zip(
                 made, rows, self._masks_of_view(int(number), wanted, rows), strict=True
             ):
                 probs = output.probs.float().cpu().numpy()  # (K, M, M)
                 iou = None if output.iou is None else output.iou.float().cpu().numpy()
-                mask.put(places, probs[..., ::-1] if self.views[number].flip else probs, iou)
+                mask.put(chosen, probs[..., ::-1] if self.views[number].flip else probs, iou)
         return made
 
     def _masks_of_view(
@@ -128,9 +128,12 @@ class SeenBatch:
     ) -> list[Any]:
         """The model's output for the ``rows`` of each image's detections, in view ``number``."""
         boxes, labels = [], []
-        for place, found, chosen in zip(self.images.places[number], wanted, rows, strict=True):
-            boxes.append(torch.from_numpy(place.to_view(found.boxes[chosen])).to(self.device))
-            numbers = torch.from_numpy(found.labels[chosen].astype(np.int64))
+        geometries = self.images.geometries[number]
+        for geometry, detections, chosen in zip(geometries, wanted, rows, strict=True):
+            boxes.append(
+                torch.from_numpy(geometry.to_view(detections.boxes[chosen])).to(self.device)
+            )
+            numbers = torch.from_numpy(detections.labels[chosen].astype(np.int64))
             labels.append(numbers.to(self.device))
         with self._precision():
             features = self._features.get(number)

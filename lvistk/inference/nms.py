@@ -103,13 +103,13 @@ def _hard(boxes: np.ndarray, members: np.ndarray, current: np.ndarray, nms_iou: 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _best(members: np.ndarray, current: np.ndarray) -> int:
     """Place of the highest score, of the earliest candidate among equal ones."""
-    place = 0
+    best = 0
     for k in range(1, len(members)):
-        if current[k] > current[place] or (
-            current[k] == current[place] and members[k] < members[place]
+        if current[k] > current[best] or (
+            current[k] == current[best] and members[k] < members[best]
         ):
-            place = k
-    return place
+            best = k
+    return best
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -124,10 +124,10 @@ def _by_label(scores: np.ndarray, labels: np.ndarray, number: int):
     members = np.empty(len(labels), np.int64)
     current = np.empty(len(labels), np.float64)
     for index in range(len(labels)):
-        place = fill[labels[index]]
-        members[place] = index
-        current[place] = scores[index]
-        fill[labels[index]] = place + 1
+        slot = fill[labels[index]]
+        members[slot] = index
+        current[slot] = scores[index]
+        fill[labels[index]] = slot + 1
     return start, members, current
 
 
@@ -138,7 +138,7 @@ def _select(
     start, members, current = _by_label(scores, labels, number)
     left = start[1:] - start[:-1]  # candidates that are not taken or gone, at the category's front
     untouched = np.ones(number, np.bool_)
-    best = np.zeros(number, np.int64)  # place of the best candidate within its category
+    best = np.zeros(number, np.int64)  # index of the best candidate within its category
     for label in range(number):
         first, last = start[label], start[label + 1]
         if last > first:

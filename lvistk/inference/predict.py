@@ -11,10 +11,10 @@ import torch
 
 from lvistk.config.stages import MergeSettings, PredictSettings, ViewSettings
 from lvistk.inference.candidates import Candidates
-from lvistk.inference.image_batches import Image, LoadedBatch, load_batches
+from lvistk.inference.image_batches import Image, ImagesInViews, load_batches
 from lvistk.inference.mask_source import make_masks
 from lvistk.inference.merge import merge_candidates, score_factors
-from lvistk.inference.multi_view import Detector, LevelMoves, Masks, SeenBatch
+from lvistk.inference.multi_view import Detector, LevelMoves, Masks, MultiViewBatch
 from lvistk.inference.views import Size, View, plan_views
 from lvistk.masks.paste import paste_masks
 from lvistk.structures.detections import Detections
@@ -47,24 +47,24 @@ class Predictor:
         following = 0
         with _evaluating(self.model), contextlib.closing(batches):
             for batch in batches:
-                waiting.update(zip(batch.positions, self.detect(batch), strict=True))
+                waiting.update(zip(batch.indices, self.detect(batch), strict=True))
                 while following in waiting:
                     yield waiting.pop(following)
                     following += 1
 
     @torch.inference_mode()
-    def detect(self, images: LoadedBatch) -> list[Detections]:
+    def detect(self, images: ImagesInViews) -> list[Detections]:
         """Detections of each image of a batch, best box score first."""
-        seen = SeenBatch(
+        views = MultiViewBatch(
             self.model, images, self.views, self.predict, self.device, moves=self.moves
         )
         factors = score_factors(self.model.categories, self.merge.rare_boost)
         merged = [
             merge_candidates(candidates, settings=self.merge, factors=factors)
-            for candidates in seen.candidates(self.merge)
+            for candidates in views.candidates(self.merge)
         ]
         has_masks = self.model.settings.mask.enabled
-        masks = make_masks(seen, merged, self.merge) if has_masks else [None] * len(merged)
+        masks = make_masks(views, merged, self.merge) if has_masks else [None] * len(merged)
         return [
             self._detections(image.image_id, size, candidates, mask)
             for image, size, candidates, mask in zip(
@@ -75,7 +75,7 @@ class Predictor:
     def _detections(
         self, image_id: int, size: Size, candidates: Candidates, masks: Masks | None
     ) -> Detections:
-        found = Detections(
+        detections = Detections(
             image_id=image_id,
             size=size,
             boxes=candidates.boxes,
@@ -83,13 +83,13 @@ class Predictor:
             labels=candidates.labels,
         )
         if masks is not None:
-            found.masks = paste_masks(
+            detections.masks = paste_masks(
                 masks.probs, candidates.boxes, size=size, threshold=self.merge.mask_threshold
             )
             if self.model.settings.mask.mask_iou:
-                iou = np.zeros(len(found), np.float32) if masks.iou is None else masks.iou
-                found.mask_scores = candidates.scores * iou
-        return found
+                iou = np.zeros(len(detections), np.float32) if masks.iou is None else masks.iou
+                detections.mask_scores = candidates.scores * iou
+        return detections
 
 
 def predict_images(

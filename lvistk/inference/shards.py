@@ -37,21 +37,21 @@ def write_shards(
     size = predictor.predict.shard_images
     ranges = own_shards(len(images), size=size, rank=rank(), world_size=world_size())
     missing = [k for k in ranges if not writer.has_shard(k)]
-    total = sum(len(places) for places in ranges.values())
+    total = sum(len(indices) for indices in ranges.values())
     left = sum(len(ranges[k]) for k in missing)
     with console.progress(label, total, done=total - left) as line:
         for k in missing:
             chosen = [images.image(i) for i in ranges[k]]
-            found = []
+            detected = []
             for detections in predictor.run(chosen):
-                found.append(detections)
+                detected.append(detections)
                 line.advance()
             if images.name is None:
-                writer.write_shard(k, found)
+                writer.write_shard(k, detected)
                 continue
             names = [images.name(i) for i in ranges[k]]
             rotations = [image.rotation for image in chosen]
-            writer.write_shard(k, found, names=names, rotations=rotations)
+            writer.write_shard(k, detected, names=names, rotations=rotations)
 
 
 def own_shards(total: int, *, size: int, rank: int, world_size: int) -> dict[int, range]:

@@ -1,4 +1,4 @@
-"""The views that an image is seen in at inference, each an affine matrix with its inverse."""
+"""The views of an image at inference, each an affine matrix with its inverse."""
 
 import math
 from dataclasses import dataclass

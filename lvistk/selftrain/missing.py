@@ -3,7 +3,7 @@
 LVIS leaves instances unannotated, and a proposal on one of them would be taught as background. The paper
 takes detections "without overlap" with the ground truth for such instances and ignores proposals on
 them; its
-thresholds are not published, so those here are ours.
+thresholds are not published; the defaults here are our choice.
 """
 
 import numpy as np

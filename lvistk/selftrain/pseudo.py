@@ -16,9 +16,8 @@ class PseudoSource:
     """The images of a pseudo-label store that have a detection of at least ``score`` (a ``ImageSource``).
 
     Their boxes and RLE masks are taken for ground truth, and their losses count ``weight``. Nothing is
-    known to be
-    absent from them, so the list of negatives is empty; and as detections miss instances, every category
-    present counts as not exhaustively labelled (ours).
+    known to be absent from them, so the list of negatives is empty; and as detections miss instances,
+    every category present counts as not exhaustively labelled (our choice).
     """
 
     def __init__(
@@ -48,20 +47,20 @@ class PseudoSource:
         return self._wide[rows]
 
     def image(self, row: int) -> SourceImage:
-        store, place = self._store, int(self._rows[row])
-        found = store[place]
-        instances = instances_from_detections(found.select(found.scores >= self._score))
+        store, stored = self._store, int(self._rows[row])
+        detections = store[stored]
+        instances = instances_from_detections(detections.select(detections.scores >= self._score))
         return SourceImage(
-            path=self._pool / store.name(place),
-            image_id=found.image_id,
-            size=found.size,
+            path=self._pool / store.name(stored),
+            image_id=detections.image_id,
+            size=detections.size,
             labels=Labels(
                 instances=instances,
                 missing=Instances.empty(),
                 negative=np.zeros(0, np.int64),
                 not_exhaustive=np.unique(instances.labels),
             ),
-            rotation=store.rotation(place),
+            rotation=store.rotation(stored),
             weight=self._weight,
         )
 

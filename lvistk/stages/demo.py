@@ -95,25 +95,25 @@ def draw_pictures(pipeline: Pipeline, folder: Path) -> None:
     last = next(plan for plan in reversed(pipeline.stages) if plan.command == "tta-infer")
     store = DetectionStore.open(last.out / "detections")
     index = AnnotationIndex.open([last.inputs.val], cache=cache_beside(last.out))
-    for place in _some_images(index, PICTURES):
-        path = index.image_path(place, last.inputs.val_images)
-        image = read_image(path, size=index.size(place))[:, :, ::-1]  # RGB
-        picture = _beside_gt(image, index, store, place)
-        draw.write_picture(folder / f"{index.image_ids[place]:012d}.png", picture)
+    for i in _some_images(index, PICTURES):
+        path = index.image_path(i, last.inputs.val_images)
+        image = read_image(path, size=index.size(i))[:, :, ::-1]  # RGB
+        picture = _beside_gt(image, index, store, i)
+        draw.write_picture(folder / f"{index.image_ids[i]:012d}.png", picture)
 
 
 def _some_images(index: AnnotationIndex, count: int) -> list[int]:
     """Images with at least three annotations, evenly spaced, so that they are typical."""
     worth = np.flatnonzero(np.diff(index.row) >= 3)
-    places = np.linspace(0, len(worth) - 1, min(count, len(worth))).round().astype(int)
-    return worth[places].tolist()
+    chosen = np.linspace(0, len(worth) - 1, min(count, len(worth))).round().astype(int)
+    return worth[chosen].tolist()
 
 
 def _beside_gt(
-    image: np.ndarray, index: AnnotationIndex, store: DetectionStore, place: int
+    image: np.ndarray, index: AnnotationIndex, store: DetectionStore, i: int
 ) -> np.ndarray:
-    size, names = index.size(place), index.categories.names
-    gt = index.annotations(place)
+    size, names = index.size(i), index.categories.names
+    gt = index.annotations(i)
     masks = [
         coded if coded is not None else rle.from_polygons(gt.polygons.parts(k), size)
         for k, coded in enumerate(gt.rle)
@@ -125,16 +125,16 @@ def _beside_gt(
         masks=masks,
         captions=[names[label] for label in gt.labels],
     )
-    found = store[int(store.rows(int(index.image_ids[place]))[0])]
-    found = found.select(found.scores >= PICTURE_SCORE)
+    detections = store[int(store.rows(int(index.image_ids[i]))[0])]
+    detections = detections.select(detections.scores >= PICTURE_SCORE)
     detected = draw.draw_instances(
         image,
-        boxes=found.boxes,
-        labels=found.labels,
-        masks=found.masks,
+        boxes=detections.boxes,
+        labels=detections.labels,
+        masks=detections.masks,
         captions=[
             f"{names[label]} {score:.0%}"
-            for label, score in zip(found.labels, found.scores, strict=True)
+            for label, score in zip(detections.labels, detections.scores, strict=True)
         ],
     )
     return draw.side_by_side([annotated, detected], titles=["annotated", "detected"])

@@ -23,7 +23,7 @@ def run(
     *,
     device: str,
 ) -> dict[str, int]:
-    """Write ``missing.h5``: one row a training image that has been looked at.
+    """Write ``missing.h5``: one row per training image of the detections.
 
     Runs on the CPU in seconds, so that a run that was stopped starts anew. Annotations with a defect
     are left out. Returns how many images, confident detections and missing annotations there are.
@@ -47,9 +47,9 @@ def run(
             if not len(rows):
                 unseen += 1
                 continue
-            found = store[int(rows[0])]
-            confident += int((found.scores >= settings.score).sum())
-            images.append(_missing(index, i, found, settings))
+            detections = store[int(rows[0])]
+            confident += int((detections.scores >= settings.score).sum())
+            images.append(_missing(index, i, detections, settings))
     if unseen:
         console.warn(f"{unseen} of {len(index)} training images are not in {inputs.detections}")
     writer = DetectionWriter(stage.file("missing.h5"), categories=index.categories, role="missing")
@@ -59,7 +59,7 @@ def run(
 
 
 def _missing(
-    index: AnnotationIndex, i: int, found: Detections, settings: FilterMissingSettings
+    index: AnnotationIndex, i: int, detections: Detections, settings: FilterMissingSettings
 ) -> Detections:
     gt = index.annotations(i)
     impossible = None
@@ -70,7 +70,7 @@ def _missing(
             not_exhaustive=index.not_exhaustive_labels(i),
         )
     return missing_annotations(
-        found,
+        detections,
         gt.boxes,
         score=settings.score,
         max_iou=settings.max_iou,

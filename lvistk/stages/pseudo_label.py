@@ -35,14 +35,14 @@ def run(
     with their names and rotations, for train-repr."""
     assert inputs.model  # the runner has checked REQUIRED
     started = time.monotonic()
-    place = torch.device(device)
-    model = load_model(inputs.model, device=place)
+    torch_device = torch.device(device)
+    model = load_model(inputs.model, device=torch_device)
     if settings.source == "lvis":
         images, role = _training_images(inputs, model.categories, stage), "detections"
     else:
         images, role = _pool_images(inputs, settings), "pseudo"
     predictor = Predictor(
-        model, plan_views(settings.views), settings.merge, settings.predict, place
+        model, plan_views(settings.views), settings.merge, settings.predict, torch_device
     )
     folder = stage.file("detections")
     writer = DetectionWriter(folder, categories=model.categories, role=role)
@@ -78,18 +78,18 @@ def _pool_images(inputs: PseudoLabelInputs, settings: PseudoLabelSettings) -> Im
         f"{len(pool)} images in the pool; left out: {pool.unlisted} not in the list, "
         f"{pool.excluded} that an annotation file has too"
     )
-    places = np.arange(len(pool))
+    chosen = np.arange(len(pool))
     if 0 < settings.max_images < len(pool):
         drawn = np.random.default_rng(settings.seed).choice(
             len(pool), settings.max_images, replace=False
         )
-        places = np.sort(drawn)
+        chosen = np.sort(drawn)
 
     def image(k: int) -> Image:
-        i = int(places[k])
+        i = int(chosen[k])
         return Image(pool.image_id(i), pool.path(i), rotation=pool.rotation(i))
 
-    return ImageList(len(places), image, name=lambda k: pool.name(int(places[k])))
+    return ImageList(len(chosen), image, name=lambda k: pool.name(int(chosen[k])))
 
 
 def _count(folder: Path) -> int:

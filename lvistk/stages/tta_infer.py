@@ -33,14 +33,14 @@ def run(
     """
     assert inputs.model and inputs.val and inputs.val_images  # the runner has checked REQUIRED
     started = time.monotonic()
-    place = torch.device(device)
-    model = load_model(inputs.model, device=place)
+    torch_device = torch.device(device)
+    model = load_model(inputs.model, device=torch_device)
     index = AnnotationIndex.open([inputs.val], cache=cache_beside(stage.path), defects="skip")
     model.categories.require_same_labels(
         index.categories, ours=str(inputs.model), theirs=str(inputs.val)
     )
     predictor = Predictor(
-        model, plan_views(settings.views), settings.merge, settings.predict, place
+        model, plan_views(settings.views), settings.merge, settings.predict, torch_device
     )
     folder = stage.file("detections")
     writer = DetectionWriter(folder, categories=model.categories, role="detections")

@@ -53,7 +53,7 @@ def cut(boxes, scores, *, view=None, threshold=0.1, limit=100):
     return cut_candidates(
         torch.tensor(boxes, dtype=torch.float32),
         torch.tensor(scores, dtype=torch.float32),
-        place=geometry(view, (50, 60)),
+        geometry=geometry(view, (50, 60)),
         view=view,
         number=4,
         threshold=threshold,
@@ -112,7 +112,7 @@ def test_mask_view_by_scale_and_ratio(side: float, ratio: float, expected: int) 
     chosen = choose_views(
         boxes,
         np.array([ratio]),
-        found=np.array([1]),
+        origins=np.array([1]),
         scales=(0.5, 1.0, 2.0),
         flips=(False, False, False),
         sides=(224, 448, 896),
@@ -125,7 +125,7 @@ def test_mask_view_keeps_the_flip_of_the_finding_view() -> None:
     chosen = choose_views(
         boxes,
         np.full(3, 0.8),
-        found=np.array([0, 1, 3]),
+        origins=np.array([0, 1, 3]),
         scales=(1.0, 1.0, 2.0, 2.0),
         flips=(False, True, False, True),
         sides=(224, 448, 896),
@@ -134,7 +134,7 @@ def test_mask_view_keeps_the_flip_of_the_finding_view() -> None:
     empty = choose_views(
         np.zeros((0, 4)),
         np.zeros(0),
-        found=np.zeros(0, int),
+        origins=np.zeros(0, int),
         scales=(1.0,),
         flips=(False,),
         sides=(224, 448, 896),

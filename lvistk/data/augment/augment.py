@@ -19,7 +19,7 @@ Region = tuple[int, int, int, int]
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """How an image is seen: ``matrix`` (3, 3) from its pixels into a picture of ``height`` x ``width``."""
+    """How an image is shown: ``matrix`` (3, 3) from its pixels into a picture of ``height`` x ``width``."""
 
     matrix: np.ndarray
     height: int

@@ -32,7 +32,7 @@ FEATHER = 3
 def boost(
     pixels: np.ndarray, instances: Instances, rng: np.random.Generator, *, settings: AugmentSettings
 ) -> tuple[np.ndarray, Instances]:
-    """The image (H, W, 3) with its instances jittered, and the instances in their new places."""
+    """The image (H, W, 3) with its instances jittered, and the instances at their new locations."""
     height, width = pixels.shape[:2]
     free = _free(instances.boxes)
     masks = {i: bitmap for i in free if (bitmap := instances.bitmap(i, (height, width)))}
@@ -105,7 +105,7 @@ def _paste(
     matrix: np.ndarray,
     colours: np.ndarray | None,
 ) -> None:
-    """Blend an object of ``image`` onto ``canvas`` in its new place, with a softened rim."""
+    """Blend an object of ``image`` onto ``canvas`` at its new location, with a softened rim."""
     x0, y0, x1, y1 = bitmap.box
     patch = image[y0:y1, x0:x1]
     if colours is not None:

@@ -18,8 +18,8 @@ def annotation_records(store: DetectionStore, *, min_score: float) -> Iterator[d
     A detection without a mask becomes its rectangle.
     """
     number = 0
-    for found in store:
-        image = found.select(found.scores >= min_score)
+    for stored in store:
+        image = stored.select(stored.scores >= min_score)
         areas = rle.areas(image.masks, image.size) if image.masks is not None else None
         ids = store.category_ids[image.labels]
         for k, (x0, y0, x1, y1) in enumerate(image.boxes.astype(np.float64).tolist()):

@@ -25,25 +25,25 @@ from lvistk.structures.detections import Detections
 
 
 def detections_of_index(
-    index: AnnotationIndex, places: Sequence[int] | None = None
+    index: AnnotationIndex, indices: Sequence[int] | None = None
 ) -> Iterator[Detections]:
     """The annotations of each image as detections of score 1, polygons rasterised as COCO does.
 
-    ``places`` chooses images; all by default.
+    ``indices`` chooses images; all by default.
     """
-    for i in range(len(index)) if places is None else places:
-        found = index.annotations(i)
+    for i in range(len(index)) if indices is None else indices:
+        annotations = index.annotations(i)
         size = index.size(i)
         masks = [
-            counts or rle.from_polygons(found.polygons.parts(g), size)
-            for g, counts in enumerate(found.rle)
+            counts or rle.from_polygons(annotations.polygons.parts(g), size)
+            for g, counts in enumerate(annotations.rle)
         ]
         yield Detections(
             image_id=int(index.image_ids[i]),
             size=size,
-            boxes=found.boxes,
-            scores=np.ones(len(found), np.float32),
-            labels=found.labels,
+            boxes=annotations.boxes,
+            scores=np.ones(len(annotations), np.float32),
+            labels=annotations.labels,
             masks=masks,
         )
 
@@ -94,8 +94,8 @@ def _image(
         return Detections.empty(image.id, size)
     records.sort(key=lambda item: -item[1].score)
     labels = categories.labels([record.category_id for _, record in records])
-    for place in np.flatnonzero(labels < 0)[:1]:
-        number, record = records[place]
+    for k in np.flatnonzero(labels < 0)[:1]:
+        number, record = records[k]
         raise UserError(f"{path}: result {number}: category {record.category_id} is unknown")
     masks = None
     if records[0][1].segmentation is not None:
@@ -119,22 +119,22 @@ def _boxes(
     """Boxes as given, or tight around the masks where a result has none."""
     tight = rle.boxes(masks, size) if masks is not None else None
     boxes = np.zeros((len(records), 4), np.float32)
-    for place, (number, record) in enumerate(records):
+    for k, (number, record) in enumerate(records):
         if record.bbox is not None:
             x, y, w, h = record.bbox
-            boxes[place] = (x, y, x + w, y + h)
+            boxes[k] = (x, y, x + w, y + h)
         elif tight is not None:
-            boxes[place] = tight[place]
+            boxes[k] = tight[k]
         else:
             raise UserError(f"{path}: result {number} has neither bbox nor segmentation")
     return boxes
 
 
 def _mask(path: Path, number: int, record: ResultRecord, size: tuple[int, int]) -> bytes:
-    found = record.segmentation
-    if found is None or not isinstance(found.counts, str):
+    segmentation = record.segmentation
+    if segmentation is None or not isinstance(segmentation.counts, str):
         raise UserError(f"{path}: result {number}: counts must be compressed RLE")
-    mask = Rle(found.size, found.counts.encode("utf-8"))
+    mask = Rle(segmentation.size, segmentation.counts.encode("utf-8"))
     fault = rle_fault(mask, np.array(size))
     if fault:
         raise UserError(f"{path}: result {number}: {fault}")

@@ -22,7 +22,7 @@ from lvistk.artifacts import fingerprint
 from lvistk.data.index.flat_arrays import TABLE, FlatWriter, map_arrays
 from lvistk.data.index.index_cache import user_cache
 from lvistk.data.index.lvis_json import AnnotationFile, ImageRecord
-from lvistk.data.pool.pool_list import ImageList, flickr_id, read_list
+from lvistk.data.pool.pool_list import PoolList, flickr_id, read_list
 from lvistk.errors import UserError
 
 IMAGE_NAME = re.compile(r"[0-9a-fA-F]{16}\.jpe?g", re.ASCII)
@@ -58,7 +58,7 @@ class OpenImages:
         exclude: Sequence[Path] = (),
         cache: Path | None = None,
     ) -> "OpenImages":
-        """The images below ``folder``, found once and cached until one of its folders changes.
+        """The images below ``folder``, read once and cached until one of its folders changes.
 
         ``list_path`` is an image CSV, a downloader list (``split/ImageID`` lines) or a list of bare ids.
         ``exclude`` are annotation files whose images must not be in the pool (the leak guard). Raises
@@ -114,27 +114,27 @@ def _is_current(folder: Path, cached: Path) -> bool:
 
 
 def _build(folder: Path, cached: Path, *, list_path: Path | None, exclude: Sequence[Path]) -> None:
-    found = _walk(folder)
+    on_disk = _walk(folder)
     listed = None if list_path is None else read_list(list_path)
-    notes: dict[str, Any] = {"folders": found.folders, "unlisted": 0, "absent": 0, "excluded": 0}
-    keep, turns = np.ones(len(found.ids), bool), np.zeros(len(found.ids), np.uint8)
+    notes: dict[str, Any] = {"folders": on_disk.folders, "unlisted": 0, "absent": 0, "excluded": 0}
+    keep, turns = np.ones(len(on_disk.ids), bool), np.zeros(len(on_disk.ids), np.uint8)
     if listed is not None:
-        place, known = _look_up(found.ids, listed)
-        turns[known] = listed.turns[place[known]]
+        index, known = _look_up(on_disk.ids, listed)
+        turns[known] = listed.turns[index[known]]
         notes["unlisted"] = int((~known).sum())
-        notes["absent"] = int(len(listed.ids) - len(np.unique(place[known])))
+        notes["absent"] = int(len(listed.ids) - len(np.unique(index[known])))
         keep &= known
         if exclude:
-            banned = np.zeros(len(found.ids), bool)
-            banned[known] = np.isin(listed.flickr_ids[place[known]], _flickr_ids(exclude))
+            banned = np.zeros(len(on_disk.ids), bool)
+            banned[known] = np.isin(listed.flickr_ids[index[known]], _flickr_ids(exclude))
             notes["excluded"] = int(banned.sum())
             keep &= ~banned
     temporary = cached.with_name(f".{cached.name}.{os.getpid()}.part")
     shutil.rmtree(temporary, ignore_errors=True)
     with FlatWriter(temporary) as writer:
-        writer.append("ids", found.ids[keep])
-        writer.append("folder", found.folder[keep])
-        writer.append("suffix", found.suffix[keep])
+        writer.append("ids", on_disk.ids[keep])
+        writer.append("folder", on_disk.folder[keep])
+        writer.append("suffix", on_disk.suffix[keep])
         writer.append("turns", turns[keep])
         writer.finish(notes=notes)
     old = cached.with_name(f".{cached.name}.{os.getpid()}.old")
@@ -148,7 +148,7 @@ def _build(folder: Path, cached: Path, *, list_path: Path | None, exclude: Seque
 
 
 @dataclass(eq=False)
-class _Found:
+class _FolderImages:
     """Images of a folder by ascending id, each once; ``folders`` with their times of change."""
 
     ids: np.ndarray
@@ -157,7 +157,7 @@ class _Found:
     folders: list[tuple[str, int]]
 
 
-def _walk(root: Path) -> _Found:
+def _walk(root: Path) -> _FolderImages:
     ids, owner, suffix = array("Q"), array("I"), array("B")
     folders: list[tuple[str, int]] = []
     waiting = [""]
@@ -175,7 +175,7 @@ def _walk(root: Path) -> _Found:
                 elif entry.is_dir():
                     waiting.append(f"{name}/{entry.name}" if name else entry.name)
     unique, first = np.unique(np.frombuffer(ids, np.uint64), return_index=True)
-    return _Found(
+    return _FolderImages(
         ids=unique,
         folder=np.frombuffer(owner, np.uint32)[first],
         suffix=np.frombuffer(suffix, np.uint8)[first],
@@ -183,17 +183,17 @@ def _walk(root: Path) -> _Found:
     )
 
 
-def _look_up(ids: np.ndarray, listed: ImageList) -> tuple[np.ndarray, np.ndarray]:
-    """Place in the list (N,) of each id, and whether it is there (N,)."""
+def _look_up(ids: np.ndarray, listed: PoolList) -> tuple[np.ndarray, np.ndarray]:
+    """Index in the list (N,) of each id, and whether it is there (N,)."""
     if not len(listed.ids):
         return np.zeros(len(ids), np.int64), np.zeros(len(ids), bool)
-    place = np.searchsorted(listed.ids, ids).clip(0, len(listed.ids) - 1)
-    return place, listed.ids[place] == ids
+    index = np.searchsorted(listed.ids, ids).clip(0, len(listed.ids) - 1)
+    return index, listed.ids[index] == ids
 
 
 def _flickr_ids(paths: Sequence[Path]) -> np.ndarray:
     """Flickr ids of the images of annotation files, as far as they name them."""
     records = (record for path in paths for record in AnnotationFile(path).images())
     urls = [record.flickr_url for record in records if isinstance(record, ImageRecord)]
-    found = [flickr_id(url) for url in urls]
-    return np.array([number for number in found if number >= 0], np.int64)
+    numbers = [flickr_id(url) for url in urls]
+    return np.array([number for number in numbers if number >= 0], np.int64)

@@ -20,18 +20,21 @@ SHOWN = 60
 
 
 @dataclass(eq=False)
-class ImageList:
-    """N images by ascending id: ``ids (N,)`` uint64; ``turns (N,)`` uint8, quarter turns
-    counter-clockwise, 0
-    where unknown; ``flickr_ids (N,)`` int64, -1 where unknown."""
+class PoolList:
+    """N images by ascending id.
+
+    ids: (N,) uint64
+    turns: (N,) uint8, quarter turns counter-clockwise, 0 where unknown
+    flickr_ids: (N,) int64, -1 where unknown
+    """
 
     ids: np.ndarray
     turns: np.ndarray
     flickr_ids: np.ndarray
 
 
-def read_list(path: Path) -> ImageList:
-    """A list of any of the three kinds; an id that comes twice counts once.
+def read_list(path: Path) -> PoolList:
+    """A list of any of the three kinds; a repeated id counts once.
 
     Lines are read one by one; memory is 17 bytes an image. Raises ``UserError`` naming the line.
     """
@@ -50,7 +53,7 @@ def read_list(path: Path) -> ImageList:
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: not a list of images: {error}") from None
     unique, first = np.unique(np.frombuffer(ids, np.uint64), return_index=True)
-    return ImageList(
+    return PoolList(
         ids=unique,
         turns=np.frombuffer(turns, np.uint8)[first],
         flickr_ids=np.frombuffer(flickr, np.int64)[first],
@@ -59,8 +62,8 @@ def read_list(path: Path) -> ImageList:
 
 def flickr_id(url: str) -> int:
     """The number of a Flickr image in the address of its file or of its page; -1 where there is none."""
-    found = FLICKR_FILE.search(url) or FLICKR_PAGE.search(url)
-    return int(found.group(1)) if found and len(found.group(1)) < 19 else -1
+    match = FLICKR_FILE.search(url) or FLICKR_PAGE.search(url)
+    return int(match.group(1)) if match and len(match.group(1)) < 19 else -1
 
 
 def _csv_rows(lines: Iterator[str], path: Path) -> Iterator[tuple[int, int, int]]:
@@ -78,11 +81,11 @@ def _csv_rows(lines: Iterator[str], path: Path) -> Iterator[tuple[int, int, int]
                 f"{path}: line {reader.line_num} has {len(row)} fields, the first has {len(names)}"
             )
         turn = 0 if rotation is None else _quarter_turns(row[rotation], path, reader.line_num)
-        found = (flickr_id(row[column]) for column in urls)
+        numbers = (flickr_id(row[column]) for column in urls)
         yield (
             _image_id(row[image], path, reader.line_num),
             turn,
-            next((number for number in found if number >= 0), -1),
+            next((number for number in numbers if number >= 0), -1),
         )
 
 

@@ -106,12 +106,12 @@ def _extents(images: Sequence[Detections]) -> dict[str, np.ndarray]:
     """Areas and tight boxes of the masks; none of them where a mask is no RLE of its image's size, so
     that who reads them knows every mask to be whole."""
     try:
-        found = [extents(image.masks or [], image.size) for image in images]
+        per_image = [extents(image.masks or [], image.size) for image in images]
     except ValueError:
         return {}
     return {
-        "mask_area": _joined([one.areas for one in found], np.int32),
-        "mask_box": _joined([one.boxes for one in found], np.int32, width=4),
+        "mask_area": _joined([one.areas for one in per_image], np.int32),
+        "mask_box": _joined([one.boxes for one in per_image], np.int32, width=4),
     }
 
 
@@ -143,9 +143,9 @@ class DetectionStore:
         self._order = np.argsort(self.image_ids, kind="stable")
         self._mapped: OrderedDict[int, dict[str, np.ndarray]] = OrderedDict()
         ordered = self.image_ids[self._order]
-        twice = ordered[1:][ordered[1:] == ordered[:-1]]
-        if len(twice):
-            raise UserError(f"{path}: image {twice[0]} is in the store twice; give each its own id")
+        repeated = ordered[1:][ordered[1:] == ordered[:-1]]
+        if len(repeated):
+            raise UserError(f"{path}: duplicate image id {repeated[0]}; give each image its own id")
 
     @classmethod
     def open(cls, path: Path) -> "DetectionStore":
@@ -171,8 +171,8 @@ class DetectionStore:
         """The detections of the image at ``row``; masks are None in a store of boxes."""
         if not 0 <= row < len(self):
             raise IndexError(row)
-        columns, place = self._place(row)
-        first, last = (int(edge) for edge in columns["images/row"][place : place + 2])
+        columns, index = self._locate(row)
+        first, last = (int(edge) for edge in columns["images/row"][index : index + 2])
         masks = None
         if "rle" in columns:
             offsets = columns["rle_offset"][first : last + 1].tolist()
@@ -181,7 +181,7 @@ class DetectionStore:
         scores = columns.get("mask_score")
         return Detections(
             image_id=int(self.image_ids[row]),
-            size=(int(columns["images/height"][place]), int(columns["images/width"][place])),
+            size=(int(columns["images/height"][index]), int(columns["images/width"][index])),
             boxes=columns["box"][first:last],
             scores=columns["score"][first:last],
             labels=columns["label"][first:last],
@@ -190,25 +190,25 @@ class DetectionStore:
         )
 
     def rows(self, image_id: int) -> np.ndarray:
-        """Rows (K,) of the image with this id: one, or none where the store has not seen it."""
-        found = np.searchsorted(self.image_ids, [image_id, image_id + 1], sorter=self._order)
-        return self._order[found[0] : found[1]]
+        """Rows (K,) of the image with this id: one, or none where the store does not hold it."""
+        first, last = np.searchsorted(self.image_ids, [image_id, image_id + 1], sorter=self._order)
+        return self._order[first:last]
 
     def name(self, row: int) -> str:
         """Relative path of the image at ``row``, '' where the store names none."""
-        columns, place = self._place(row)
+        columns, index = self._locate(row)
         if "images/name" not in columns:
             return ""
-        first, last = columns["images/name_offset"][place : place + 2]
+        first, last = columns["images/name_offset"][index : index + 2]
         return columns["images/name"][first:last].tobytes().decode()
 
     def rotation(self, row: int) -> int:
         """Degrees counter-clockwise that turn the image at ``row`` upright, as its detections lie."""
-        columns, place = self._place(row)
-        return int(columns["images/rotation"][place]) if "images/rotation" in columns else 0
+        columns, index = self._locate(row)
+        return int(columns["images/rotation"][index]) if "images/rotation" in columns else 0
 
-    def _place(self, row: int) -> tuple[dict[str, np.ndarray], int]:
-        """The columns of the shard that holds ``row``, and its place there."""
+    def _locate(self, row: int) -> tuple[dict[str, np.ndarray], int]:
+        """The columns of the shard that holds ``row``, and its index in that shard."""
         number = int(np.searchsorted(self._first, row, side="right")) - 1
         columns = self._mapped.pop(number, None)
         if columns is None:

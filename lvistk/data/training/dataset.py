@@ -17,6 +17,7 @@ from lvistk.data.images.decode import planes, read_image
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.store.detection_store import DetectionStore
 from lvistk.data.training.image_sources import AnnotatedImages, ImageSource, SourceImage
+from lvistk.data.training.partners import Partners
 from lvistk.data.training.samplers import (
     EpochPlan,
     SampleKey,
@@ -89,8 +90,10 @@ class TrainingData:
             settings=settings.sampler,
         )
         by_repeat = settings.augment.mosaic_partners == "repeat_factor"
-        weights = self.repeats.images if by_repeat else np.ones(len(index))
-        self._partner_ends = np.cumsum(weights)
+        self._partners = Partners(
+            [len(source) for source in self.sources],
+            weights=self.repeats.images if by_repeat else np.ones(len(index)),
+        )
 
     def plan(self, epoch: int, *, batch: int) -> EpochPlan:
         """The samples of an epoch in order, a multiple of the global ``batch``."""
@@ -164,7 +167,7 @@ class TrainingData:
         settings = self.settings.augment
         height, width = settings.mosaic_size
         images = [image]
-        images += [self.sources[source].image(row) for row in self._partners(source, 3, rng)]
+        images += [self.sources[source].image(row) for row in self._partners.draw(source, 3, rng)]
         views = [draw_view(one.size, rng, settings=settings) for one in images]
         centre = mosaic_centre(settings.mosaic_size, rng)
         placed = place_in_mosaic(views, centre=centre, size=settings.mosaic_size)
@@ -177,19 +180,12 @@ class TrainingData:
     def _with_pasted(self, source: int, picture: Picture, rng: np.random.Generator) -> Picture:
         """The picture with instances of one more image of its source."""
         settings = self.settings.augment
-        image = self.sources[source].image(self._partners(source, 1, rng)[0])
+        image = self.sources[source].image(self._partners.draw(source, 1, rng)[0])
         view = draw_view(image.size, rng, settings=settings)
         height, width = picture.pixels.shape[:2]
         tile = decoded_tile(image, view.matrix, (0, 0, width, height), rng, settings=settings)
         other = compose([tile], height=height, width=width, settings=settings)
         return paste_instances(picture, other, rng, settings=settings)
-
-    def _partners(self, source: int, count: int, rng: np.random.Generator) -> list[int]:
-        """Rows of other images of the source, by repeat factor or uniformly."""
-        if source:
-            return rng.integers(len(self.sources[source]), size=count).tolist()
-        places = rng.random(count) * self._partner_ends[-1]
-        return np.searchsorted(self._partner_ends, places, side="right").tolist()
 
 
 def decoded_tile(

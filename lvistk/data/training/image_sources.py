@@ -77,14 +77,14 @@ class AnnotatedImages:
         )
 
     def _instances(self, row: int, size: tuple[int, int]) -> Instances:
-        found = self.index.annotations(row)
-        masks = ((i, rle) for i, rle in enumerate(found.rle) if rle is not None)
+        annotations = self.index.annotations(row)
+        masks = ((i, rle) for i, rle in enumerate(annotations.rle) if rle is not None)
         bitmaps = {i: bitmap_from_rle(rle, size) for i, rle in masks}
         return Instances(
-            labels=np.asarray(found.labels, np.int64),
-            boxes=np.asarray(found.boxes, np.float32),
-            areas=np.asarray(found.areas, np.float64),
-            polygons=found.polygons,
+            labels=np.asarray(annotations.labels, np.int64),
+            boxes=np.asarray(annotations.boxes, np.float32),
+            areas=np.asarray(annotations.areas, np.float64),
+            polygons=annotations.polygons,
             bitmaps={i: bitmap for i, bitmap in bitmaps.items() if bitmap is not None},
         )
 
@@ -94,8 +94,10 @@ class AnnotatedImages:
         rows = self._missing.rows(image_id)
         if not len(rows):
             return Instances.empty()
-        found = self._missing[int(rows[0])]
-        return instances_from_detections(found.select(found.scores >= self._missing_score))
+        detections = self._missing[int(rows[0])]
+        return instances_from_detections(
+            detections.select(detections.scores >= self._missing_score)
+        )
 
 
 def instances_from_detections(detections: Detections) -> Instances:

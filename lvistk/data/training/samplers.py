@@ -11,7 +11,7 @@ import numpy as np
 
 from lvistk.config.train import SamplerSettings
 
-ORDER, ROUNDING, PSEUDO, PLACES = 1, 2, 3, 4
+ORDER, ROUNDING, PSEUDO, SLOTS = 1, 2, 3, 4
 """Streams of random numbers, so that one choice doesn't move another."""
 
 
@@ -139,17 +139,17 @@ def repeated_rows(factors: RepeatFactors, *, seed: int, epoch: int) -> np.ndarra
 def subsample(total: int, wanted: int, *, seed: int, epoch: int) -> np.ndarray:
     """Rows (min(wanted, total),) of an epoch's part of a large source, another part every epoch.
 
-    Epochs walk through shuffled passes over the source: every row comes once before any comes twice.
+    Epochs walk through shuffled passes over the source: every row comes once before any comes again.
     """
     wanted = min(wanted, total)
     if not wanted:
         return np.zeros(0, np.int64)
-    places = epoch * wanted + np.arange(wanted)
+    steps = epoch * wanted + np.arange(wanted)
     rows = np.empty(wanted, np.int64)
-    for turn in np.unique(places // total):
-        here = places // total == turn
+    for turn in np.unique(steps // total):
+        here = steps // total == turn
         order = stream(seed, int(turn), PSEUDO).permutation(total)
-        rows[here] = order[places[here] % total]
+        rows[here] = order[steps[here] % total]
     return rows
 
 
@@ -159,7 +159,7 @@ def mix(rows: np.ndarray, others: np.ndarray, *, seed: int, epoch: int) -> Epoch
     sources = np.zeros(total, np.int8)
     if len(others):
         edges = np.arange(len(others) + 1) * total // len(others)
-        chance = stream(seed, epoch, PLACES).random(len(others))
+        chance = stream(seed, epoch, SLOTS).random(len(others))
         sources[edges[:-1] + (chance * np.diff(edges)).astype(np.int64)] = 1
     mixed = np.empty(total, np.int64)
     mixed[sources == 0], mixed[sources == 1] = rows, others
