@@ -37,7 +37,8 @@ ROOMS = (
 FORBIDDEN = {("models", "data"), ("engine", "data"), ("engine", "evaluation")}
 TORCH_FREE = (
     "lvistk.cli",
-    "lvistk.config.pipeline",
+    "lvistk.stages.pipeline_file",
+    "lvistk.stages.specifications",
     "lvistk.artifacts",
     "lvistk.console",
     "lvistk.structures.categories",

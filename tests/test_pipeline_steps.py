@@ -9,14 +9,6 @@ import torch
 
 from lvistk.config.load import apply_overrides
 from lvistk.config.model import ModelSettings
-from lvistk.config.pipeline import Pipeline, load_pipeline
-from lvistk.config.stages import (
-    FilterMissingSettings,
-    FinetuneSettings,
-    PseudoLabelSettings,
-    TrainReprSettings,
-    TtaInferSettings,
-)
 from lvistk.console import read_metrics
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.synthetic import GenerateSettings, generate
@@ -25,6 +17,12 @@ from lvistk.models.build import build_model
 from lvistk.models.freeze import freeze
 from lvistk.models.model_file import load_model, save_model
 from lvistk.stages.pipeline import run_pipeline
+from lvistk.stages.pipeline_file import Pipeline, load_pipeline
+from lvistk.stages.specifications.filter_missing import FilterMissingSettings
+from lvistk.stages.specifications.finetune import FinetuneSettings
+from lvistk.stages.specifications.pseudo_label import PseudoLabelSettings
+from lvistk.stages.specifications.train_repr import TrainReprSettings
+from lvistk.stages.specifications.tta_infer import TtaInferSettings
 from lvistk.structures.categories import Categories
 from tests.models.build_small import some_categories
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lvistk.config.pipeline import load_pipeline
+from lvistk.stages.pipeline_file import load_pipeline
 
 FOLDER = Path(__file__).parents[1] / "pipelines"
 PIPELINES = sorted(FOLDER.glob("*.toml"))

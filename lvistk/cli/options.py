@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -24,26 +25,15 @@ Force = Annotated[
     bool, typer.Option("--force", help="Delete what the folder holds and start from the beginning.")
 ]
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:N, or auto.")]
-Train = Annotated[
-    list[Path] | None,
-    typer.Option("--train", help="LVIS annotation file to train on; may be repeated."),
-]
-TrainImages = Annotated[
-    Path | None, typer.Option("--train-images", help="Folder of the training images.")
-]
-Val = Annotated[
-    Path | None, typer.Option("--val", help="LVIS annotation file of the validation images.")
-]
-ValImages = Annotated[
-    Path | None, typer.Option("--val-images", help="Folder of the validation images.")
-]
-Model = Annotated[
-    Path | None,
-    typer.Option("--model", help="A trained model: stage folder or model.safetensors."),
-]
-Missing = Annotated[
-    Path | None, typer.Option("--missing", help="Missing annotations: result of filter-missing.")
-]
-Pool = Annotated[
-    Path | None, typer.Option("--pool", help="Folder of unlabelled Open Images images.")
-]
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What the options that every stage has were given."""
+
+    config: Path | None = None
+    stage: str | None = None
+    out: Path | None = None
+    assign: list[str] | None = None
+    force: bool = False
+    device: str = "cpu"

@@ -8,8 +8,8 @@ import typer
 from lvistk import console
 from lvistk.cli.alone import plan_of
 from lvistk.cli.app import app
-from lvistk.cli.options import Assign, Config, Device, Force, Out, Stage
-from lvistk.config.pipeline import load_pipeline
+from lvistk.cli.options import Assign, Config, Device, Force, Out, Shared, Stage
+from lvistk.stages.pipeline_file import load_pipeline
 
 
 @app.command("report")
@@ -127,7 +127,8 @@ def settings(
     """Show every setting of a stage, its value and meaning, as TOML for a pipeline file."""
     from lvistk.config.describe import stage_toml
 
-    console.say(stage_toml(plan_of(command, config=config, stage=stage, out=None, assign=assign)))
+    plan = plan_of(command, Shared(config=config, stage=stage, assign=assign))
+    console.say(stage_toml(plan.settings, name=plan.name, command=plan.command))
 
 
 @app.command("demo")

@@ -10,21 +10,18 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from lvistk.config.pipeline import StagePlan
-
 WIDTH = 100
 """Columns of a comment."""
 
 
-def stage_toml(plan: StagePlan) -> str:
-    """All settings of a stage as its table in a pipeline file, which reads back as ``plan.settings``.
+def stage_toml(settings: Any, *, name: str, command: str) -> str:
+    """All settings of a stage as its table in a pipeline file, which reads back as ``settings``.
 
     Comments hold what a setting means, its choices, and its default where it has another value.
     """
-    name = f"stage.{plan.name}"
-    kind = type(plan.settings)
-    lines = [f"[{name}]", f"command = {json.dumps(plan.command)}"]
-    lines += _table_lines(plan.settings, kind(), name)
+    table = f"stage.{name}"
+    lines = [f"[{table}]", f"command = {json.dumps(command)}"]
+    lines += _table_lines(settings, type(settings)(), table)
     return "\n".join(lines)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from lvistk.config.stages import EvaluateSettings
+from lvistk.config.evaluation import EvaluateSettings
 from lvistk.evaluation.collect import Detections
 from lvistk.evaluation.ground_truth.arrays import GroundTruth
 from lvistk.evaluation.ground_truth.boundaries import boundary_gt, no_boundary

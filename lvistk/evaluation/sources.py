@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from lvistk.config.stages import EvaluateSettings
+from lvistk.config.evaluation import EvaluateSettings
 from lvistk.data.store.detection_store import DetectionStore, is_detection_store
 from lvistk.errors import UserError
 from lvistk.evaluation.results_json.json_general import parse_records

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lvistk import console
-from lvistk.config.stages import ImportWeightsInputs, ImportWeightsSettings
+from lvistk.config.importing import ImportWeightsInputs, ImportWeightsSettings
 from lvistk.data.index.lvis_json import CategoryRecord, categories_of, read_category_records
 from lvistk.errors import UserError
 from lvistk.importing.category_rows import SourceRows, source_rows

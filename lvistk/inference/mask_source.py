@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lvistk.config.stages import MergeSettings
+from lvistk.config.inference import MergeSettings
 from lvistk.inference.candidates import Candidates
 from lvistk.inference.multi_view import Masks, MultiViewBatch
 

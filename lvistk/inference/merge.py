@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lvistk.config.stages import MergeSettings
+from lvistk.config.inference import MergeSettings
 from lvistk.inference.candidates import Candidates
 from lvistk.inference.nms import select_best
 from lvistk.structures.categories import Categories

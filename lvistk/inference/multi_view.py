@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lvistk.config.inference import MergeSettings, PredictSettings
 from lvistk.config.model import ModelSettings
-from lvistk.config.stages import MergeSettings, PredictSettings
 from lvistk.inference.candidates import Candidates, cut_candidates
 from lvistk.inference.image_batches import ImagesInViews
 from lvistk.inference.views import View

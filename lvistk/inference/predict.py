@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lvistk.config.stages import MergeSettings, PredictSettings, ViewSettings
+from lvistk.config.inference import MergeSettings, PredictSettings, ViewSettings
 from lvistk.inference.candidates import Candidates
 from lvistk.inference.image_batches import Image, ImagesInViews, load_batches
 from lvistk.inference.mask_source import make_masks

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from lvistk.config.stages import ViewSettings
+from lvistk.config.inference import ViewSettings
 from lvistk.errors import UserError
 
 Size = tuple[int, int]

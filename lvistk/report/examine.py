@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from lvistk.artifacts import fingerprint
+from lvistk.config.evaluation import EvaluateSettings
 from lvistk.config.load import from_table
-from lvistk.config.stages import EvaluateSettings
 from lvistk.errors import UserError
 from lvistk.evaluation.evaluate import Evaluation, Results, evaluate
 from lvistk.evaluation.nearest import nearest_gts

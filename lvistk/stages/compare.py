@@ -10,8 +10,8 @@ from lvistk import console
 from lvistk.artifacts import MANIFEST, fingerprint, read_manifest
 from lvistk.comparison.compare import Comparison, Difference, compare
 from lvistk.comparison.side import Side, side_of
+from lvistk.config.evaluation import EvaluateSettings
 from lvistk.config.load import from_table, to_table
-from lvistk.config.stages import EvaluateSettings
 from lvistk.errors import UserError
 from lvistk.evaluation.evaluate import Results, evaluate
 from lvistk.whole_file import write_json

@@ -8,7 +8,6 @@ import numpy as np
 
 from lvistk import console
 from lvistk import drawing as draw
-from lvistk.config.pipeline import Pipeline, load_pipeline
 from lvistk.data.images.decode import read_image
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.index.index_cache import cache_beside
@@ -16,6 +15,7 @@ from lvistk.data.store.detection_store import DetectionStore
 from lvistk.data.synthetic import GenerateSettings, generate
 from lvistk.masks import rle
 from lvistk.stages.pipeline import run_pipeline
+from lvistk.stages.pipeline_file import Pipeline, load_pipeline
 from lvistk.stages.report import run as write_report
 
 COLUMNS = ("stage", "AP", "APr", "APc", "APf", "box AP", "box - mask")

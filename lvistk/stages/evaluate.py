@@ -5,14 +5,12 @@ from typing import Any
 
 from lvistk import console
 from lvistk.artifacts import StageFolder
-from lvistk.config.stages import EvaluateInputs, EvaluateSettings
-from lvistk.errors import UserError
+from lvistk.config.evaluation import EvaluateSettings
 from lvistk.evaluation.outcome import Outcome
 from lvistk.evaluation.tables import per_category, write_csv, write_curves
+from lvistk.stages.specifications.evaluate import EvaluateInputs
 from lvistk.whole_file import write_json
 
-REQUIRED = ("val", "detections")
-OUTPUTS = ("metrics.json", "per_category.csv", "per_category.json", "curves.npz")
 SHOWN = ("AP", "AP50", "AP75", "APs", "APm", "APl", "APr", "APc", "APf")
 TITLES = {
     "segm": "masks",
@@ -23,13 +21,9 @@ TITLES = {
 }
 
 
-def run(
-    settings: EvaluateSettings, inputs: EvaluateInputs, stage: StageFolder, *, device: str
-) -> dict[str, Any]:
+def run(settings: EvaluateSettings, inputs: EvaluateInputs, stage: StageFolder) -> dict[str, Any]:
     """Evaluate ``inputs.detections`` against ``inputs.val``; the mask (else box) scores are returned."""
-    del device  # nothing here computes on one
-    if inputs.val is None or inputs.detections is None:
-        raise UserError("evaluate needs a ground truth instance and results")
+    assert inputs.val and inputs.detections  # the runner has checked that they are given
     found = _evaluate(inputs.val, inputs.detections, inputs.boxes, settings)
     for line in found.warnings:
         console.warn(line)

@@ -4,32 +4,26 @@ import numpy as np
 
 from lvistk import console
 from lvistk.artifacts import StageFolder
-from lvistk.config.stages import FilterMissingInputs, FilterMissingSettings
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.index.index_cache import cache_beside
 from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
 from lvistk.errors import UserError
 from lvistk.selftrain.missing import impossible_labels, missing_annotations
+from lvistk.stages.specifications.filter_missing import FilterMissingInputs, FilterMissingSettings
 from lvistk.structures.detections import Detections
-
-REQUIRED = ("detections", "train")
-OUTPUTS = ("missing.h5",)
 
 
 def run(
     settings: FilterMissingSettings,
     inputs: FilterMissingInputs,
     stage: StageFolder,
-    *,
-    device: str,
 ) -> dict[str, int]:
     """Write ``missing.h5``: one row per training image of the detections.
 
     Runs on the CPU in seconds, so that a run that was stopped starts anew. Annotations with a defect
     are left out. Returns how many images, confident detections and missing annotations there are.
     """
-    if inputs.detections is None or device != "cpu":
-        raise ValueError("the runner checks inputs and chooses the CPU")
+    assert inputs.detections is not None  # the runner has checked that it is given
     index = AnnotationIndex.open(inputs.train, cache=cache_beside(stage.path), defects="skip")
     index.warn_of_defects()
     store = DetectionStore.open(inputs.detections)

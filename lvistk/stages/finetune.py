@@ -7,16 +7,13 @@ import torch
 from lvistk import console
 from lvistk.artifacts import StageFolder
 from lvistk.config.load import apply_overrides
-from lvistk.config.stages import FinetuneInputs, FinetuneSettings
 from lvistk.models.freeze import freeze
 from lvistk.models.model_file import load_model
 from lvistk.models.upgrade import upgrade_model
 from lvistk.stages import training
+from lvistk.stages.specifications.finetune import FinetuneInputs, FinetuneSettings
 from lvistk.stages.training import area_ratio_prior, fit, report_moved_levels, report_thresholds
 from lvistk.whole_file import write_json
-
-REQUIRED = ("model", "train", "train_images")
-OUTPUTS = (*training.OUTPUTS, "upgrade.json")
 
 
 def run(
@@ -26,7 +23,7 @@ def run(
 
     ``upgrade.json`` lists which weights were copied, which parts are new, replaced, or gone.
     """
-    assert inputs.model is not None  # the runner has checked REQUIRED
+    assert inputs.model is not None  # the runner has checked that it is given
     place = torch.device(device)
     index = training.training_index(settings, inputs, stage)
     old = load_model(inputs.model, device=torch.device("cpu"))

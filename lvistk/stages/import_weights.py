@@ -6,29 +6,23 @@ from typing import Any
 
 from lvistk import console
 from lvistk.artifacts import StageFolder
-from lvistk.config.stages import ImportWeightsInputs, ImportWeightsSettings
+from lvistk.config.importing import ImportWeightsInputs, ImportWeightsSettings
 from lvistk.importing.importer import import_checkpoint
 from lvistk.importing.translation import Entry
 from lvistk.models.model_file import MODEL, save_model
 from lvistk.whole_file import write_json
-
-REQUIRED = ("checkpoint",)
-OUTPUTS = (MODEL, "import.json")
 
 
 def run(
     settings: ImportWeightsSettings,
     inputs: ImportWeightsInputs,
     stage: StageFolder,
-    *,
-    device: str,
 ) -> dict[str, Any]:
     """Write ``model.safetensors`` and ``import.json``, the table of all tensors that is printed too.
 
     Runs on the CPU in seconds, so that a run that was stopped starts anew.
     """
-    if inputs.checkpoint is None or device != "cpu":
-        raise ValueError("the runner checks inputs and chooses the CPU")
+    assert inputs.checkpoint is not None  # the runner has checked that it is given
     imported = import_checkpoint(settings, inputs)
     toolbox, style, entries = imported.toolbox, imported.style, imported.entries
     console.say(f"{inputs.checkpoint.name}: {toolbox}, input of style {style}")

@@ -7,8 +7,8 @@ from typing import Any
 
 from lvistk import artifacts, console
 from lvistk.config.load import to_table
-from lvistk.config.pipeline import Pipeline, StagePlan
 from lvistk.errors import UserError
+from lvistk.stages.pipeline_file import Pipeline, StagePlan
 from lvistk.stages.runner import run_stage
 
 SCORES = ("AP", "APr", "APc", "APf")

@@ -9,7 +9,6 @@ import torch
 
 from lvistk import console
 from lvistk.artifacts import StageFolder
-from lvistk.config.stages import PseudoLabelInputs, PseudoLabelSettings
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.index.index_cache import cache_beside
 from lvistk.data.pool.open_images import OpenImages
@@ -21,11 +20,9 @@ from lvistk.inference.predict import Predictor
 from lvistk.inference.shards import ImageList, write_shards
 from lvistk.inference.views import plan_views
 from lvistk.models.model_file import load_model
+from lvistk.stages.specifications.pseudo_label import PseudoLabelInputs, PseudoLabelSettings
 from lvistk.stages.tta_infer import images_of_index
 from lvistk.structures.categories import Categories
-
-REQUIRED = ("model",)
-OUTPUTS = ("detections",)
 
 
 def run(
@@ -33,7 +30,7 @@ def run(
 ) -> dict[str, Any]:
     """Write ``detections/*.h5``: of the training images, for filter-missing, or of the pool's images
     with their names and rotations, for train-repr."""
-    assert inputs.model  # the runner has checked REQUIRED
+    assert inputs.model  # the runner has checked that it is given
     started = time.monotonic()
     torch_device = torch.device(device)
     model = load_model(inputs.model, device=torch_device)

@@ -2,18 +2,16 @@
 
 import dataclasses
 import gc
-import importlib
 import time
 from typing import Any
 
 from lvistk import artifacts, console
 from lvistk.config.load import to_table
-from lvistk.config.pipeline import StagePlan, stage_name
 from lvistk.errors import UserError
+from lvistk.stages.pipeline_file import StagePlan
+from lvistk.stages.specifications.stage import Stage
 from lvistk.whole_file import room_for
 
-TORCH_STAGES = ("train-repr", "pseudo-label", "finetune", "tta-infer")
-"""Stages that compute on a device and that torchrun may start on several."""
 ORDINARY_COLLECTION = (700, 10, 10)
 """Python's own thresholds: tensors in cycles must not wait as long as modules may (``cli.app.main``)."""
 
@@ -21,41 +19,50 @@ ORDINARY_COLLECTION = (700, 10, 10)
 def run_stage(plan: StagePlan, *, force: bool = False, device: str = "auto") -> dict[str, Any]:
     """Run ``plan`` unless it is done; returns the stage's summary.
 
-    ``device`` is ``cpu``, ``cuda``, ``cuda:N`` or ``auto``. Raises ``UserError`` where an input is
-    missing, or where the folder holds a run with other settings or inputs.
+    device: ``cpu``, ``cuda``, ``cuda:N`` or ``auto``.
+
+    Raises ``UserError`` where an input is missing, or where the folder holds a run with other settings
+    or inputs.
     """
-    module = importlib.import_module(f"lvistk.stages.{stage_name(plan.command)}")
-    _require_inputs(plan, module.REQUIRED)
+    stage = plan.stage
+    _require_inputs(plan)
     main = console.is_main_process()
-    if not main and plan.command not in TORCH_STAGES:
+    if not main and not stage.needs_device:
         return {}  # rank 0 does it; the others wait at the next stage's first barrier
-    place = _join_ranks(plan.command, device)
+    chosen = _join_ranks(device) if stage.needs_device else "cpu"
     if main:
-        stage = _open(plan, force=force)
-    _barrier(plan.command)
+        folder = _open(plan, force=force)
+    _barrier(stage)
     if not main:
         manifest = artifacts.read_manifest(plan.out)
         state = "done" if manifest["state"] == "done" else "resume"
-        stage = artifacts.StageFolder(plan.out, plan.command, state, manifest)
-    _barrier(plan.command)
-    if stage.state == "done":
+        folder = artifacts.StageFolder(plan.out, stage.command, state, manifest)
+    _barrier(stage)
+    if folder.state == "done":
         console.say(f"{plan.name}: done ({plan.out})")
-        return stage.manifest.get("summary", {})
-    console.say(f"{plan.name}: {'resuming' if stage.state == 'resume' else 'running'} ({plan.out})")
+        return folder.manifest.get("summary", {})
+    doing = "resuming" if folder.state == "resume" else "running"
+    console.say(f"{plan.name}: {doing} ({plan.out})")
     started = time.monotonic()
     try:
         with room_for(plan.out):
-            summary = module.run(plan.settings, plan.inputs, stage, device=place)
-        _barrier(plan.command)
+            summary = _call(plan, folder, device=chosen)
+        _barrier(stage)
         if main:
-            seconds = stage.manifest.get("seconds", 0.0) + time.monotonic() - started
-            stage.manifest["seconds"] = round(seconds, 1)
-            present = [name for name in module.OUTPUTS if stage.file(name).exists()]
-            stage.finish(outputs=present, summary=summary)
+            seconds = folder.manifest.get("seconds", 0.0) + time.monotonic() - started
+            folder.manifest["seconds"] = round(seconds, 1)
+            present = [name for name in stage.outputs if folder.file(name).exists()]
+            folder.finish(outputs=present, summary=summary)
     finally:
-        stage.close()
+        folder.close()
     console.say(f"{plan.name}: finished in {console.seconds(time.monotonic() - started)}")
     return summary
+
+
+def _call(plan: StagePlan, folder: artifacts.StageFolder, *, device: str) -> dict[str, Any]:
+    if plan.stage.needs_device:
+        return plan.stage.run(plan.settings, plan.inputs, folder, device=device)
+    return plan.stage.run(plan.settings, plan.inputs, folder)
 
 
 def _open(plan: StagePlan, *, force: bool) -> artifacts.StageFolder:
@@ -77,8 +84,8 @@ def _defaults(settings: Any) -> dict[str, Any]:
     return {name: value for name, value in table.items() if name not in partial}
 
 
-def _require_inputs(plan: StagePlan, required: tuple[str, ...]) -> None:
-    for name in required:
+def _require_inputs(plan: StagePlan) -> None:
+    for name in plan.stage.required:
         if getattr(plan.inputs, name) in (None, ()):
             option = "--" + name.replace("_", "-")
             raise UserError(
@@ -87,20 +94,18 @@ def _require_inputs(plan: StagePlan, required: tuple[str, ...]) -> None:
             )
 
 
-def _join_ranks(command: str, device: str) -> str:
+def _join_ranks(device: str) -> str:
     """The device of this process; joins the process group where torchrun started several."""
-    if command not in TORCH_STAGES:
-        return "cpu"
     from lvistk import distributed  # imports torch
 
     gc.set_threshold(*ORDINARY_COLLECTION)
-    place = distributed.choose_device(device)
-    distributed.start(place)
-    return str(place)
+    chosen = distributed.choose_device(device)
+    distributed.start(chosen)
+    return str(chosen)
 
 
-def _barrier(command: str) -> None:
-    if command in TORCH_STAGES:
+def _barrier(stage: Stage) -> None:
+    if stage.needs_device:
         from lvistk import distributed  # imports torch
 
         distributed.barrier()

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from lvistk import console
 from lvistk.artifacts import StageFolder
-from lvistk.config.stages import TrainReprInputs, TrainReprSettings
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.errors import UserError
 from lvistk.importing.backbone_weights import load_backbone_weights
@@ -16,8 +15,8 @@ from lvistk.models.mask_rcnn import MaskRCNN
 from lvistk.models.model_file import load_model
 from lvistk.models.upgrade import upgrade_model
 from lvistk.selftrain.pseudo import PseudoSource, open_pseudo_source
+from lvistk.stages.specifications.train_repr import TrainReprInputs, TrainReprSettings
 from lvistk.stages.training import (
-    OUTPUTS,
     area_ratio_prior,
     fit,
     report_moved_levels,
@@ -25,9 +24,6 @@ from lvistk.stages.training import (
     training_index,
     training_loader,
 )
-
-REQUIRED = ("train", "train_images")
-__all__ = ["OUTPUTS", "REQUIRED", "run"]
 
 
 def run(

@@ -9,12 +9,6 @@ from torch import Tensor, nn
 
 from lvistk import console, distributed
 from lvistk.artifacts import StageFolder
-from lvistk.config.stages import (
-    FinetuneInputs,
-    FinetuneSettings,
-    TrainReprInputs,
-    TrainReprSettings,
-)
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.index.index_cache import cache_beside
 from lvistk.data.store.detection_store import DetectionStore
@@ -28,11 +22,12 @@ from lvistk.models.box_head import BoxHead
 from lvistk.models.mask_assignment import mask_levels, moved
 from lvistk.models.mask_rcnn import MaskRCNN
 from lvistk.models.model_file import MODEL, save_model
+from lvistk.stages.specifications.finetune import FinetuneInputs, FinetuneSettings
+from lvistk.stages.specifications.train_repr import TrainReprInputs, TrainReprSettings
 from lvistk.stages.validation import validator
 
 Settings = TrainReprSettings | FinetuneSettings
 Inputs = TrainReprInputs | FinetuneInputs
-OUTPUTS = (MODEL, METRICS, "curves.png")
 
 
 def training_index(settings: Settings, inputs: Inputs, stage: StageFolder) -> AnnotationIndex:
@@ -55,7 +50,7 @@ def training_loader(
     device: torch.device,
 ) -> TrainLoader:
     """This rank's batches, in the parts that the loop runs at once."""
-    assert inputs.train_images is not None  # the runner has checked REQUIRED
+    assert inputs.train_images is not None  # the runner has checked that it is given
     data = TrainingData(
         index,
         inputs.train_images,

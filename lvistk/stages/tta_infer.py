@@ -7,7 +7,6 @@ from typing import Any
 import torch
 
 from lvistk.artifacts import StageFolder
-from lvistk.config.stages import TtaInferInputs, TtaInferSettings
 from lvistk.data.exchange.result_records import box_records, mask_records
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.index.index_cache import cache_beside
@@ -19,9 +18,7 @@ from lvistk.inference.predict import Predictor
 from lvistk.inference.shards import ImageList, write_shards
 from lvistk.inference.views import plan_views
 from lvistk.models.model_file import load_model
-
-REQUIRED = ("model", "val", "val_images")
-OUTPUTS = ("detections", "results_segm.json", "results_bbox.json")
+from lvistk.stages.specifications.tta_infer import TtaInferInputs, TtaInferSettings
 
 
 def run(
@@ -31,7 +28,9 @@ def run(
 
     Images without annotations are as good as any other; annotations are not looked at.
     """
-    assert inputs.model and inputs.val and inputs.val_images  # the runner has checked REQUIRED
+    assert (
+        inputs.model and inputs.val and inputs.val_images
+    )  # the runner has checked that they are given
     started = time.monotonic()
     torch_device = torch.device(device)
     model = load_model(inputs.model, device=torch_device)

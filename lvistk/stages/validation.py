@@ -9,16 +9,8 @@ from torch import nn
 
 from lvistk import console, distributed
 from lvistk.artifacts import StageFolder
-from lvistk.config.stages import (
-    EvaluateSettings,
-    FinetuneInputs,
-    FinetuneSettings,
-    MergeSettings,
-    PredictSettings,
-    TrainReprInputs,
-    TrainReprSettings,
-    ViewSettings,
-)
+from lvistk.config.evaluation import EvaluateSettings
+from lvistk.config.inference import MergeSettings, PredictSettings, ViewSettings
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.index.index_cache import cache_beside
 from lvistk.data.store.detection_store import DetectionWriter
@@ -27,6 +19,8 @@ from lvistk.inference.predict import Predictor
 from lvistk.inference.shards import write_shards
 from lvistk.inference.views import plan_views
 from lvistk.models.mask_rcnn import MaskRCNN
+from lvistk.stages.specifications.finetune import FinetuneInputs, FinetuneSettings
+from lvistk.stages.specifications.train_repr import TrainReprInputs, TrainReprSettings
 from lvistk.stages.tta_infer import images_of_index
 
 FOLDER = "validation"

@@ -14,12 +14,12 @@ import torch
 
 from lvistk.config.load import update
 from lvistk.config.model import ModelSettings
-from lvistk.config.stages import UPGRADES
 from lvistk.config.train import OptimSettings
 from lvistk.engine.optimizer import build_optimizer
 from lvistk.models.build import build_model
 from lvistk.models.freeze import freeze
 from lvistk.models.rpn import Proposals
+from lvistk.stages.specifications.finetune import UPGRADES
 from lvistk.structures.categories import Categories
 from lvistk.structures.image_batch import ImageBatch
 from lvistk.structures.targets import Targets

@@ -11,7 +11,7 @@ import torchvision
 from torchvision.models.detection.roi_heads import paste_masks_in_image as torchvision_paste
 from torchvision.ops import batched_nms
 
-from lvistk.config.stages import MergeSettings
+from lvistk.config.inference import MergeSettings
 from lvistk.inference.candidates import Candidates, cut_candidates
 from lvistk.inference.merge import merge_candidates
 from lvistk.inference.views import View, geometry

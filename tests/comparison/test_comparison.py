@@ -9,7 +9,7 @@ import pytest
 from lvistk.comparison.bootstrap import BLOCK, draw_images, resampled_ap
 from lvistk.comparison.compare import Comparison, compare
 from lvistk.comparison.side import Side, side_of
-from lvistk.config.stages import EvaluateSettings
+from lvistk.config.evaluation import EvaluateSettings
 from lvistk.errors import UserError
 from lvistk.evaluation.evaluate import Evaluation, Results, evaluate
 from lvistk.stages.compare import run

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from lvistk.config.load import from_table, parse_assignments, to_table, update
-from lvistk.config.pipeline import load_pipeline, plan_alone, plan_from_file, with_inputs
-from lvistk.config.stages import STAGES, FinetuneSettings, TrainReprSettings
 from lvistk.errors import UserError
+from lvistk.stages.pipeline_file import load_pipeline, plan_alone, plan_from_file, with_inputs
+from lvistk.stages.specifications import STAGES
+from lvistk.stages.specifications.finetune import FinetuneSettings
+from lvistk.stages.specifications.train_repr import TrainReprSettings
 
 PIPELINE = """
 name = "small"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lvistk.config.stages import EvaluateSettings
+from lvistk.config.evaluation import EvaluateSettings
 from lvistk.errors import UserError
 from lvistk.evaluation.evaluate import Results, evaluate
 from tests.evaluation.worlds import FAST, annotation, both_result, box_result, image, mask_result

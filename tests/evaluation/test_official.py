@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lvistk.config.stages import EvaluateSettings
+from lvistk.config.evaluation import EvaluateSettings
 from lvistk.evaluation.evaluate import Results, evaluate
 from tests.evaluation.worlds import FAST, assert_official
 from tests.shared_data import BENCH, REALDATA, needs_realdata

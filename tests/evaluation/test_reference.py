@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lvistk.config.stages import EvaluateSettings
+from lvistk.config.evaluation import EvaluateSettings
 from lvistk.evaluation.evaluate import Results, evaluate
 from tests.evaluation.random_worlds import random_world
 from tests.evaluation.test_store import fill

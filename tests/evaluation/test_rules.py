@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lvistk.config.stages import EvaluateSettings
+from lvistk.config.evaluation import EvaluateSettings
 from tests.evaluation.worlds import (
     annotation,
     assert_same_as_official,

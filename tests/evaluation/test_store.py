@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from lvistk.config.stages import EvaluateSettings
+from lvistk.config.evaluation import EvaluateSettings
 from lvistk.data.store.detection_store import DetectionWriter
 from lvistk.errors import UserError
 from lvistk.evaluation.evaluate import Results, evaluate

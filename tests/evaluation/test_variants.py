@@ -8,7 +8,7 @@ import pytest
 from lvis import LVISEval
 from pycocotools import mask as coco_mask
 
-from lvistk.config.stages import EvaluateSettings
+from lvistk.config.evaluation import EvaluateSettings
 from lvistk.evaluation.evaluate import Results, evaluate
 from lvistk.evaluation.scoring import Score
 from lvistk.masks.boundary import boundary_distances, boundary_spans

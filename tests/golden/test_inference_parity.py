@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lvistk.config.stages import MergeSettings, PredictSettings, ViewSettings
+from lvistk.config.inference import MergeSettings, PredictSettings, ViewSettings
 from lvistk.inference.image_batches import Image
 from lvistk.inference.predict import predict_images
 from lvistk.masks import rle

@@ -12,11 +12,11 @@ from torchvision.models.detection import maskrcnn_resnet50_fpn, maskrcnn_resnet5
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 from torchvision.ops import batched_nms
 
-from lvistk.config.pipeline import plan_alone, with_inputs
 from lvistk.errors import UserError
 from lvistk.importing.coco_categories import coco_categories
 from lvistk.models.mask_rcnn import MaskRCNN
 from lvistk.models.model_file import load_model
+from lvistk.stages.pipeline_file import plan_alone, with_inputs
 from lvistk.stages.runner import run_stage
 from lvistk.structures.image_batch import ImageBatch
 

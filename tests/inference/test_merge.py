@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from lvistk.config.stages import MergeSettings
+from lvistk.config.inference import MergeSettings
 from lvistk.inference.candidates import Candidates, cut_candidates
 from lvistk.inference.mask_source import choose_views
 from lvistk.inference.merge import merge_candidates, score_factors

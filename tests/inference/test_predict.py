@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lvistk.config.stages import MergeSettings, PredictSettings, ViewSettings
+from lvistk.config.inference import MergeSettings, PredictSettings, ViewSettings
 from lvistk.errors import UserError
 from lvistk.inference.image_batches import Image, load_batches, plan_batches
 from lvistk.inference.predict import predict_images

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torchvision.ops import batched_nms
 
-from lvistk.config.stages import MergeSettings, PredictSettings, ViewSettings
+from lvistk.config.inference import MergeSettings, PredictSettings, ViewSettings
 from lvistk.inference.image_batches import Image, load_batches
 from lvistk.inference.predict import predict_images
 from lvistk.inference.views import plan_views

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from lvistk.config.stages import MergeSettings, PredictSettings, ViewSettings
+from lvistk.config.inference import MergeSettings, PredictSettings, ViewSettings
 from lvistk.data.exchange.result_records import box_records, mask_records
 from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
 from lvistk.errors import UserError

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lvistk.config.stages import ViewSettings
+from lvistk.config.inference import ViewSettings
 from lvistk.errors import UserError
 from lvistk.inference.views import View, geometry, plan_views
 

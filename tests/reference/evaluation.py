@@ -15,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from lvistk.config.stages import EvaluateSettings
+from lvistk.config.evaluation import EvaluateSettings
 from lvistk.evaluation.outcome import CategoryTable, Outcome, Table, assemble
 from lvistk.evaluation.ranges import AREA_RANGES, IOU_THRESHOLDS, RECALL_THRESHOLDS, Ranges
 from lvistk.evaluation.sources import areas_of, find_sources

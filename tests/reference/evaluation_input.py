@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lvistk.config.stages import EvaluateSettings
+from lvistk.config.evaluation import EvaluateSettings
 from lvistk.data.store.detection_store import DetectionStore
 from lvistk.errors import UserError
 from lvistk.evaluation.ground_truth.head import (

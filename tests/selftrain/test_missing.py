@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from lvistk.artifacts import StageFolder
-from lvistk.config.stages import FilterMissingInputs, FilterMissingSettings
 from lvistk.data.index.lvis_json import read_categories
 from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
 from lvistk.errors import UserError
 from lvistk.selftrain.missing import impossible_labels, max_overlap, missing_annotations
 from lvistk.stages import filter_missing
+from lvistk.stages.specifications.filter_missing import FilterMissingInputs, FilterMissingSettings
 from lvistk.structures.detections import Detections
 from tests.data.lvis_files import annotation, category, image, write
 from tests.reference import missing as twin
@@ -125,7 +125,6 @@ def test_the_stage(
         FilterMissingSettings(rule=rule),  # pyright: ignore[reportArgumentType]  # parametrized
         FilterMissingInputs(detections=found, train=(train,)),
         folder,
-        device="cpu",
     )
     assert summary == {"photos": 2, "confident": 5, "missing": sum(kept)}
     result = DetectionStore.open(folder.file("missing.h5"))
@@ -141,5 +140,4 @@ def test_another_label_set(tmp_path: Path, train: Path, folder: StageFolder) -> 
             FilterMissingSettings(),
             FilterMissingInputs(detections=found, train=(other,)),
             folder,
-            device="cpu",
         )

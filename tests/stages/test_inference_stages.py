@@ -16,7 +16,6 @@ from lvis import LVIS, LVISResults
 
 from lvistk.config.load import update
 from lvistk.config.model import ModelSettings
-from lvistk.config.pipeline import Pipeline, load_pipeline
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.store.detection_store import DetectionStore
 from lvistk.errors import UserError
@@ -24,6 +23,7 @@ from lvistk.masks import rle
 from lvistk.models.build import build_model
 from lvistk.models.model_file import save_model
 from lvistk.selftrain.pseudo import PseudoSource
+from lvistk.stages.pipeline_file import Pipeline, load_pipeline
 from lvistk.stages.runner import run_stage
 from tests.data.small_data import small_index
 

@@ -27,8 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from lvistk.config.load import nearest, parse_assignments, read_toml, update
-from lvistk.config.stages import STAGES
 from lvistk.errors import UserError
+from lvistk.stages.specifications import STAGES, Stage
 
 HEAD_KEYS = ("name", "out", "seed", "data", "stage")
 
@@ -42,6 +42,11 @@ class StagePlan:
     settings: Any
     inputs: Any
     out: Path
+
+    @property
+    def stage(self) -> Stage:
+        """The specification of the stage that this runs."""
+        return STAGES[self.command]
 
 
 @dataclass(frozen=True)
@@ -133,6 +138,13 @@ def plan_alone(command: str, *, out: Path, assignments: Sequence[str] = ()) -> S
 def stage_name(command: str) -> str:
     """``train-repr`` as a name in TOML and ``--set``: ``train_repr``."""
     return command.replace("-", "_")
+
+
+def with_settings(plan: StagePlan, given: Mapping[str, Any]) -> StagePlan:
+    """``plan`` with settings from options of their own; ``None`` changes nothing."""
+    changes = {key: value for key, value in given.items() if value is not None}
+    settings = update(plan.settings, changes, where=plan.command)
+    return dataclasses.replace(plan, settings=settings)
 
 
 def with_inputs(plan: StagePlan, given: Mapping[str, Any]) -> StagePlan:

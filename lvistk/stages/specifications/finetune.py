@@ -1,0 +1,78 @@
+"""``finetune``: stage 2 of the paper, a balanced classifier and better masks (section 3.2)."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lvistk.artifacts import StageFolder
+from lvistk.config.inputs import path
+from lvistk.config.model import ModelSettings
+from lvistk.config.train import (
+    AugmentSettings,
+    LoaderSettings,
+    LoopSettings,
+    OptimSettings,
+    SamplerSettings,
+    SelfTrainSettings,
+)
+from lvistk.stages.specifications.stage import Stage
+from lvistk.stages.specifications.training import TrainingInputs
+
+UPGRADES: dict[str, Any] = {
+    "classifier": {"kind": "group_softmax"},
+    "mask": {
+        "assignment": "fpn",
+        "loss": "balanced",
+        "boundary": True,
+        "extra_convs": 3,
+        "deform_pool": "v1",
+    },
+}
+"""What the paper's stage 2 changes in the model of stage 1 (paper section 3)."""
+
+
+@dataclass(frozen=True)
+class FinetuneSettings:
+    """Stage 2: balanced classifier and better masks on a frozen representation."""
+
+    seed: int = 0
+    model: dict[str, Any] = field(
+        default_factory=lambda: UPGRADES, metadata={"overrides": ModelSettings}
+    )
+    """Changes to the settings of the stage 1 model; the paper's by default."""
+    freeze: tuple[str, ...] = ("backbone", "neck", "rpn")
+    """Parts without gradient: backbone, neck, rpn, box_features, box_regression, mask."""
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
+    sampler: SamplerSettings = field(default_factory=SamplerSettings)
+    loader: LoaderSettings = field(default_factory=LoaderSettings)
+    selftrain: SelfTrainSettings = field(default_factory=SelfTrainSettings)
+    optim: OptimSettings = field(
+        default_factory=lambda: OptimSettings(lr=0.01, step_epochs=(8, 11), clip_norm=35.0)
+    )
+    loop: LoopSettings = field(default_factory=lambda: LoopSettings(epochs=12))
+
+
+@dataclass(frozen=True)
+class FinetuneInputs(TrainingInputs):
+    model: Path | None = path(
+        "The stage 1 model: stage folder or model.safetensors.", required=True
+    )
+
+
+def run(
+    settings: FinetuneSettings, inputs: FinetuneInputs, out: StageFolder, *, device: str
+) -> dict[str, Any]:
+    from lvistk.stages import finetune  # imports torch
+
+    return finetune.run(settings, inputs, out, device=device)
+
+
+FINETUNE = Stage(
+    command="finetune",
+    help="Stage 2: balanced group softmax and better masks on the frozen representation.",
+    settings=FinetuneSettings,
+    inputs=FinetuneInputs,
+    outputs=("model.safetensors", "metrics.jsonl", "curves.png", "upgrade.json"),
+    run=run,
+    needs_device=True,
+)

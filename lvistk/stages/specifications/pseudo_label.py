@@ -1,0 +1,57 @@
+"""``pseudo-label``: detections on training images or on the Open Images pool (arXiv 2009.01559)."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from lvistk.artifacts import StageFolder
+from lvistk.config.inference import MergeSettings, PredictSettings, ViewSettings
+from lvistk.config.inputs import Paths, path, paths
+from lvistk.stages.specifications.stage import Stage
+
+
+@dataclass(frozen=True)
+class PseudoLabelSettings:
+    seed: int = 0
+    source: Literal["lvis", "openimages"] = "lvis"
+    views: ViewSettings = field(default_factory=ViewSettings)
+    merge: MergeSettings = field(
+        default_factory=lambda: MergeSettings(
+            score_threshold=0.3, nms_iou=0.5, soft_nms="none", mask_source="found"
+        )
+    )
+    predict: PredictSettings = field(default_factory=PredictSettings)
+    max_images: int = field(default=0, metadata={"was": "max_photos"})
+    """Label at most so many Open Images images; 0 all."""
+
+
+@dataclass(frozen=True)
+class PseudoLabelInputs:
+    model: Path | None = path("A trained model: stage folder or model.safetensors.", required=True)
+    train: Paths = paths("LVIS annotation file of the training images; may be repeated.")
+    train_images: Path | None = path("Folder of the training images.")
+    pool: Path | None = path("Folder of unlabelled Open Images images.")
+    pool_list: Path | None = path(
+        "Open Images list (CSV or ids) with rotations; without it every image of the folder."
+    )
+    exclude: Paths = paths("Annotation file whose images must not be labelled; may be repeated.")
+
+
+def run(
+    settings: PseudoLabelSettings, inputs: PseudoLabelInputs, out: StageFolder, *, device: str
+) -> dict[str, Any]:
+    from lvistk.stages import pseudo_label  # imports torch
+
+    return pseudo_label.run(settings, inputs, out, device=device)
+
+
+PSEUDO_LABEL = Stage(
+    command="pseudo-label",
+    help="Detect on training or Open Images images; the detections become labels or ignored regions.",
+    settings=PseudoLabelSettings,
+    inputs=PseudoLabelInputs,
+    outputs=("detections",),
+    run=run,
+    needs_device=True,
+    options={"source": "lvis: the training images; openimages: the pool's images."},
+)

@@ -1,0 +1,37 @@
+"""What a stage is: one object, from which runner, pipeline, status, options and settings derive."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step that reads files and writes files.
+
+    command: its name on the command line, such as ``train-repr``.
+    help: what the command does, in one sentence.
+    settings: a frozen dataclass whose fields all have defaults.
+    inputs: a frozen dataclass of paths, each made by ``config.inputs.path`` or ``paths``.
+    outputs: names of the files and folders that a finished run may have left in its folder.
+    run: called as ``run(settings, inputs, out)`` with the ``StageFolder`` to write into; returns the
+    summary, JSON values. A stage that needs a device is called with the keyword ``device`` too.
+    needs_device: it computes with torch on a device, and torchrun may start it on several.
+    options: settings that have an option of their own, each with the option's help.
+    """
+
+    command: str
+    help: str
+    settings: type
+    inputs: type
+    outputs: tuple[str, ...]
+    run: Callable[..., dict[str, Any]]
+    needs_device: bool = False
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Names of the inputs that a run cannot do without."""
+        inputs = dataclasses.fields(self.inputs)
+        return tuple(one.name for one in inputs if one.metadata["required"])

@@ -1,0 +1,59 @@
+"""``train-repr``: stage 1 of the paper, representation learning (section 3.1)."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lvistk.artifacts import StageFolder
+from lvistk.config.inputs import path
+from lvistk.config.model import ModelSettings
+from lvistk.config.train import (
+    AugmentSettings,
+    LoaderSettings,
+    LoopSettings,
+    OptimSettings,
+    SamplerSettings,
+    SelfTrainSettings,
+)
+from lvistk.stages.specifications.stage import Stage
+from lvistk.stages.specifications.training import TrainingInputs
+
+
+@dataclass(frozen=True)
+class TrainReprSettings:
+    """Stage 1, representation learning."""
+
+    seed: int = 0
+    model: ModelSettings = field(default_factory=ModelSettings)
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
+    sampler: SamplerSettings = field(default_factory=SamplerSettings)
+    loader: LoaderSettings = field(default_factory=LoaderSettings)
+    selftrain: SelfTrainSettings = field(default_factory=SelfTrainSettings)
+    optim: OptimSettings = field(default_factory=OptimSettings)
+    loop: LoopSettings = field(default_factory=LoopSettings)
+
+
+@dataclass(frozen=True)
+class TrainReprInputs(TrainingInputs):
+    init: Path | None = path("Model to start from: stage folder or model.safetensors.")
+    pseudo: Path | None = path("Pseudo labels: result of pseudo-label --source openimages.")
+    pool: Path | None = path("Folder of unlabelled Open Images images.")
+
+
+def run(
+    settings: TrainReprSettings, inputs: TrainReprInputs, out: StageFolder, *, device: str
+) -> dict[str, Any]:
+    from lvistk.stages import train_repr  # imports torch
+
+    return train_repr.run(settings, inputs, out, device=device)
+
+
+TRAIN_REPR = Stage(
+    command="train-repr",
+    help="Stage 1: learn the representation (EQL, repeat factor sampling, mosaic, self-training).",
+    settings=TrainReprSettings,
+    inputs=TrainReprInputs,
+    outputs=("model.safetensors", "metrics.jsonl", "curves.png"),
+    run=run,
+    needs_device=True,
+)

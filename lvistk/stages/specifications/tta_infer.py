@@ -1,0 +1,52 @@
+"""``tta-infer``: detections of an annotation file's images, in one view or many (arXiv 2009.01559)."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lvistk.artifacts import StageFolder
+from lvistk.config.inference import MergeSettings, PredictSettings, ViewSettings
+from lvistk.config.inputs import path
+from lvistk.stages.specifications.stage import Stage
+
+
+@dataclass(frozen=True)
+class TtaInferSettings:
+    seed: int = 0
+    views: ViewSettings = field(
+        default_factory=lambda: ViewSettings(
+            short_edges=(400, 600, 800, 1000, 1200, 1400), long_edge=2333, flip=True
+        )
+    )
+    merge: MergeSettings = field(default_factory=MergeSettings)
+    predict: PredictSettings = field(default_factory=PredictSettings)
+    results: bool = True
+    """Write results_segm.json and results_bbox.json beside the detection store."""
+
+
+@dataclass(frozen=True)
+class TtaInferInputs:
+    model: Path | None = path("A trained model: stage folder or model.safetensors.", required=True)
+    val: Path | None = path(
+        "LVIS annotation file that lists the images, with or without annotations.", required=True
+    )
+    val_images: Path | None = path("Folder of these images.", required=True)
+
+
+def run(
+    settings: TtaInferSettings, inputs: TtaInferInputs, out: StageFolder, *, device: str
+) -> dict[str, Any]:
+    from lvistk.stages import tta_infer  # imports torch
+
+    return tta_infer.run(settings, inputs, out, device=device)
+
+
+TTA_INFER = Stage(
+    command="tta-infer",
+    help="Detect with several scales and flips, merge them, and write detections and LVIS results.",
+    settings=TtaInferSettings,
+    inputs=TtaInferInputs,
+    outputs=("detections", "results_segm.json", "results_bbox.json"),
+    run=run,
+    needs_device=True,
+)
