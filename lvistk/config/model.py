@@ -126,7 +126,7 @@ class BoxHeadSettings:
     """One regressed box for all categories (cascades) or one a category."""
     smooth_l1_beta: float = 0.0
     missing_ignore_iou: float = 0.5
-    """RoIs with at least this IoU to a missing annotation, not positive for a ground truth
+    """RoIs and anchors with at least this IoU to a missing annotation, not positive for a ground truth
     instance, are left out."""
     deform_pool: Literal["none", "v1", "v2"] = "none"
 

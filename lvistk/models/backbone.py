@@ -7,8 +7,7 @@ from lvistk.config.model import BackboneSettings
 from lvistk.errors import UserError
 from lvistk.models import resnet, timm_backbone
 from lvistk.models.deform_conv import convert_convolutions
-from lvistk.models.fpn import group_norm
-from lvistk.models.frozen_norm import FrozenBatchNorm2d
+from lvistk.models.norm_layer import norm_layer
 
 
 class Backbone(nn.Module):
@@ -85,21 +84,9 @@ def _build_resnet(
         )
     body = resnet.ResNet(
         resnet.ARCHITECTURES[settings.name],
-        norm=_norm_layer(settings),
+        norm=norm_layer(settings.norm),
         width=settings.width,
         stride_in_1x1=settings.stride_in_1x1,
         activation_checkpointing=settings.activation_checkpointing,
     )
     return body, body.channels, body.stages()
-
-
-def _norm_layer(settings: BackboneSettings) -> resnet.NormLayer:
-    match settings.norm:
-        case "frozen_bn":
-            return FrozenBatchNorm2d
-        case "bn":
-            return nn.BatchNorm2d
-        case "sync_bn":
-            return nn.SyncBatchNorm
-        case "gn":
-            return group_norm

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from lvistk.config.model import ModelSettings
+from lvistk.config.model import BoxHeadSettings, MaskHeadSettings, ModelSettings
 from lvistk.errors import UserError
 from lvistk.models.backbone import build_backbone
 from lvistk.models.boundary_head import BoundaryBranch
@@ -32,7 +32,9 @@ def build_model(
     _check(settings)
     backbone = build_backbone(settings.backbone)
     neck = FeaturePyramid(backbone.channels, settings.fpn)
-    rpn = RegionProposalNetwork(neck.channels, settings.rpn)
+    rpn = RegionProposalNetwork(
+        neck.channels, settings.rpn, missing_iou=settings.box.missing_ignore_iou
+    )
     stages = range(len(settings.cascade.ious))
     mask_branch = None
     if settings.mask.enabled:
@@ -41,7 +43,7 @@ def build_model(
         )
     roi_heads = RoiHeads(
         settings,
-        poolers=[_build_box_pooler(settings, neck.channels) for _ in stages],
+        poolers=[_build_pooler(settings, settings.box, neck.channels) for _ in stages],
         box_heads=[
             BoxHead(
                 neck.channels, settings.box, classifier=settings.classifier, categories=categories
@@ -52,15 +54,6 @@ def build_model(
     )
     return MaskRCNN(
         settings, categories, backbone=backbone, neck=neck, rpn=rpn, roi_heads=roi_heads
-    )
-
-
-def _build_box_pooler(settings: ModelSettings, channels: int) -> nn.Module:
-    box = settings.box
-    if box.deform_pool == "none":
-        return RoiPooler(box.pool_size, sampling_ratio=box.sampling_ratio, aligned=box.aligned)
-    return DeformRoIPool(
-        channels, box.pool_size, strides=STRIDES, modulated=box.deform_pool == "v2"
     )
 
 
@@ -75,7 +68,7 @@ def _build_mask_branch(
     num_channels = 1 if mask.class_agnostic else len(categories)
     stages = [
         MaskStage(
-            pooler=_build_mask_pooler(settings, channels),
+            pooler=_build_pooler(settings, mask, channels),
             head=MaskHead(
                 channels,
                 mask,
@@ -104,15 +97,19 @@ def _build_mask_branch(
     )
 
 
-def _build_mask_pooler(settings: ModelSettings, channels: int) -> nn.Module:
-    mask = settings.mask
-    if mask.deform_pool == "none":
-        return RoiPooler(
-            mask.pool_size, sampling_ratio=mask.sampling_ratio, aligned=settings.box.aligned
-        )
-    return DeformRoIPool(
-        channels, mask.pool_size, strides=STRIDES, modulated=mask.deform_pool == "v2"
-    )
+def _build_pooler(
+    settings: ModelSettings, head: BoxHeadSettings | MaskHeadSettings, channels: int
+) -> nn.Module:
+    """What pools RoIs for a box head or a mask head."""
+    match head.deform_pool:
+        case "none":
+            return RoiPooler(
+                head.pool_size, sampling_ratio=head.sampling_ratio, aligned=settings.box.aligned
+            )
+        case "v1" | "v2" as version:
+            return DeformRoIPool(
+                channels, head.pool_size, strides=STRIDES, modulated=version == "v2"
+            )
 
 
 def _check(settings: ModelSettings) -> None:

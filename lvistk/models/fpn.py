@@ -1,20 +1,21 @@
 """Feature pyramid (Lin et al., CVPR 2017, arXiv 1612.03144): P2 to P5, and P6 for the RPN."""
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torchvision.ops import FeaturePyramidNetwork
 
 from lvistk.config.model import FpnSettings
+from lvistk.models.norm_layer import norm_layer
 
 
 class FeaturePyramid(FeaturePyramidNetwork):
     """torchvision's pyramid (its parameters and names) from and to lists, adding in place."""
 
     def __init__(self, in_channels: Sequence[int], settings: FpnSettings) -> None:
-        super().__init__(list(in_channels), settings.channels, norm_layer=_norm_layer(settings))
+        norm = None if settings.norm == "none" else norm_layer(settings.norm)
+        super().__init__(list(in_channels), settings.channels, norm_layer=norm)
         self.channels = settings.channels
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
@@ -28,20 +29,3 @@ class FeaturePyramid(FeaturePyramidNetwork):
             outputs.insert(0, self.layer_blocks[level](inner))
         outputs.append(outputs[-1][:, :, ::2, ::2])  # P6: max-pooling of kernel 1 and stride 2
         return outputs
-
-
-def _norm_layer(settings: FpnSettings) -> Callable[..., nn.Module] | None:
-    match settings.norm:
-        case "none":
-            return None
-        case "gn":
-            return group_norm
-        case "bn":
-            return nn.BatchNorm2d
-        case "sync_bn":
-            return nn.SyncBatchNorm
-
-
-def group_norm(channels: int) -> nn.GroupNorm:
-    """32 groups, or as many as divide narrow layers."""
-    return nn.GroupNorm(math.gcd(32, channels), channels)

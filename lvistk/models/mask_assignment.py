@@ -53,6 +53,11 @@ def mask_levels(
             return torch.minimum(printed.long(), cap)
 
 
+def needs_area_ratio(assignment: Assignment) -> bool:
+    """Whether the rule's levels depend on the mask's share of its box."""
+    return assignment != "scale"
+
+
 def moved(
     levels: Tensor, boxes: Tensor, *, canonical_size: float = 56.0, num_levels: int = 4
 ) -> Tensor:

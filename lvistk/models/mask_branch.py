@@ -11,7 +11,7 @@ from lvistk.distributed import mean_over_ranks
 from lvistk.losses.boundary import boundary_loss, boundary_targets
 from lvistk.losses.mask import balanced_mask_loss, mask_bce_loss
 from lvistk.losses.mask_iou import areas_in_mask_pixels, mask_iou_loss, mask_iou_targets
-from lvistk.models.mask_assignment import mask_levels, scale_levels
+from lvistk.models.mask_assignment import mask_levels, needs_area_ratio, scale_levels
 from lvistk.models.mask_iou_head import MaskIouHead
 from lvistk.models.mask_stage import MaskStage, recomputed
 from lvistk.models.samples import RoiSamples
@@ -149,11 +149,12 @@ class MaskBranch(nn.Module):
         boxes, settings = rois[:, 1:], self.settings
         by_scale = scale_levels(boxes, canonical_size=self.canonical_size)
         levels = by_scale
-        if settings.assignment != "scale" and settings.assignment_ratio == "prior":
+        ratio = settings.assignment_ratio if needs_area_ratio(settings.assignment) else None
+        if ratio == "prior":
             levels = self._levels(boxes, self.area_ratio_prior[labels])
         wanted = MaskRois(rois, levels, self._channels(labels))
         probs, iou = self._probabilities(features, wanted)
-        if settings.assignment != "scale" and settings.assignment_ratio == "two_pass":
+        if ratio == "two_pass":
             levels = self._levels(boxes, (probs >= 0.5).float().mean(dim=(1, 2)))
             again = (levels != by_scale).nonzero().squeeze(1)
             probs[again], new_iou = self._probabilities(features, wanted.at(again, levels))

@@ -36,11 +36,15 @@ class Proposals(NamedTuple):
 
 
 class RegionProposalNetwork(nn.Module):
-    """One 3x3 convolution and two 1x1 predictors, shared by all levels."""
+    """One 3x3 convolution and two 1x1 predictors, shared by all levels.
 
-    def __init__(self, channels: int, settings: RpnSettings) -> None:
+    missing_iou: anchors with at least this IoU to a missing annotation are no negatives.
+    """
+
+    def __init__(self, channels: int, settings: RpnSettings, *, missing_iou: float) -> None:
         super().__init__()
         self.settings = settings
+        self.missing_iou = missing_iou
         self.ratios = len(settings.aspect_ratios)
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
         self.objectness = nn.Conv2d(channels, self.ratios, 1)
@@ -190,8 +194,7 @@ class RegionProposalNetwork(nn.Module):
         positive = (matches.iou >= settings.iou_positive) | matches.is_best
         negative = ~positive & (matches.iou < settings.iou_negative)
         if settings.ignore_missing:
-            # The same IoU as for RoIs (ours).
-            negative &= ~overlaps_any(anchors, target.ignore_boxes, iou=0.5)
+            negative &= ~overlaps_any(anchors, target.ignore_boxes, iou=self.missing_iou)
         chosen = sample(
             positive,
             negative,

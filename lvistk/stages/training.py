@@ -19,7 +19,7 @@ from lvistk.engine.curves import draw_curves
 from lvistk.engine.loop import METRICS, Job, train
 from lvistk.errors import UserError
 from lvistk.models.box_head import BoxHead
-from lvistk.models.mask_assignment import mask_levels, moved
+from lvistk.models.mask_assignment import mask_levels, moved, needs_area_ratio
 from lvistk.models.mask_rcnn import MaskRCNN
 from lvistk.models.model_file import MODEL, save_model
 from lvistk.stages.specifications.finetune import FinetuneInputs, FinetuneSettings
@@ -99,7 +99,7 @@ def report_thresholds(model: MaskRCNN) -> None:
 def report_moved_levels(model: MaskRCNN, settings: Settings, index: AnnotationIndex) -> None:
     """Say which share of the annotated instances Eq. 1 moves, at the middle of the training sizes."""
     assignment, canonical = model.settings.mask.assignment, model.settings.canonical_size
-    if assignment == "scale" or not len(index.labels):
+    if not needs_area_ratio(assignment) or not len(index.labels):
         return
     augment = settings.augment
     per_image = np.diff(index.row)

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 from lvistk.config.model import RpnSettings
 from lvistk.models.matcher import match
 from lvistk.models.rpn import RegionProposalNetwork
-from tests.models.build_small import some_targets
+from tests.models.build_small import small_model, some_targets
 
 
 def some_features(generator: torch.Generator, *, grad: bool) -> list[Tensor]:
@@ -19,7 +19,9 @@ def some_features(generator: torch.Generator, *, grad: bool) -> list[Tensor]:
 def rpn() -> RegionProposalNetwork:
     torch.manual_seed(0)
     sizes = (8.0, 16.0, 32.0, 64.0, 128.0)
-    network = RegionProposalNetwork(8, RpnSettings(anchor_sizes=sizes, batch_per_image=64))
+    network = RegionProposalNetwork(
+        8, RpnSettings(anchor_sizes=sizes, batch_per_image=64), missing_iou=0.5
+    )
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     return network
@@ -107,6 +109,15 @@ def test_anchors_on_missing_annotations_are_left_out(rpn: RegionProposalNetwork)
         sample, _ = rpn._sample(anchors, target, torch.Generator().manual_seed(seed))
         negatives = sample.indices[sample.positives :][sample.valid[sample.positives :]]
         assert not hit[negatives].any()
+
+
+def test_one_setting_says_what_overlaps_a_missing_annotation() -> None:
+    model = small_model({"box": {"missing_ignore_iou": 0.8}})
+    missing = torch.tensor([[16.0, 16.0, 48.0, 48.0]])
+    target = some_targets(0, ignore_boxes=missing)
+    anchors = torch.cat([missing, torch.tensor([[16.0, 16.0, 48.0, 40.0]])])  # IoU 1 and .75
+    sample, _ = model.rpn._sample(anchors, target, torch.Generator().manual_seed(0))
+    assert sample.indices[sample.positives :][sample.valid[sample.positives :]].tolist() == [1]
 
 
 def test_images_without_gt_keep_the_graph(rpn: RegionProposalNetwork) -> None:
