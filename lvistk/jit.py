@@ -4,6 +4,7 @@ numba notices a change of the file that holds a kernel, but not of a file whose 
 cache folder carries a digest of all files with kernels: after an upgrade or an edit nothing stale is loaded.
 """
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from numba.core import config
 from numba.core.caching import FunctionCache
 from numba.core.runtime.nrt import rtsys
 
+from lvistk import console
+
 HERE = Path(__file__).parent
 CONSTANTS = ("ranges.py", "records.py", "arrays.py", "wide.py")
 """Files without kernels whose values or instructions are compiled into kernels."""
@@ -27,9 +30,11 @@ numba_config: Any = config
 
 @lru_cache(maxsize=1)
 def cache_folder() -> Path | None:
-    """The folder of this version's compiled kernels; None where none can be written.
+    """The folder of this version's compiled kernels; None, with a warning, where none can be kept.
 
     The first that works: below ``NUMBA_CACHE_DIR``, beside the package, in the user's cache folder.
+    numba's index of a cache is a pickle, and what it loads is run: a folder that belongs to somebody
+    else, or in which others may write, is passed over.
     """
     digest = hashlib.blake2b(digest_size=6)
     for path in sorted(HERE.rglob("*.py")):
@@ -40,18 +45,31 @@ def cache_folder() -> Path | None:
     for base in _cache_bases():
         folder = base / name
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if _is_private(folder):
+                return folder
         except OSError:
             continue
-        if os.access(folder, os.W_OK):
-            return folder
+    console.warn(
+        "no folder for compiled code can be written by this user alone, so that it is compiled again in "
+        "each run; name one in NUMBA_CACHE_DIR"
+    )
     return None
+
+
+def _is_private(folder: Path) -> bool:
+    """Whether ``folder`` is this user's, who may write there while nobody else may."""
+    status = folder.stat()
+    own = status.st_uid == os.geteuid() and not status.st_mode & 0o022
+    return own and os.access(folder, os.W_OK)
 
 
 def _cache_bases() -> list[Path]:
     chosen = os.environ.get("NUMBA_CACHE_DIR")
-    user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lvistk"
-    return [*([Path(chosen)] if chosen else []), HERE / "__pycache__", user]
+    bases = [*([Path(chosen)] if chosen else []), HERE / "__pycache__"]
+    with contextlib.suppress(RuntimeError):  # a user without a home folder, as in some containers
+        bases.append(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lvistk")
+    return bases
 
 
 def is_compiled() -> bool:

@@ -1,5 +1,9 @@
-"""Kernels come back from numba's cache, by the quick way and by numba's own."""
+"""Kernels come back from numba's cache, by the quick way and by numba's own, and from nobody else's."""
 
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,3 +38,51 @@ def test_the_second_kernel_is_loaded(
         assert kernel(np.array([1.0, 2.5])) == 3.5
         assert sum(kernel.stats.cache_hits.values()) == loaded
     assert any(folder.rglob("*.nbc"))
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
+def test_a_folder_in_which_others_write_is_not_read(folder: Path, mode: int) -> None:
+    kept = jit.cache_folder()
+    assert kept is not None and kept.parent == folder
+    assert kept.stat().st_mode & 0o777 == 0o700
+    kept.chmod(mode)
+    jit.cache_folder.cache_clear()
+    other = jit.cache_folder()
+    assert other != kept
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_a_folder_of_another_user_is_not_read(folder: Path) -> None:
+    kept = jit.cache_folder()
+    assert kept is not None
+    os.chown(kept, 12345, -1)
+    jit.cache_folder.cache_clear()
+    assert jit.cache_folder() != kept
+
+
+IMPORT_ALL = """
+import lvistk.evaluation.evaluate, lvistk.inference.nms, lvistk.masks.clipping
+from lvistk import jit
+assert jit.cache_folder() is None
+print(lvistk.__file__)
+"""
+
+
+def test_an_installation_that_cannot_be_written_without_a_home(tmp_path: Path) -> None:
+    """Root may write anywhere, so a file stands where the cache folder would be made."""
+    package = tmp_path / "lvistk"
+    shutil.copytree(jit.HERE, package, ignore=shutil.ignore_patterns("__pycache__", "assets"))
+    for sub in (package, *(path for path in package.rglob("*") if path.is_dir())):
+        (sub / "__pycache__").touch()
+    homeless = {k: v for k, v in os.environ.items() if k not in ("HOME", "NUMBA_CACHE_DIR")}
+    homeless |= {"PYTHONPATH": str(tmp_path), "XDG_CACHE_HOME": "/dev/null/none"}
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", IMPORT_ALL],
+        cwd=tmp_path,
+        env=homeless,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert str(package) in done.stdout
+    assert done.stderr.count("warning: ") == 1 and "NUMBA_CACHE_DIR" in done.stderr

@@ -5,8 +5,9 @@ sorted into categories in one pass, and a category is looked at only when its be
 No N x N matrix is made. The result is exactly that of running every category to its end and sorting.
 """
 
-import numba
 import numpy as np
+
+from lvistk.jit import kernel
 
 NONE, LINEAR, GAUSSIAN = 0, 1, 2
 METHODS = {"none": NONE, "linear": LINEAR, "gaussian": GAUSSIAN}
@@ -57,7 +58,7 @@ def nms(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, iou: float) -
     return select_best(boxes, scores, labels, nms_iou=iou, limit=len(scores))[0]
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _iou(boxes: np.ndarray, i: int, j: int) -> np.float32:
     """IoU in float32, rounded as torchvision's; 0 for boxes without area."""
     width = min(boxes[i, 2], boxes[j, 2]) - max(boxes[i, 0], boxes[j, 0])
@@ -70,7 +71,7 @@ def _iou(boxes: np.ndarray, i: int, j: int) -> np.float32:
     return inter / (area_i + area_j - inter)
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _weight(iou: np.float32, method: int, nms_iou: np.float32, sigma: float, soft: float) -> float:
     """What a score is multiplied with when a better candidate of this IoU is taken."""
     if method == GAUSSIAN:
@@ -80,7 +81,7 @@ def _weight(iou: np.float32, method: int, nms_iou: np.float32, sigma: float, sof
     return 0.0 if iou > nms_iou else 1.0
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _hard(boxes: np.ndarray, members: np.ndarray, current: np.ndarray, nms_iou: np.float32) -> int:
     """NMS of one category in place; returns how many ``members`` (with ``current`` scores) are left."""
     order = np.argsort(-current, kind="mergesort")
@@ -100,7 +101,7 @@ def _hard(boxes: np.ndarray, members: np.ndarray, current: np.ndarray, nms_iou: 
     return kept
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _best(members: np.ndarray, current: np.ndarray) -> int:
     """Place of the highest score, of the earliest candidate among equal ones."""
     best = 0
@@ -112,7 +113,7 @@ def _best(members: np.ndarray, current: np.ndarray) -> int:
     return best
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _by_label(scores: np.ndarray, labels: np.ndarray, number: int):
     """Candidates sorted by label: row ``start`` (number + 1,), ``members`` and their scores (N,)."""
     start = np.zeros(number + 1, np.int64)
@@ -131,7 +132,7 @@ def _by_label(scores: np.ndarray, labels: np.ndarray, number: int):
     return start, members, current
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _select(
     boxes, scores, labels, number, nms_iou, limit, method, sigma, soft_iou, min_score
 ):  # -> (K,) int64, (K,) float32

@@ -7,9 +7,9 @@ instance is the union of its parts.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
+from lvistk.jit import kernel
 from lvistk.masks.polygons import Polygons, starts
 
 LINES_PER_PIXEL = 2.0
@@ -83,7 +83,7 @@ def _ranges(first: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     return np.arange(total) + np.repeat(first[chosen] - ends + lengths, lengths)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _cut(source, count, target, axis, limit, sign):  # pragma: no cover - compiled
     """The part of a polygon where ``sign * (limit - coordinate) >= 0``; returns its length."""
     written = 0
@@ -106,7 +106,7 @@ def _cut(source, count, target, axis, limit, sign):  # pragma: no cover - compil
     return written
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _grow(box, x, y):  # pragma: no cover - compiled
     box[0] = min(box[0], x)
     box[1] = min(box[1], y)
@@ -114,7 +114,7 @@ def _grow(box, x, y):  # pragma: no cover - compiled
     box[3] = max(box[3], y)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _inside(points, first, last, x, y):  # pragma: no cover - compiled
     """Whether (x, y) is inside a part by the even-odd rule."""
     odd = False
@@ -129,7 +129,7 @@ def _inside(points, first, last, x, y):  # pragma: no cover - compiled
     return odd
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _grow_by_clipped_edges(box, points, first, last, corners):  # pragma: no cover - compiled
     """Extend ``box`` by a part's boundary within the rectangle, and by corners inside the part.
 
@@ -167,7 +167,7 @@ def _grow_by_clipped_edges(box, points, first, last, corners):  # pragma: no cov
                 _grow(box, cx, cy)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _clip(points, part_start, instance_start, corners):  # pragma: no cover - compiled
     parts, instances = len(part_start) - 1, len(instance_start) - 1
     longest = 0
@@ -230,7 +230,7 @@ def _clip(points, part_start, instance_start, corners):  # pragma: no cover - co
     return out[:written].copy(), out_parts[: kept + 1].copy(), out_instances, boxes, touched
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _areas(points, part_start, instance_start):  # pragma: no cover - compiled
     instances = len(instance_start) - 1
     areas = np.zeros(instances)
@@ -259,7 +259,7 @@ def _areas(points, part_start, instance_start):  # pragma: no cover - compiled
     return areas
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _crossings(points, part_start, lines, low, step):  # pragma: no cover - compiled
     """Sorted x where lines cross parts: of part n and line l from ``cells[n * lines + l]`` on."""
     parts = len(part_start) - 1
@@ -297,7 +297,7 @@ def _crossings(points, part_start, lines, low, step):  # pragma: no cover - comp
     return cells, crossings
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _union_length(intervals):  # pragma: no cover - compiled
     """Length of the union of intervals (N, 2)."""
     if len(intervals) == 0:
