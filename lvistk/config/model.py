@@ -109,6 +109,12 @@ class ClassifierSettings:
     """Lower bounds of groups 2, 3, ... in training instances (arXiv 2006.10408)."""
     group_beta: float = 8.0
     """Sampled "others" for each positive of a group."""
+    group_unseen: Literal["zero", "member"] = "zero"
+    """Categories without a training example under group softmax: ``zero``, they join no group and
+    are never detected; ``member``, members of the rarest group that are never positive."""
+    group_start: Literal["stage_1", "anew"] = "stage_1"
+    """What group softmax starts from where ``finetune`` puts it in another classifier's place: that
+    one's rows, or random weights."""
 
 
 @dataclass(frozen=True)

@@ -36,22 +36,18 @@ def build_model(
         neck.channels, settings.rpn, missing_iou=settings.box.missing_ignore_iou
     )
     stages = range(len(settings.cascade.ious))
+    # Before the mask branch, so that its parts do not change what the box heads draw at random.
+    poolers = [_build_pooler(settings, settings.box, neck.channels) for _ in stages]
+    box_heads = [
+        BoxHead(neck.channels, settings.box, classifier=settings.classifier, categories=categories)
+        for _ in stages
+    ]
     mask_branch = None
     if settings.mask.enabled:
         mask_branch = _build_mask_branch(
             settings, neck.channels, categories, area_ratio_prior=area_ratio_prior
         )
-    roi_heads = RoiHeads(
-        settings,
-        poolers=[_build_pooler(settings, settings.box, neck.channels) for _ in stages],
-        box_heads=[
-            BoxHead(
-                neck.channels, settings.box, classifier=settings.classifier, categories=categories
-            )
-            for _ in stages
-        ],
-        mask_branch=mask_branch,
-    )
+    roi_heads = RoiHeads(settings, poolers=poolers, box_heads=box_heads, mask_branch=mask_branch)
     return MaskRCNN(
         settings, categories, backbone=backbone, neck=neck, rpn=rpn, roi_heads=roi_heads
     )

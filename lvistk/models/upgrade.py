@@ -8,22 +8,31 @@ from torch import Tensor
 from lvistk.config.model import ModelSettings
 from lvistk.models.box_head import BoxHead
 from lvistk.models.build import build_model
+from lvistk.models.classifiers.group_softmax import GroupSoftmaxClassifier
+from lvistk.models.classifiers.protocol import Classifier
 from lvistk.models.mask_rcnn import MaskRCNN
 from lvistk.structures.categories import Categories
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """What became of the weights, by name: ``copied`` as they are, ``new`` parts, old ones
-    ``replaced`` by a new part of the same name, old ones ``dropped``."""
+    """What became of the weights, by name.
+
+    copied: taken over as they are.
+    adapted: made from the old ones, as group softmax's rows are.
+    new: parts that the old model lacks.
+    replaced: old ones in whose place a new part of the same name starts at random.
+    dropped: old ones without a successor.
+    """
 
     copied: tuple[str, ...]
+    adapted: tuple[str, ...]
     new: tuple[str, ...]
     replaced: tuple[str, ...]
     dropped: tuple[str, ...]
 
     def to_table(self) -> dict[str, list[str]]:
-        names = ("copied", "new", "replaced", "dropped")
+        names = ("copied", "adapted", "new", "replaced", "dropped")
         return {name: list(getattr(self, name)) for name in names}
 
     def line(self) -> str:
@@ -41,8 +50,9 @@ def upgrade_model(
     """A model of ``settings`` that starts from the weights of ``old``; both have the same labels.
 
     A tensor is copied when name and shape are the same. A classifier whose kind or groups change
-    starts anew even where its shape happens to fit, since its channels mean something else; the
-    priors of Eq. 1 are those given.
+    starts anew even where its shape happens to fit, since its channels mean something else; but
+    group softmax starts from another kind's rows (``GroupSoftmaxClassifier.start_from``). The priors
+    of Eq. 1 are those given.
     """
     new = build_model(settings=settings, categories=categories, area_ratio_prior=area_ratio_prior)
     same = _same_channels(old, new)
@@ -51,10 +61,12 @@ def upgrade_model(
     with torch.no_grad():
         for name in fits:
             ours[name].copy_(theirs[name])
+    adapted = [] if same else _adapt_classifiers(old, new)
     return new, Transfer(
         copied=tuple(fits),
+        adapted=tuple(adapted),
         new=tuple(name for name in ours if name not in theirs),
-        replaced=tuple(name for name in ours if name in theirs and name not in fits),
+        replaced=tuple(n for n in ours if n in theirs and n not in fits and n not in adapted),
         dropped=tuple(name for name in theirs if name not in ours),
     )
 
@@ -65,8 +77,24 @@ def _fits(theirs: Tensor, ours: Tensor, name: str, same_channels: bool) -> bool:
     return theirs.shape == ours.shape
 
 
+def _adapt_classifiers(old: MaskRCNN, new: MaskRCNN) -> list[str]:
+    """Start group classifiers from those of another kind; names of the weights that this made."""
+    names = []
+    for stage, (theirs, ours) in enumerate(
+        zip(_classifiers(old), _classifiers(new), strict=False)  # a longer cascade's last are new
+    ):
+        if not isinstance(ours, GroupSoftmaxClassifier):
+            continue
+        if theirs.linear.in_features == ours.linear.in_features and ours.start_from(theirs):
+            prefix = f"roi_heads.box_heads.{stage}.classifier.linear"
+            names += [f"{prefix}.weight", f"{prefix}.bias"]
+    return names
+
+
+def _classifiers(model: MaskRCNN) -> list[Classifier]:
+    return [head.classifier for head in model.roi_heads.box_heads if isinstance(head, BoxHead)]
+
+
 def _same_channels(old: MaskRCNN, new: MaskRCNN) -> bool:
     """Whether the classifier's channels keep their meaning."""
-    heads = [model.roi_heads.box_heads[0] for model in (old, new)]
-    first, second = (head.classifier.channels for head in heads if isinstance(head, BoxHead))
-    return first == second
+    return _classifiers(old)[0].channels == _classifiers(new)[0].channels

@@ -141,20 +141,48 @@ def test_a_group_without_members_in_the_batch_gets_no_gradient() -> None:
     assert (logits.grad[:, -last:] != 0).all() and (logits.grad[:, :2] != 0).all()
 
 
-def test_mean_over_ranks_is_the_loss_of_both() -> None:
+@pytest.mark.parametrize("split", [[[0, 1, 2]], [[0], [1, 2]], [[2, 0], [1]], [[0], [1], [2]]])
+def test_the_loss_is_the_mean_of_the_images_losses_however_they_are_split(split) -> None:
+    """Ranks of unequal numbers of images: each divides by the mean number, as DDP then averages."""
     generator = torch.Generator().manual_seed(3)
-    logits = torch.randn(6, TABLE.num_channels, generator=generator, dtype=torch.float64)
-    labels = torch.randint(BACKGROUND + 1, (6,), generator=generator)
+    lengths = [2, 4, 3]
+    logits = torch.randn(9, TABLE.num_channels, generator=generator, dtype=torch.float64)
+    labels = torch.randint(BACKGROUND + 1, (9,), generator=generator)
     kept = sample_others(labels, table=TABLE, generator=generator, beta=1.0)
-    whole = group_softmax_loss(logits, labels, table=TABLE, kept=kept)
-    mean = kept.sum(dim=1) / 2
-    parts = [
-        group_softmax_loss(
-            logits[part], labels[part], table=TABLE, kept=kept[:, part], normalizers=mean
+    images = list(zip(logits.split(lengths), labels.split(lengths), kept.split(lengths, 1)))  # noqa: B905  # 3 each
+    alone = [group_softmax_loss(x, y, table=TABLE, kept=k) for x, y, k in images]
+    expected = torch.stack(alone).mean()
+    ranks = []
+    for part in split:
+        rows, own, keeps = zip(*(images[i] for i in part), strict=True)
+        ranks.append(
+            group_softmax_loss(
+                torch.cat(rows),
+                torch.cat(own),
+                table=TABLE,
+                kept=torch.cat(keeps, dim=1),
+                lengths=[lengths[i] for i in part],
+                images=torch.tensor(3 / len(split)),
+            )
         )
-        for part in (slice(0, 2), slice(2, 6))
-    ]
-    torch.testing.assert_close(sum(parts) / 2, whole)
+    torch.testing.assert_close(torch.stack(ranks).mean(), expected)
+
+
+def test_a_category_without_examples_takes_no_part() -> None:
+    table = group_categories([0, 5, 20, 30], edges=(10,), leave_out_unseen=True)
+    assert table.groups == ((0, 1), (2, 3)) and table.unseen == (0,)
+    logits = torch.randn(3, table.num_channels, generator=torch.Generator().manual_seed(1))
+    loud = logits.clone()
+    loud[:, table.category_channels[0]] = 50.0
+    scores = group_softmax_scores(loud, table=table)
+    assert (scores[:, 0] == 0).all()
+    torch.testing.assert_close(scores, group_softmax_scores(logits, table=table))
+    labels = torch.tensor([1, 0, 4])  # one of them all the same, as a pseudo label may be
+    kept = torch.ones(3, 3, dtype=torch.bool)
+    quiet = [group_softmax_loss(x, labels, table=table, kept=kept) for x in (logits, loud)]
+    torch.testing.assert_close(quiet[0], quiet[1])
+    assert quiet[0].isfinite()
+    assert group_categories([0, 0], leave_out_unseen=True).unseen == ()  # counts are unknown
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -4,16 +4,20 @@ The losses themselves are held by their twins in `tests/losses`; here each is ca
 arguments spelled out, beside the classifier that has to find them.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from lvistk.config.model import ClassifierSettings
 from lvistk.losses import equalization, equalization_v2, federated, group_softmax, seesaw, softmax
+from lvistk.models.classifiers.build import build_classifier
 from lvistk.models.samples import RoiSamples
-from tests.models.build_small import small_model, some_batch, some_targets
+from tests.models.build_small import small_model, some_batch, some_categories, some_targets
 
 LABELS = torch.tensor([3, 0, 7, 7, 7, 2, 6, 7, 7])  # two images, of 5 and 4 RoIs; 7 is background
 WEIGHTS = torch.tensor([1.0] * 5 + [0.25] * 4)
@@ -209,7 +213,7 @@ def test_group_softmax_draws_image_by_image() -> None:
         table=table,
         kept=chosen,
         weights=WEIGHTS,
-        normalizers=chosen.sum(dim=1).float(),
+        lengths=[5, 4],
     )
     torch.testing.assert_close(loss(head, logits), expected)
     torch.testing.assert_close(
@@ -225,3 +229,16 @@ def test_a_normed_classifier_sees_directions_only() -> None:
         features[:, None], head.linear.weight[None], dim=2
     )
     torch.testing.assert_close(head(features), 20 * cosines, rtol=1e-3, atol=1e-3)
+
+
+def test_group_softmax_says_how_many_categories_have_no_example() -> None:
+    known = some_categories()
+    counts = np.array([0, 20, 200, 2000, 0, 50, 500])
+    known = dataclasses.replace(known, instance_count=counts, image_count=counts)
+    for unseen, told in (("zero", True), ("member", False)):
+        settings = ClassifierSettings(kind="group_softmax", group_unseen=unseen)
+        head = build_classifier(8, settings, known)
+        lines = [remark.text for remark in head.remarks() if remark.is_warning]
+        assert any(line.startswith("2 of 7 categories have no training") for line in lines) is told
+        scores = head.scores(torch.zeros(1, head.channels.number))
+        assert (scores[0, [0, 4]] == 0).all() == told

@@ -102,6 +102,47 @@ def test_a_group_classifier_is_kept_while_its_groups_are_the_same() -> None:
         assert (name in transfer.replaced) is not kept
 
 
+@pytest.mark.parametrize("kind", ["softmax", "eql", "eql_v2", "seesaw", "federated"])
+def test_group_softmax_starts_from_the_rows_of_stage_1(kind: str) -> None:
+    """Members by hand: stage 1's logit, for softmax less background's, against others at 0; group 0
+    is undecided, so that scores are half of each group's softmax."""
+    known = categories(3, 5, 300)
+    old = build_model(small_settings(classifier={"kind": kind}), known)
+    wanted = small_settings(classifier={"kind": "group_softmax", "group_edges": [10]})
+    new, transfer = upgrade_model(old, settings=wanted, categories=known, area_ratio_prior=None)
+    name = "roi_heads.box_heads.0.classifier.linear"
+    assert transfer.adapted == (f"{name}.weight", f"{name}.bias")
+    assert not {*transfer.adapted} & {*transfer.copied, *transfer.replaced, *transfer.new}
+    features = torch.randn(4, 16, generator=torch.Generator().manual_seed(2))
+    first, second = (model.roi_heads.box_heads[0].classifier for model in (old, new))
+    logits = first(features)
+    z = logits[:, :3] - (logits[:, 3:4] if kind == "softmax" else 0)
+    rare, frequent = z[:, :2].exp(), z[:, 2:].exp()
+    expected = torch.cat(
+        [rare / (1 + rare.sum(dim=1, keepdim=True)), frequent / (1 + frequent)], dim=1
+    )
+    torch.testing.assert_close(second.scores(second(features)), expected / 2)
+
+
+def test_group_softmax_starts_anew_where_told() -> None:
+    known = categories(3, 30)
+    old = build_model(small_settings(classifier={"kind": "softmax"}), known)
+    anew = small_settings(classifier={"kind": "group_softmax", "group_start": "anew"})
+    _, transfer = upgrade_model(old, settings=anew, categories=known, area_ratio_prior=None)
+    assert transfer.adapted == ()
+    assert "roi_heads.box_heads.0.classifier.linear.weight" in transfer.replaced
+
+
+def test_parts_of_the_mask_branch_do_not_change_what_box_heads_start_from() -> None:
+    started = []
+    for mask in ({}, {"boundary": True, "extra_convs": 2, "deform_pool": "v1"}):
+        torch.manual_seed(0)
+        model = build_model(small_settings(mask=mask), categories(3, 30))
+        started.append(model.roi_heads.box_heads.state_dict())
+    for name, value in started[0].items():
+        assert torch.equal(value, started[1][name]), name
+
+
 def test_every_part_can_be_frozen_and_nothing_else_is() -> None:
     model = build_model(small_settings(), categories(3, 30)).train()
     parts = model_parts(model)

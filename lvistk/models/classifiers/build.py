@@ -65,10 +65,13 @@ def build_classifier(
             return GroupSoftmaxClassifier(
                 in_channels,
                 table=group_categories(
-                    categories.instance_count.tolist(), edges=settings.group_edges
+                    categories.instance_count.tolist(),
+                    edges=settings.group_edges,
+                    leave_out_unseen=settings.group_unseen == "zero",
                 ),
                 temperature=temperature,
                 beta=settings.group_beta,
+                starts_anew=settings.group_start == "anew",
             )
 
 

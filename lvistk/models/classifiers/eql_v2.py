@@ -38,9 +38,7 @@ class EqlV2Classifier(nn.Module):
         alpha: float,
     ) -> None:
         super().__init__()
-        self.channels = Channels(
-            "eql_v2", num_categories + 1, tuple(range(num_categories)), background=num_categories
-        )
+        self.channels = Channels("eql_v2", num_categories + 1, tuple(range(num_categories)))
         self.linear = LogitsLayer(
             in_channels,
             self.channels.number,

@@ -19,7 +19,7 @@ class Channels:
     kind: the classifier's name in the settings.
     number: channels in all.
     of_category: (C,) the channel of each category.
-    background: the channel of background, or None.
+    background: the channel of background, where one softmax is over it and all categories; else None.
     """
 
     kind: str

@@ -24,12 +24,7 @@ class SeesawClassifier(nn.Module):
     ) -> None:
         super().__init__()
         self.num_categories = num_categories
-        self.channels = Channels(
-            "seesaw",
-            num_categories + 2,
-            tuple(range(num_categories)),
-            background=num_categories + 1,
-        )
+        self.channels = Channels("seesaw", num_categories + 2, tuple(range(num_categories)))
         self.linear = LogitsLayer(in_channels, self.channels.number, temperature=temperature)
         self.counts = SampleCounts(num_categories)
         self.p, self.q = p, q
