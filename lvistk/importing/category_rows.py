@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from lvistk.errors import UserError
 from lvistk.importing.coco_categories import NAMES as COCO_NAMES
@@ -58,6 +56,11 @@ def source_rows(
     )
 
 
+def rows_of_model(categories: Categories) -> SourceRows:
+    """The label set of a model of ours."""
+    return SourceRows(categories.ids, tuple(_normal_names([name]) for name in categories.names))
+
+
 def rows_of_labels(
     source: SourceRows,
     categories: Categories,
@@ -87,7 +90,7 @@ def rows_of_labels(
             _require_agreeing_names(source, categories, rows, names)
             return rows
         case "by_name":
-            rows = _rows_by_name(source, names)
+            rows = rows_by_name(source, names)
             if (rows < 0).all():
                 raise UserError(
                     "no category of the checkpoint has a name in common with --categories"
@@ -116,21 +119,11 @@ def _require_agreeing_names(
         )
 
 
-def take_rows(new: Tensor, old: Tensor, rows: np.ndarray, *, source: int, each: int = 1) -> Tensor:
-    """``new`` with the rows of ``old`` where there is one, and the rows behind the categories' copied.
+def rows_by_name(source: SourceRows, names: Sequence[Sequence[str]]) -> np.ndarray:
+    """(C,) int64: the row of each of our categories by any of its ``names``, -1 for none.
 
-    ``rows`` as ``rows_of_labels`` gives them; ``source`` categories in ``old``; ``each``: rows a category.
+    The first name of a category counts before its synonyms, and no row is taken twice.
     """
-    result, known = new.clone(), torch.from_numpy(rows >= 0)
-    ours = result[: len(rows) * each].unflatten(0, (len(rows), each))
-    theirs = old[: source * each].unflatten(0, (source, each)).to(new.dtype)
-    ours[known] = theirs[torch.from_numpy(rows[rows >= 0])]
-    result[len(rows) * each :] = old[source * each :].to(new.dtype)
-    return result
-
-
-def _rows_by_name(source: SourceRows, names: Sequence[Sequence[str]]) -> np.ndarray:
-    """The first name of a category counts before its synonyms, and no row is taken twice."""
     row: dict[str, int] = {}
     for place, (id_, known) in enumerate(zip(source.ids, source.names, strict=True)):
         if id_ > 0:

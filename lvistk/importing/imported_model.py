@@ -12,10 +12,11 @@ from lvistk.config.load import update
 from lvistk.config.model import ModelSettings
 from lvistk.errors import UserError
 from lvistk.importing import inferred_settings as fs
-from lvistk.importing.category_rows import Labels, SourceRows, rows_of_labels, take_rows
+from lvistk.importing.category_rows import Labels, SourceRows, rows_of_labels
 from lvistk.importing.translation import Entry, Translation, matching_reason
 from lvistk.models.anchors import base_anchors
 from lvistk.models.build import build_model
+from lvistk.models.category_rows import rows_per_category, take_rows
 from lvistk.models.mask_rcnn import MaskRCNN
 from lvistk.structures.categories import Categories
 
@@ -81,7 +82,7 @@ def import_model(
             raise UserError(
                 f"'{part.source}' would be '{name}', which a model with these settings lacks; check --set"
             )
-        each = _rows_each(name, settings)
+        each = rows_per_category(name, settings)
         if each and labels == "leave_out":
             entries.append(Entry(part.source, name, shape, "dropped: rows of other categories"))
             continue
@@ -123,17 +124,6 @@ def _new_entries(own: Mapping[str, Tensor], imported: Translation) -> list[Entry
             "as it is, and let finetune --set model... add new parts"
         )
     return entries
-
-
-def _rows_each(name: str, settings: ModelSettings) -> int:
-    """Rows a category of a tensor that has any; 0 for all others."""
-    if re.search(r"\.classifier\.(linear\.(weight|bias)|counts\.counts)$", name):
-        return 1
-    if re.search(r"\.regression\.(weight|bias)$", name) and not settings.box.class_agnostic:
-        return 4
-    if re.search(r"\.head\.predictor\.(weight|bias)$", name) and not settings.mask.class_agnostic:
-        return 1
-    return 0
 
 
 def _told(rows: np.ndarray, source: int) -> str:

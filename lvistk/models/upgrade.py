@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from lvistk.config.model import ModelSettings
 from lvistk.models.box_head import BoxHead
 from lvistk.models.build import build_model
+from lvistk.models.category_rows import rows_per_category, take_rows
 from lvistk.models.classifiers.group_softmax import GroupSoftmaxClassifier
 from lvistk.models.classifiers.protocol import Classifier
 from lvistk.models.mask_rcnn import MaskRCNN
@@ -19,7 +21,7 @@ class Transfer:
     """What became of the weights, by name.
 
     copied: taken over as they are.
-    adapted: made from the old ones, as group softmax's rows are.
+    adapted: made from the old ones, as group softmax's rows are, or those of another label set.
     new: parts that the old model lacks.
     replaced: old ones in whose place a new part of the same name starts at random.
     dropped: old ones without a successor.
@@ -46,8 +48,12 @@ def upgrade_model(
     settings: ModelSettings,
     categories: Categories,
     area_ratio_prior: Tensor | None,
+    rows: np.ndarray | None = None,
 ) -> tuple[MaskRCNN, Transfer]:
-    """A model of ``settings`` that starts from the weights of ``old``; both have the same labels.
+    """A model of ``settings`` that starts from the weights of ``old``.
+
+    rows: (C,) the label in ``old`` of each of ``categories``, -1 for one that starts anew; None where
+    both have the same labels.
 
     A tensor is copied when name and shape are the same. A classifier whose kind or groups change
     starts anew even where its shape happens to fit, since its channels mean something else; but
@@ -58,10 +64,17 @@ def upgrade_model(
     same = _same_channels(old, new)
     theirs, ours = old.state_dict(), new.state_dict()
     fits = [name for name in ours if name in theirs and _fits(theirs[name], ours[name], name, same)]
+    if (
+        rows is not None
+    ):  # rows of other categories mean something else, even where their number fits
+        fits = [n for n in fits if ".classifier." not in n and not rows_per_category(n, settings)]
     with torch.no_grad():
         for name in fits:
             ours[name].copy_(theirs[name])
-    adapted = [] if same else _adapt_classifiers(old, new)
+    if rows is not None:
+        adapted = _adapt_rows(old, new, rows)
+    else:
+        adapted = [] if same else _adapt_classifiers(old, new)
     return new, Transfer(
         copied=tuple(fits),
         adapted=tuple(adapted),
@@ -75,6 +88,28 @@ def _fits(theirs: Tensor, ours: Tensor, name: str, same_channels: bool) -> bool:
     if name.endswith("area_ratio_prior") or (".classifier." in name and not same_channels):
         return False
     return theirs.shape == ours.shape
+
+
+def _adapt_rows(old: MaskRCNN, new: MaskRCNN, rows: np.ndarray) -> list[str]:
+    """Copy the rows of the categories that ``old`` has; names of the weights that this made.
+
+    Groups of a group softmax depend on the label set, so that its classifier starts anew.
+    """
+    theirs, ours = old.state_dict(), new.state_dict()
+    kind, before = new.settings.classifier.kind, len(old.categories)
+    same_kind = kind == old.settings.classifier.kind != "group_softmax"
+    names = []
+    for name, value in ours.items():
+        each = rows_per_category(name, new.settings)
+        comparable = each and name in theirs and each == rows_per_category(name, old.settings)
+        if not comparable or name.endswith(".counts.counts"):
+            continue
+        extra = [len(value) - each * len(rows), len(theirs[name]) - each * before]
+        fits = extra[0] == extra[1] and value.shape[1:] == theirs[name].shape[1:]
+        if fits and (same_kind or ".classifier." not in name):
+            value.copy_(take_rows(value, theirs[name], rows, source=before, each=each))
+            names.append(name)
+    return names
 
 
 def _adapt_classifiers(old: MaskRCNN, new: MaskRCNN) -> list[str]:

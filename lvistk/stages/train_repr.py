@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -10,7 +11,9 @@ from lvistk.artifacts import StageFolder
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.errors import UserError
 from lvistk.importing.backbone_weights import load_backbone_weights
+from lvistk.importing.category_rows import rows_by_name, rows_of_model
 from lvistk.models.build import build_model
+from lvistk.models.inherit import inherited_settings
 from lvistk.models.mask_rcnn import MaskRCNN
 from lvistk.models.model_file import load_model
 from lvistk.models.upgrade import upgrade_model
@@ -52,14 +55,33 @@ def _first_model(
         load_backbone_weights(model.backbone, settings.model.backbone)
         return model
     old = load_model(inputs.init, device=torch.device("cpu"))
-    old.categories.require_same_labels(
-        index.categories, ours=str(inputs.init), theirs=str(inputs.train[0])
+    model_settings, names = inherited_settings(
+        settings.model, old.settings, source=str(inputs.init)
     )
+    if names:
+        console.say(f"taken from {inputs.init}: {', '.join(f'model.{name}' for name in names)}")
     model, transfer = upgrade_model(
-        old, settings=settings.model, categories=index.categories, area_ratio_prior=prior
+        old,
+        settings=model_settings,
+        categories=index.categories,
+        area_ratio_prior=prior,
+        rows=_rows_in(old, index, source=str(inputs.init)),
     )
     console.say(f"starting from {inputs.init}: {transfer.line()}")
     return model
+
+
+def _rows_in(old: MaskRCNN, index: AnnotationIndex, *, source: str) -> np.ndarray | None:
+    """The label in ``old`` of each category to train, by name; None where both have the same labels."""
+    if np.array_equal(old.categories.ids, index.categories.ids):
+        return None
+    names = [[name] for name in index.categories.names]
+    rows = rows_by_name(rows_of_model(old.categories), names)
+    console.say(
+        f"{source} has another label set: {int((rows >= 0).sum())} of {len(rows)} categories have their "
+        "name in it, the others start anew"
+    )
+    return rows
 
 
 def _pseudo(
