@@ -1,0 +1,91 @@
+"""Pages name files, tests and settings that exist."""
+
+import ast
+import dataclasses
+import importlib
+import pkgutil
+import re
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import lvistk.config
+import lvistk.stages.specifications
+
+ROOT = Path(__file__).parents[1]
+METHOD = (ROOT / "docs" / "method.md").read_text()
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+
+
+def rows() -> list[list[str]]:
+    """The cells of each row of the method's table."""
+    lines = [line for line in METHOD.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[1:]][1:]
+
+
+def quoted(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def functions(path: Path) -> set[str]:
+    return {n.name for n in ast.parse(path.read_text()).body if isinstance(n, ast.FunctionDef)}
+
+
+def settings(of: type, prefix: str = "") -> Iterator[str]:
+    """Every field below a settings class, by its dotted name."""
+    for name, kind in typing.get_type_hints(of).items():
+        yield prefix + name
+        if dataclasses.is_dataclass(kind):
+            yield from settings(typing.cast(type, kind), f"{prefix}{name}.")
+
+
+def all_settings() -> set[str]:
+    packages = (lvistk.config, lvistk.stages.specifications)
+    names = [
+        module.name
+        for package in packages
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}.")
+    ]
+    classes = [c for n in names for c in vars(importlib.import_module(n)).values()]
+    return {
+        name
+        for c in classes
+        if isinstance(c, type) and dataclasses.is_dataclass(c)
+        for name in settings(c)
+    }
+
+
+@pytest.mark.parametrize("row", rows(), ids=lambda row: row[0])
+def test_the_methods_rows_name_what_exists(row: list[str]) -> None:
+    _, modules, names, tests = row
+    assert quoted(modules) and quoted(names) and quoted(tests)
+    for path in quoted(modules):
+        assert (ROOT / "lvistk" / path).is_file(), path
+    for test in quoted(tests):
+        path, _, name = test.partition("::")
+        assert (ROOT / "tests" / path).is_file(), path
+        assert name in functions(ROOT / "tests" / path), test
+    known = all_settings()
+    for name in quoted(names):
+        setting = name.split(" = ")[0]
+        if setting.endswith(".*"):
+            assert any(other.startswith(setting[:-1]) for other in known), setting
+        else:
+            assert setting in known, setting
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)#][^)]*)\)", page.read_text()):
+        if "://" not in link:
+            assert (page.parent / link.partition("#")[0]).exists(), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_paths_of_the_package_exist(page: Path) -> None:
+    """What a page quotes as ``lvistk/...``, ``tests/...`` or ``pipelines/...`` is there."""
+    text = page.read_text()
+    for path in re.findall(r"`((?:lvistk|tests|pipelines|docs)/[\w./-]+)`", text):
+        assert (ROOT / path).exists(), path
