@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import pytest
 
 from tests.bad_input.spoil import cut
@@ -75,3 +76,18 @@ def test_gt_and_results_exchanged(world: Path, tmp_path: Path, lvistk: Commands)
     command[1], command[2] = file, command[1]
     told = lvistk(*command).error()
     assert str(world / "train.json") in told and "the ground truth comes first" in told
+
+
+@pytest.mark.parametrize("name", ["filter-missing", "evaluate", "export"])
+def test_a_store_with_a_flipped_byte(
+    name: str, world: Path, tmp_path: Path, lvistk: Commands
+) -> None:
+    """In the middle of the scores: nothing but the digest can tell."""
+    with h5py.File(shard_of(world)) as file:
+        offset = file["score"].id.get_offset() + 1
+    data = bytearray(shard_of(world).read_bytes())
+    data[offset] ^= 0x10
+    shard_of(world).write_bytes(data)
+    export = ["export", world / "seen", tmp_path / "out", "--as", "bbox"]
+    told = lvistk(*(export if name == "export" else SIX[name](world, tmp_path / "out"))).error()
+    assert str(shard_of(world)) in told and "not what was written" in told

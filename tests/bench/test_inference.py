@@ -73,7 +73,7 @@ def test_boxes_of_1000_proposals_and_1203_categories(sharpness: float) -> None:
         found = cut_candidates(
             boxes,
             scores,
-            place=geometry(view, SIZE),
+            geometry=geometry(view, SIZE),
             view=view,
             number=0,
             threshold=1e-4,

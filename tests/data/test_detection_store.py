@@ -148,6 +148,13 @@ def test_a_store_cut_anywhere_is_refused(tmp_path: Path) -> None:
         ("images/row", np.array([0, 9, 5])),
         ("rle_offset", np.array([0, 3, 2, 4, 5, 9])),
         ("images/id", np.array([1, 1])),
+        ("label", np.array([0, 1, 3, 0, 1], np.int32)),
+        ("score", np.array([0.5, np.nan, 0.1, 0.2, 0.3], np.float32)),
+        ("box", np.full((5, 4), np.inf, np.float32)),
+        ("category_ids", np.array([3, 8, 8])),
+        ("images/height", np.array([20, -1], np.int32)),
+        ("images/row", np.array([0, 3, 4])),
+        ("rle", None),
         ("score", None),
     ],
 )
@@ -155,11 +162,76 @@ def test_columns_that_do_not_fit(name: str, values: np.ndarray | None, tmp_path:
     path = tmp_path / "a.h5"
     writer = DetectionWriter(path, categories=CATEGORIES, role="detections")
     writer.write_shard(0, [detections(1, 3), detections(2, 2)])
+    change(path, name, values)
+    with pytest.raises(UserError, match=r"a\.h5"):
+        DetectionStore.open(path)
+    without_digest(path)
+    with pytest.raises(UserError, match=r"a\.h5") as told:
+        DetectionStore.open(path)
+    assert "digest" not in str(told.value)
+
+
+def change(path: Path, name: str, values: np.ndarray | None) -> None:
     with h5py.File(path, "a") as file:
         del file[name]
         if values is not None:
             file[name] = values
-    with pytest.raises(UserError, match=r"a\.h5"):
+
+
+def without_digest(path: Path) -> None:
+    """As programs before digests wrote it."""
+    with h5py.File(path, "a") as file:
+        del file.attrs["digest"]
+        file.attrs["version"] = 1
+
+
+def test_a_store_of_version_1_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    writer = DetectionWriter(path, categories=CATEGORIES, role="detections")
+    writer.write_shard(0, [detections(1, 3), detections(2, 2)])
+    without_digest(path)
+    for row, number in enumerate((1, 2)):
+        same(DetectionStore.open(path)[row], detections(number, 4 - number))
+
+
+def test_a_version_2_store_needs_its_digest(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    DetectionWriter(path, categories=CATEGORIES, role="x").write_shard(0, [detections(1, 3)])
+    with h5py.File(path, "a") as file:
+        del file.attrs["digest"]
+    with pytest.raises(UserError, match=r"a\.h5: has no digest"):
+        DetectionStore.open(path)
+
+
+def test_a_flipped_byte_is_never_believed(tmp_path: Path) -> None:
+    """Refused in one line, or in a part of the file that says nothing."""
+    path, flipped = tmp_path / "a.h5", tmp_path / "flipped.h5"
+    images = [detections(number, 6) for number in range(1, 9)]
+    DetectionWriter(path, categories=CATEGORIES, role="detections").write_shard(0, images)
+    data = path.read_bytes()
+    refused = 0
+    for offset in np.linspace(0, len(data) - 1, 400).astype(int):
+        flipped.write_bytes(data[:offset] + bytes([data[offset] ^ 0x41]) + data[offset + 1 :])
+        try:
+            store = DetectionStore.open(flipped)
+        except UserError as error:
+            refused += str(error).startswith(str(flipped))
+            continue
+        assert store.role == "detections" and store.category_ids.tolist() == IDS.tolist()
+        for row, image in enumerate(images):
+            same(store[row], image)
+    assert refused > 200
+
+
+def test_a_worker_opens_a_checked_store_without_reading_it(tmp_path: Path) -> None:
+    """The process that hands a store over has read all of it; a hundred workers need not."""
+    path = tmp_path / "a.h5"
+    DetectionWriter(path, categories=CATEGORIES, role="x").write_shard(0, [detections(1, 3)])
+    packed = pickle.dumps(DetectionStore.open(path))
+    with h5py.File(path, "a") as file:
+        file["score"][0] = 0.125
+    assert pickle.loads(packed)[0].scores[0] == 0.125
+    with pytest.raises(UserError, match="content is not what was written"):
         DetectionStore.open(path)
 
 

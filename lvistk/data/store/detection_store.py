@@ -7,8 +7,8 @@ px and tight xyxy (older stores have neither); ``images/id (M,)`` int64, ``image
 ``images/width`` (M,) int32, ``images/row (M + 1,)`` int64: image m has the detections
 ``row[m]:row[m + 1]``; optionally ``images/name`` bytes with ``images/name_offset (M + 1,)`` and
 ``images/rotation (M,)`` int32, the degrees counter-clockwise that turned each image upright;
-``category_ids (C,)`` int64 in label order. Attributes: ``format``, ``version``, ``role``. Datasets are
-contiguous, so that each is a piece of the file that processes share as mapped pages.
+``category_ids (C,)`` int64 in label order. Attributes: ``format``, ``version``, ``role``, ``digest``.
+Datasets are contiguous, so that each is a piece of the file that processes share as mapped pages.
 """
 
 import itertools
@@ -17,16 +17,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
-from lvistk.data.store.detection_shard import FORMAT, VERSION, open_shard
+from lvistk.data.store.detection_shard import open_shard
+from lvistk.data.store.shard_file import write_shard_file
 from lvistk.errors import UserError
 from lvistk.masks.polygons import starts
 from lvistk.masks.rle_extent import extents
 from lvistk.structures.categories import Categories
 from lvistk.structures.detections import Detections
-from lvistk.whole_file import whole_file
 
 OPEN_SHARDS = 64
 """Shards mapped at once; a store of the Open Images pool has thousands."""
@@ -72,10 +71,7 @@ class DetectionWriter:
         if rotations is not None:
             columns["images/rotation"] = np.asarray(rotations, np.int32)
         columns["category_ids"] = self._category_ids
-        with whole_file(self.shard_path(k)) as temporary, h5py.File(temporary, "w") as file:
-            file.attrs.update({"format": FORMAT, "version": VERSION, "role": self._role})
-            for name, values in columns.items():
-                file.create_dataset(name, data=values)
+        write_shard_file(self.shard_path(k), columns, role=self._role)
 
 
 def _columns(images: Sequence[Detections]) -> dict[str, np.ndarray]:
@@ -127,12 +123,12 @@ class DetectionStore:
     Indexing and iterating go by image: ``store[row]`` is the ``Detections`` of the image at ``row``.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, check: bool = True) -> None:
         self.path = path
         files = sorted(path.glob("*.h5")) if path.is_dir() else [path]
         if not files:
             raise UserError(f"{path}: no detection store (*.h5) in this folder")
-        opened = [open_shard(file) for file in files]
+        opened = [open_shard(file, check=check) for file in files]
         self.shards = [shard for shard, _, _ in opened]
         _, self.category_ids, self.role = opened[0]
         for shard, category_ids, _ in opened:
@@ -151,14 +147,15 @@ class DetectionStore:
     def open(cls, path: Path) -> "DetectionStore":
         """A store of one file, or of a folder of ``*.h5``; a stage folder's ``detections`` too.
 
-        Raises ``UserError`` for a file that is missing, truncated or no detection store.
+        Digests and values are checked. Raises ``UserError`` for a file that is missing, truncated, changed
+        since it was written, or no detection store.
         """
         if (path / "detections").is_dir():
             path = path / "detections"
         return cls(path)
 
-    def __reduce__(self) -> tuple[type["DetectionStore"], tuple[Path]]:
-        return type(self), (self.path,)
+    def __reduce__(self) -> tuple[Any, tuple[Path]]:
+        return _opened_elsewhere, (self.path,)
 
     def __len__(self) -> int:
         """Images."""
@@ -217,6 +214,11 @@ class DetectionStore:
         if len(self._mapped) > OPEN_SHARDS:
             self._mapped.popitem(last=False)
         return columns, row - int(self._first[number])
+
+
+def _opened_elsewhere(path: Path) -> DetectionStore:
+    """The store in a loader worker: the process that hands it over has checked its content."""
+    return DetectionStore(path, check=False)
 
 
 def is_detection_store(path: Path) -> bool:
