@@ -42,12 +42,13 @@ def check_content(path: Path, layout: Layout, *, role: str, digest: str | None) 
     for name in sorted(layout):
         offset, shape, dtype = layout[name]
         computed.column(name, dtype, shape)
-        last = 0
+        first = last = 0
         for values in _chunks(path, offset, shape, dtype):
             computed.data(values)
-            if not faults:
-                fault = _fault(name, values, last, layout)
-                faults += [fault] if fault else []
+            fault = None if faults else _fault(name, values, last, layout)
+            if fault is not None:
+                faults.append(_told(name, first + fault[0], fault[1]))
+            first += len(values)
             last = int(values[-1]) if name in _ends(layout) and len(values) else 0
         if not faults and name in _ends(layout) and last != _ends(layout)[name]:
             faults.append(f"'{name}' ends at {last}, its values at {_ends(layout)[name]}")
@@ -85,24 +86,36 @@ def _chunks(
         yield values.reshape(rows, *shape[1:])
 
 
-def _fault(name: str, values: np.ndarray, last: int, layout: Layout) -> str | None:
-    """What is wrong with some rows of a column; ``last`` is the offset before them."""
+def _fault(name: str, values: np.ndarray, last: int, layout: Layout) -> tuple[int, str] | None:
+    """The first wrong row of a part of a column, and what is wrong; ``last`` is the offset before it."""
+    count = layout["category_ids"][1][0]
     match name:
         case "label":
-            count = layout["category_ids"][1][0]
-            wrong = (values < 0) | (values >= count)
-            return f"a label is {values[wrong][0]} of {count} categories" if wrong.any() else None
-        case "score" | "box":
-            return None if np.isfinite(values).all() else f"a {name} is not finite"
+            wrong, text = (values < 0) | (values >= count), f"label {{}} is not in 0..{count - 1}"
+        case "score":
+            wrong, text = ~np.isfinite(values), "its score {} is not finite"
+        case "box":
+            wrong, text = ~np.isfinite(values).all(axis=1), "its box {} is not finite"
         case "mask_score":  # NaN: this mask was not scored
-            return "a mask_score is infinite" if np.isinf(values).any() else None
-        case "images/height" | "images/width" | "mask_area" | "mask_box":
-            return f"'{name}' is negative" if (values < 0).any() else None
+            wrong, text = np.isinf(values), "its mask score {} is not finite"
+        case "images/height" | "images/width" | "mask_area":
+            wrong, text = values < 0, f"'{name}' is {{}}"
         case "images/rotation":
-            return None if np.isin(values, TURNS).all() else "a rotation is no quarter turn"
+            wrong, text = ~np.isin(values, TURNS), "its rotation {} is none of 0, 90, 180, 270"
         case "images/row" | "rle_offset" | "images/name_offset":
-            rising = values[0] >= last and np.all(values[1:] >= values[:-1])
-            return None if rising else f"'{name}' goes backwards"
+            wrong, text = np.diff(values, prepend=last) < 0, f"'{name}' goes backwards"
         case "category_ids":
-            return None if len(np.unique(values)) == len(values) else "a category id is used twice"
-    return None
+            wrong = np.zeros(count, bool)
+            wrong[np.setdiff1d(np.arange(count), np.unique(values, return_index=True)[1])] = True
+            text = "duplicate category id {}"
+        case _:
+            return None
+    rows = np.flatnonzero(wrong)
+    return (int(rows[0]), text.format(values[rows[0]])) if len(rows) else None
+
+
+def _told(name: str, row: int, text: str) -> str:
+    if name in ("category_ids", "images/row", "rle_offset", "images/name_offset"):
+        return text
+    what = "image" if name.startswith("images/") else "detection"
+    return f"{what} {row} of this file: {text}"
