@@ -135,6 +135,8 @@ class BoxHeadSettings:
     """RoIs and anchors with at least this IoU to a missing annotation, not positive for a ground truth
     instance, are left out."""
     deform_pool: Literal["none", "v1", "v2"] = "none"
+    deform_samples: int = 8
+    """Most samples per bin and side of deformable pooling, whose number grows with the cells per bin."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,8 @@ class MaskHeadSettings:
     boundary: bool = False
     boundary_weight: float = 1.0
     deform_pool: Literal["none", "v1", "v2"] = "none"
+    deform_samples: int = 8
+    """Most samples per bin and side of deformable pooling, whose number grows with the cells per bin."""
     mask_iou: bool = False
     """Mask scoring head (arXiv 1903.00241)."""
     mask_iou_weight: float = 1.0

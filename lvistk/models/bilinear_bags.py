@@ -7,6 +7,7 @@ weights, hence for the sampling points.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,24 +24,39 @@ def per_level(levels: Tensor, values: Sequence[float], *, dtype: torch.dtype) ->
     return result
 
 
+class CellTable(NamedTuple):
+    """The cells of L maps as rows of one table, made once for all that is sampled from them.
+
+    rows: (B * cells, C), image by image, level by level, in full precision.
+    shapes: (height, width) of each level's map.
+    """
+
+    rows: Tensor
+    shapes: list[tuple[int, int]]
+
+
+def cell_table(features: Sequence[Tensor]) -> CellTable:
+    """The table of L maps (B, C, H_l, W_l) of the same B and C; channels-last ones need no transposing."""
+    rows = torch.cat(
+        [full_precision(feature).flatten(2).transpose(1, 2) for feature in features], dim=1
+    )  # (B, cells, C), one copy
+    return CellTable(rows.flatten(0, 1), [(f.shape[-2], f.shape[-1]) for f in features])
+
+
 def average_samples(
-    features: Sequence[Tensor], *, images: Tensor, levels: Tensor, x: Tensor, y: Tensor
+    table: CellTable, *, images: Tensor, levels: Tensor, x: Tensor, y: Tensor
 ) -> Tensor:
     """Mean over S bilinear samples for each of Q bins of R RoIs.
 
-    features: L maps (B, C, H_l, W_l) of the same B and C; channels-last ones need no transposing.
     images, levels: (R,) int64, the map of each RoI.
     x, y: (R, Q, S) positions in cells of that map, 0 is the centre of the first cell. As in
         RoIAlign, a sample more than one cell outside is 0, and one outside by less takes the
         border's value.
 
-    Returns (R, Q, C) in float32 (float64 for float64 maps). Differentiable in features, x and y; R
-    = 0 keeps the graph. Not-a-number positions give not-a-number.
+    Returns (R, Q, C) in float32 (float64 for float64 maps). Differentiable in the table, x and y;
+        R = 0 keeps the graph. Not-a-number positions give not-a-number.
     """
-    shapes = [feature.shape[-2:] for feature in features]
-    table = torch.cat(
-        [full_precision(feature).flatten(2).transpose(1, 2) for feature in features], dim=1
-    )  # (B, cells, C), one copy
+    shapes = table.shapes
     cells = [h * w for h, w in shapes]
     first_cells = [sum(cells[:level]) for level in range(len(cells))]
     height, width, first_cell = (
@@ -67,11 +83,11 @@ def average_samples(
     weights = weights * (inside / x.shape[2])[..., None]
     bags = F.embedding_bag(
         rows.flatten(0, 1).flatten(1),
-        table.flatten(0, 1),
-        per_sample_weights=weights.flatten(0, 1).flatten(1).to(table.dtype),
+        table.rows,
+        per_sample_weights=weights.flatten(0, 1).flatten(1).to(table.rows.dtype),
         mode="sum",
     )  # (R * Q, C)
-    return bags.view(*x.shape[:2], table.shape[2])
+    return bags.view(*x.shape[:2], table.rows.shape[1])
 
 
 def _neighbours(position: Tensor, size: Tensor) -> tuple[Tensor, Tensor, Tensor]:

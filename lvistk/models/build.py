@@ -104,7 +104,11 @@ def _build_pooler(
             )
         case "v1" | "v2" as version:
             return DeformRoIPool(
-                channels, head.pool_size, strides=STRIDES, modulated=version == "v2"
+                channels,
+                head.pool_size,
+                strides=STRIDES,
+                max_ratio=head.deform_samples,
+                modulated=version == "v2",
             )
 
 

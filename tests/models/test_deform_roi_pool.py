@@ -50,6 +50,82 @@ def test_zero_offsets_are_roi_align(size: int, memory_format: torch.memory_forma
         torch.testing.assert_close(result, expected, rtol=1e-5, atol=1e-5)
 
 
+def line_rois() -> Tensor:
+    """Long thin boxes of 900 x 40 pixels and 40 x 900, one wide and one compact, in P2 of 1024 px."""
+    corners = [[8.0, 300, 908, 340], [300, 8, 340, 908], [8, 8, 908, 908], [100, 100, 150, 150]]
+    return torch.tensor([[0.0, *corner] for corner in corners])
+
+
+def test_a_line_of_one_cell_falls_between_no_samples() -> None:
+    """Every bin that a line of cells crosses feels it, wherever the line is; with 2 x 2 samples not."""
+    rois, levels = line_rois(), torch.zeros(4, dtype=torch.int64)
+    missed = {2: 0, 8: 0}
+    for column in range(4, 220, 11):
+        line = torch.zeros(1, 1, 256, 256)
+        line[..., column] = 1.0
+        for most in missed:
+            pooled = deform_roi_pool(
+                [line], rois, levels=levels, strides=(4,), output_size=14, max_ratio=most
+            )[:, 0]
+            bins = (column + 0.5 - rois[:, 1] / 4) * 14 / ((rois[:, 3] - rois[:, 1]) / 4)
+            for roi, at in zip(pooled, bins, strict=True):
+                if 0 < at < 14:
+                    missed[most] += int((roi[:, int(at)] == 0).any() and (roi == 0).all())
+    assert missed[2] > 10 and missed[8] == 0, missed
+
+
+def test_small_bins_take_the_usual_samples() -> None:
+    rois, levels = random_rois(40)
+    plain, grown = (
+        deform_roi_pool(
+            pyramid(3), rois, levels=levels, strides=STRIDES, output_size=7, max_ratio=most
+        )
+        for most in (0, 8)
+    )
+    torch.testing.assert_close(grown, plain, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("size", [7, 14])
+def test_growing_samples_are_near_the_adaptive_roi_align(size: int) -> None:
+    """Smooth maps: half as many samples per side as RoIAlign's own rule takes, and its values."""
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.randn(1, 2, 32, 32, generator=generator)
+    smooth = torch.nn.functional.interpolate(coarse, size=(256, 256), mode="bilinear")
+    rois = line_rois()
+    expected = roi_align(smooth, rois, size, 1 / 4, 0, aligned=True)
+    far = []
+    for most in (2, 8):
+        result = deform_roi_pool(
+            [smooth],
+            rois,
+            levels=torch.zeros(4, dtype=torch.int64),
+            strides=(4,),
+            output_size=size,
+            max_ratio=most,
+        )
+        far.append((result - expected).abs().max().item())
+    assert far[1] < 0.1 and far[1] < far[0] / 3, far
+
+
+def test_growing_samples_have_gradients_and_take_no_rois() -> None:
+    rois = line_rois().double()
+    feature = torch.randn(1, 1, 10, 10, dtype=torch.float64, requires_grad=True)
+    shift = 0.1 * torch.randn(4, 2, 2, 2, dtype=torch.float64)
+    small = torch.cat([rois[:, :1], rois[:, 1:] / 24], dim=1)
+
+    def pool(maps: Tensor, offsets: Tensor, boxes: Tensor) -> Tensor:
+        levels = torch.zeros(len(boxes), dtype=torch.int64)
+        return deform_roi_pool(
+            [maps], boxes, offsets, levels=levels, strides=(4,), output_size=2, max_ratio=8
+        )
+
+    assert torch.autograd.gradcheck(
+        lambda maps, offsets: pool(maps, offsets, small), (feature, shift.requires_grad_())
+    )
+    empty = pool(feature, shift[:0], small[:0])
+    assert empty.shape == (0, 1, 2, 2) and empty.requires_grad
+
+
 @pytest.mark.parametrize("samples", [1, 2])
 def test_twin(samples: int) -> None:
     features = pyramid(1, torch.float64)
