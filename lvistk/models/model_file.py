@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from lvistk import artifacts
 from lvistk.config.load import from_table, to_table
@@ -43,19 +44,58 @@ def save_model(path: Path, model: MaskRCNN, *, extra: Mapping[str, Any]) -> None
 def load_model(path: Path, *, device: torch.device) -> MaskRCNN:
     """The model of a file, or of a stage folder that holds one, in eval mode on ``device``.
 
-    Raises ``UserError`` where there is none, or where weights and settings do not fit.
+    Raises ``UserError`` where there is none, where it is damaged, where weights and settings do not fit, or
+    where a weight is not finite.
     """
     file = model_path(path)
-    table = model_table(file)
-    settings = from_table(ModelSettings, table["settings"], where=f"{file} settings")
-    categories = Categories.from_table(table["categories"])
+    settings, categories = _description(file)
+    tensors = read_tensors(file)
+    _require_plausible(settings, tensors, file)
     model = build_model(settings, categories)
     try:
-        model.load_state_dict(read_tensors(file))
+        model.load_state_dict(tensors)
     except RuntimeError as error:
         detail = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise UserError(f"{file}: weights do not fit its own settings: {detail}") from None
+    _require_finite(tensors, file)
     return model.to(device).eval()
+
+
+def _description(file: Path) -> tuple[ModelSettings, Categories]:
+    table = model_table(file)
+    try:
+        settings = from_table(ModelSettings, table["settings"], where=f"{file} settings")
+        return settings, Categories.from_table(table["categories"])
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise UserError(f"{file}: its metadata are damaged ({error!r})") from None
+
+
+def _require_plausible(settings: ModelSettings, tensors: Mapping[str, Tensor], file: Path) -> None:
+    """Refuse settings of a model far larger than the weights, before it is built."""
+    largest = max((max(tensor.shape, default=1) for tensor in tensors.values()), default=1)
+    box, mask = settings.box, settings.mask
+    layers = (box.fc_layers, mask.convs, mask.extra_convs, len(settings.cascade.ious))
+    widths = (
+        box.fc_channels,
+        box.pool_size**2,
+        mask.channels,
+        mask.pool_size,
+        settings.fpn.channels,
+    )
+    too_wide = max(widths) > max(largest, 1024) or settings.backbone.width > largest
+    if max(layers) > len(tensors) or too_wide:
+        raise UserError(f"{file}: its settings describe a far larger model than its weights")
+
+
+def _require_finite(tensors: Mapping[str, Tensor], file: Path) -> None:
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and tensor.numel():
+            low, high = torch.aminmax(tensor)  # both are NaN where any value is
+            if not (low.isfinite() and high.isfinite()):
+                raise UserError(
+                    f"{file}: '{name}' holds values that are not finite: the training that made it "
+                    "diverged; take an earlier model or train again"
+                )
 
 
 def model_path(path: Path) -> Path:
