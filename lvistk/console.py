@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ _out = Console(highlight=False, soft_wrap=True)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 WIDEST = 10_000
 """Columns of a terminal that nothing is too wide for."""
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 LINE_SECONDS = 10.0
 """Where there is no terminal, progress becomes a line every so many seconds."""
 
@@ -40,18 +42,18 @@ def is_main_process() -> bool:
 def say(text: str, *, style: str = "") -> None:
     """One line of information on standard output, from the main process only."""
     if is_main_process():
-        _out.print(text, style=style or None, markup=False)
+        _out.print(plain(text), style=style or None, markup=False)
 
 
 def warn(text: str) -> None:
     """One line that a user should read, on standard error."""
     if is_main_process():
-        _err.print(f"warning: {text}", style="yellow", markup=False)
+        _err.print(f"warning: {plain(text)}", style="yellow", markup=False)
 
 
 def fail(text: str) -> None:
     """The one line of a user's error, on standard error."""
-    _err.print(f"error: {' '.join(text.split())}", style="bold red", markup=False)
+    _err.print(f"error: {plain(' '.join(text.split()))}", style="bold red", markup=False)
 
 
 def table(
@@ -77,7 +79,7 @@ def table(
         if _out.measure(drawn, options=_out.options.update(max_width=WIDEST)).maximum <= _out.width:
             break
     if title:
-        _out.print(title, style="italic", markup=False)
+        _out.print(plain(title), style="italic", markup=False)
     _out.print(drawn)
 
 
@@ -94,10 +96,20 @@ def _draw(
     for index in shown:
         justify = "left" if index < left else "right"
         no_wrap = index >= left
-        drawn.add_column(columns[index], justify=justify, no_wrap=no_wrap, overflow="fold")
+        drawn.add_column(
+            Text(plain(columns[index])), justify=justify, no_wrap=no_wrap, overflow="fold"
+        )
     for row in rows:
-        drawn.add_row(*[Text(cell(row[index])) for index in shown])
+        drawn.add_row(*[Text(plain(cell(row[index]))) for index in shown])
     return drawn
+
+
+def plain(text: str) -> str:
+    """``text`` with its control characters written out: names in files of others must not steer a terminal.
+
+    Line ends and tabs stay.
+    """
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def cell(value: object, *, digits: int = 2) -> str:

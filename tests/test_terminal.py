@@ -100,3 +100,16 @@ def test_nothing_of_a_long_name_is_lost(tmp_path: Path) -> None:
     drawn = [line for line in lines if not line.startswith(str(tmp_path))]
     assert max(map(len, drawn)) <= 80
     assert set(LONG.split()) <= set(" ".join(lines).split())
+
+
+def test_control_characters_of_names_never_reach_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    name = "cat\x1b]0;owned\x07\u202egpj.exe\ud800"
+    console.say(name)
+    console.table(name, (name,), [(name,)])
+    console.warn(name)
+    console.fail(name)
+    shown = "".join(capsys.readouterr())
+    assert shown.count(r"cat\x1b]0;owned\x07\u202egpj.exe\ud800") >= 5
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", shown)
