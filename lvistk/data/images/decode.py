@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from lvistk.data.images.jpeg_end import is_cut_jpeg
 from lvistk.errors import UserError
 
 QUARTER_TURNS = {
@@ -18,7 +19,6 @@ REDUCED = {
     4: cv2.IMREAD_REDUCED_COLOR_4,
     8: cv2.IMREAD_REDUCED_COLOR_8,
 }
-JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
 
 class ImageError(UserError):
@@ -78,7 +78,7 @@ def _bytes(path: Path) -> np.ndarray:
 
 
 def _decode(data: np.ndarray, flag: int, path: Path) -> np.ndarray:
-    if _is_cut_short(data):
+    if is_cut_jpeg(data.data):
         raise ImageError(f"{path}: JPEG is cut short; fetch it again")
     try:
         image = cv2.imdecode(data, flag)
@@ -87,12 +87,3 @@ def _decode(data: np.ndarray, flag: int, path: Path) -> np.ndarray:
     if image is None:
         raise ImageError(f"{path}: not an image that can be decoded; fetch it again")
     return image
-
-
-def _is_cut_short(data: np.ndarray) -> bool:
-    """Whether a JPEG has no end mark in its second half; OpenCV 4 fills up what is lost with grey."""
-    if data[:2].tobytes() != JPEG_START:
-        return False
-    if data[-2:].tobytes() == JPEG_END:
-        return False
-    return JPEG_END not in data[len(data) // 2 :].tobytes()
