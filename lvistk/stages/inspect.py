@@ -7,7 +7,7 @@ import msgspec
 
 from lvistk import console
 from lvistk.data.index.annotation_index import AnnotationIndex
-from lvistk.data.index.defects import DEFECTS
+from lvistk.data.index.defects import CORRECTIONS, DEFECTS
 from lvistk.data.inspect.inspection import Inspection, inspect_index
 from lvistk.whole_file import write_json
 
@@ -65,14 +65,16 @@ def _write(report: Inspection, index: AnnotationIndex, images: Path | None, out:
 def _print(report: Inspection) -> None:
     used = sum(category.instances > 0 for category in report.categories)
     rows = [
-        ("images", report.images),
+        ("images in the files", report.file_images),
+        ("annotations in the files", report.file_annotations),
+        ("categories in the files", len(report.categories)),
+        ("images without a defect that is left out", report.images),
+        ("annotations without a defect that is left out", report.annotations),
         ("images without annotations", len(report.images_without_annotations)),
-        ("annotations", report.annotations),
-        ("annotations an image", report.annotations_per_image),
-        ("categories", len(report.categories)),
+        ("annotations per image", report.annotations_per_image),
         ("categories with annotations", used),
-        ("negative categories an image", report.negative_per_image),
-        ("not exhaustive categories an image", report.not_exhaustive_per_image),
+        ("negative categories per image", report.negative_per_image),
+        ("not exhaustive categories per image", report.not_exhaustive_per_image),
         ("mean area ratio", report.area_ratio_mean),
         ("areas computed (not in the file)", report.areas_computed),
     ]
@@ -94,6 +96,8 @@ def _print(report: Inspection) -> None:
             for c in ordered
         ],
     )
+    for names in report.similar_names:
+        console.say(f"categories of nearly the same name: {names}")
     _print_defects(report)
     if report.image_faults is not None:
         _print_images(report)
@@ -105,9 +109,12 @@ def _print_defects(report: Inspection) -> None:
         return
     console.table(
         f"{len(report.defects)} defects",
-        ("kind", "meaning", "records"),
-        [(kind, DEFECTS[kind], count) for kind, count in report.defect_counts.items()],
-        left=2,
+        ("kind", "meaning", "what is done", "records"),
+        [
+            (kind, DEFECTS[kind], CORRECTIONS.get(kind, "left out"), count)
+            for kind, count in report.defect_counts.items()
+        ],
+        left=3,
     )
     console.table(
         "defects by id",

@@ -20,13 +20,11 @@ BROKEN = {
     "missing category": (set_first(category_id=55), "annotation 1: ", "55"),
     "two points": (set_first(segmentation=[[1, 1, 9, 9]]), "annotation 1", "polygon"),
     "box with a NaN": (set_first(bbox=[1, 2, float("nan"), 4]), "", ""),
-    "no box": (set_first(bbox=None), "annotation 1", "bbox"),
     "no categories": (lambda table: table.pop("categories"), "", "categories"),
 }
 
 
 BROKEN_FOR = [(name, what) for name in ("train-repr", "finetune", "evaluate") for what in BROKEN]
-BROKEN_FOR.remove(("evaluate", "no box"))  # masks are evaluated without boxes
 
 
 @pytest.mark.parametrize(("name", "what"), BROKEN_FOR)

@@ -37,7 +37,7 @@ def test_records(tmp_path: Path) -> None:
     [
         ('{"images": [], "categories": [', r"stops in the middle, at byte 30"),
         ('{"images": [],\n "categories": [],\n x}', r"byte 35 \(line 3\)"),
-        ('{"images": [NaN], "categories": []}', r"not valid JSON"),
+        ('{"images": [NaN], "categories": []}', r"NaN is not a number"),
         ("", "empty"),
         ("[]", "not an LVIS annotation file: Expected 'object'"),
         ('{"categories": []}', "no 'images'"),

@@ -1,6 +1,7 @@
 """``inspect`` counts by hand, names every defect and every faulty image, and draws."""
 
 import json
+import re
 from pathlib import Path
 
 import cv2
@@ -25,7 +26,7 @@ def data(tmp_path: Path) -> Path:
     annotations = [
         annotation(1, 1, 2),
         annotation(2, 1, 2, segmentation=half, area=50),
-        annotation(3, 2, 5, area=25),
+        annotation(3, 2, 5, segmentation=[[10, 10, 20, 10, 10, 15]], area=25, bbox=[10, 10, 10, 5]),
     ]
     images = [image(1, neg_category_ids=[5]), image(2), image(3)]
     return write(tmp_path / "a.json", images, annotations, categories)
@@ -49,13 +50,13 @@ def test_counts_by_hand(data: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert (cat.images, cat.instances, cat.file_images, cat.file_instances) == (1, 2, 50, 70)
     assert (cat.frequency, cat.counted_frequency) == ("f", "r")
     assert cat.area_ratio == pytest.approx(0.75)
-    assert (cup.file_images, cup.area_ratio) == (None, 0.25)
+    assert (cup.file_images, cup.area_ratio) == (None, 0.5)
     assert [(g.group, g.categories_by_file, g.categories_by_count) for g in report.groups] == [
         ("r", 0, 2),
         ("c", 1, 0),
         ("f", 1, 0),
     ]
-    assert report.area_ratio_histogram == [0] * 5 + [1] + [0] * 4 + [1] + [0] * 8 + [1]
+    assert report.area_ratio_histogram == [0] * 10 + [2] + [0] * 8 + [1]
     assert report.image_faults is None and report.defects == []
     assert "no defects" in capsys.readouterr().out
 
@@ -78,11 +79,48 @@ def test_every_defect_is_named(tmp_path: Path, capsys: pytest.CaptureFixture) ->
     named = {(d["section"], d["id"]) for d in report["defects"]}
     wanted = {("annotation", record["id"]) for record in records}
     assert named == {("image", 4), *wanted}
-    assert report["annotations"] == 1
+    assert (report["file_images"], report["images"]) == (2, 1)
+    assert (report["file_annotations"], report["annotations"]) == (len(records), 1)
     inspect.run([path], cache=tmp_path / "cache")
     out = capsys.readouterr().out
     assert f"{len(report['defects'])} defects" in out
     assert "annotation 105" in out
+    assert re.search(rf"annotations in the files +{len(records)}", out)
+    assert re.search(r"annotations without a defect that is left out +1", out)
+
+
+def test_a_corrected_value_and_names_that_are_nearly_the_same_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    categories = [category(1, "cat"), category(2, " Cat"), category(3, "dog")]
+    records = [annotation(1, 3, 1, area=1.0), annotation(2, 3, 2)]
+    path = write(tmp_path / "a.json", [image(3)], records, categories)
+    report = inspect.run([path], cache=tmp_path / "cache")
+    assert (report.annotations, report.defect_counts) == (2, {"area_wrong": 1})
+    assert report.similar_names == ["'cat' (1), ' Cat' (2)"]
+    assert [c.file_annotations for c in report.categories] == [1, 1, 0]
+    out = capsys.readouterr().out
+    assert "computed from the mask" in out and "'cat' (1), ' Cat' (2)" in out
+
+
+def test_two_records_of_one_image_file_and_whole_images_with_more_behind(
+    data: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "images"
+    for number in (1, 2, 3):
+        image_file(root, number)
+    whole = root / "train2017" / f"{2:012d}.jpg"
+    whole.write_bytes(whole.read_bytes() + b"ftypmp42" * 20_000)
+    for decode in (False, True):
+        report = inspect.run([data], root, decode=decode, cache=tmp_path / "cache")
+        assert report.image_faults == []
+    name = f"{1:012d}.jpg"
+    images = [image(1), image(2, coco_url="", file_name=f"train2017/{name.upper()}")]
+    twice = write(tmp_path / "b.json", images, [])
+    report = inspect.run([twice], root, cache=tmp_path / "cache")
+    faults = report.image_faults or []
+    assert [(f.image_id, f.kind) for f in faults] == [(2, "twice")]
+    assert "image 1" in faults[0].text
 
 
 def test_faulty_images(data: Path, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Chunks of annotations as arrays, with their masks parsed: what the index builder looks at together."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
@@ -9,11 +9,14 @@ import msgspec
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from lvistk.data.index.json_bytes import JSON_ERRORS, plain_message
 from lvistk.data.index.lvis_json import AnnotationRecord, RleRecord
+from lvistk.json_input.faults import JSON_ERRORS, plain_message
+from lvistk.json_input.segmentation import read_segmentation
 from lvistk.masks.polygons import Polygons, starts
 
-OPENING_BRACE = ord("{")
+MIN_POINTS = 3
+"""Points that a polygon has at least."""
+NO_BOX = (np.nan,) * 4
 FAST_BYTES = 1 << 20
 """Segmentations of fewer bytes are read without the compiled reader, whose import takes longer."""
 
@@ -27,23 +30,32 @@ class Rle(msgspec.Struct, frozen=True):
 
 @dataclass(eq=False)
 class Masks:
-    """Masks of N instances: polygons, or an RLE where ``rle[n]`` is one (then it has no polygon).
+    """Masks of N instances.
 
-    ``errors`` holds kind of defect and reason, by instance, of masks that could not be parsed; those
-    have neither polygon nor RLE.
+    polygons: of N instances; an instance with an RLE has none
+    rle: N masks as RLE, None where there are polygons
+    errors: kind of defect and reason, by instance, of masks that could not be parsed; those have neither
+        polygon nor RLE
+    dropped: number of parts that were left out beside good ones, by instance
+    other_form: instances that are written neither as lists of coordinates nor as RLE
     """
 
     polygons: Polygons
     rle: list[Rle | None]
     errors: dict[int, tuple[str, str]]
+    dropped: dict[int, int] = field(default_factory=dict)
+    other_form: set[int] = field(default_factory=set)
 
 
 @dataclass(eq=False)
 class AnnotationChunk:
-    """N annotations of one source, as they stand in the file.
+    """N annotations of one source, as the file has them.
 
-    Fields: ``ids``, ``image_ids``, ``category_ids`` (N,) int64; ``boxes (N, 4)`` float64 xyxy;
-    ``areas (N,)`` float64, NaN where the file has none; ``crowd (N,)`` bool; ``masks``.
+    ids, image_ids, category_ids: (N,) int64
+    boxes: (N, 4) float64 xyxy in pixels, NaN where the file has none
+    areas: (N,) float64 in pixels, NaN where the file has none
+    crowd: (N,) bool
+    masks: the N masks, parsed
     """
 
     ids: np.ndarray
@@ -71,6 +83,9 @@ class AnnotationChunk:
             instance_start=starts(np.diff(masks.polygons.instance_start)[keep]),
         )
         errors = {new: masks.errors[old] for new, old in enumerate(places) if old in masks.errors}
+        dropped = {
+            new: masks.dropped[old] for new, old in enumerate(places) if old in masks.dropped
+        }
         return AnnotationChunk(
             ids=self.ids[keep],
             image_ids=self.image_ids[keep],
@@ -78,13 +93,13 @@ class AnnotationChunk:
             boxes=self.boxes[keep],
             areas=self.areas[keep],
             crowd=self.crowd[keep],
-            masks=Masks(polygons, [masks.rle[place] for place in places], errors),
+            masks=Masks(polygons, [masks.rle[place] for place in places], errors, dropped),
         )
 
 
 def chunk_of(records: Sequence[AnnotationRecord]) -> AnnotationChunk:
     """Records of an annotation file as arrays; N = 0 gives empty ones."""
-    xywh = np.array([r.bbox for r in records], np.float64).reshape(-1, 4)
+    xywh = np.array([r.bbox or NO_BOX for r in records], np.float64).reshape(-1, 4)
     areas = [r.area if r.area is not None and r.area > 0 else np.nan for r in records]
     return AnnotationChunk(
         ids=np.array([r.id for r in records], np.int64),
@@ -98,7 +113,14 @@ def chunk_of(records: Sequence[AnnotationRecord]) -> AnnotationChunk:
 
 
 def parse_masks(segmentations: Sequence[msgspec.Raw]) -> Masks:
-    """Masks of the JSON values of N ``segmentation`` fields."""
+    """Masks of the JSON values of N ``segmentation`` fields, in any form that ``json_input`` knows.
+
+    Parts that are no polygons are left out where the instance has a good one.
+    """
+    return _without_bad_parts(_parse(segmentations))
+
+
+def _parse(segmentations: Sequence[msgspec.Raw]) -> Masks:
     lengths = [memoryview(raw).nbytes for raw in segmentations]
     if sum(lengths) < FAST_BYTES:
         return _parse_slowly(segmentations, range(len(segmentations)))
@@ -113,38 +135,95 @@ def parse_masks(segmentations: Sequence[msgspec.Raw]) -> Masks:
         return _parse_slowly(segmentations, range(len(segmentations)))
     points = numbers.reshape(-1, 2)
     polygons = Polygons(points, starts(part_length // 2), starts(part_count))
-    return Masks(polygons, rest.rle, rest.errors)
+    return Masks(polygons, rest.rle, rest.errors, rest.dropped)
 
 
 def _parse_slowly(segmentations: Sequence[msgspec.Raw], places: Sequence[int]) -> Masks:
     """The masks at ``places`` of N, the others left empty, with a reason for each broken one."""
     decode = msgspec.json.Decoder(list[list[float]]).decode
     parts: list[list[list[float]]] = [[] for _ in segmentations]
-    rle: list[Rle | None] = [None] * len(segmentations)
-    errors: dict[int, tuple[str, str]] = {}
+    masks = Masks(Polygons.from_lists([]), [None] * len(segmentations), {})
     for place in places:
         raw = segmentations[place]
-        view = memoryview(raw)
-        is_rle = len(view) > 0 and view[0] == OPENING_BRACE
+        is_rle = bytes(memoryview(raw)[:1]) == b"{"
         try:
             if is_rle:
-                rle[place] = _rle(msgspec.json.decode(raw, type=RleRecord))
+                masks.rle[place] = _rle(msgspec.json.decode(raw, type=RleRecord))
             else:
                 parts[place] = decode(raw)
-        except (*JSON_ERRORS, ValueError) as error:
-            kind = "broken_rle" if is_rle else "degenerate_polygon"
-            errors[place] = (kind, f"segmentation: {plain_message(error)}")
-    return Masks(_flat(parts, errors), rle, errors)
+        except (*JSON_ERRORS, ValueError):
+            try:
+                _read_other_form(raw, place, masks, parts)
+            except (*JSON_ERRORS, ValueError, OverflowError) as error:
+                kind = "broken_rle" if is_rle else "degenerate_polygon"
+                masks.errors[place] = (kind, f"segmentation: {plain_message(error)}")
+    masks.polygons = _flat(parts, masks)
+    return masks
 
 
-def _flat(parts: list[list[list[float]]], errors: dict[int, tuple[str, str]]) -> Polygons:
+def _read_other_form(
+    raw: msgspec.Raw, place: int, masks: Masks, parts: list[list[list[float]]]
+) -> None:
+    """A mask that is not in COCO's two forms. Raises ``ValueError`` where it is in none."""
+    mask = read_segmentation(msgspec.json.decode(raw))
+    masks.other_form.add(place)
+    if mask.rle is not None:
+        masks.rle[place] = _rle(msgspec.convert(mask.rle, RleRecord))
+    parts[place] = mask.polygons or []
+    if mask.dropped:
+        masks.dropped[place] = mask.dropped
+
+
+def _without_bad_parts(masks: Masks) -> Masks:
+    """The masks without parts of too few points or of numbers that are not finite, beside good parts.
+
+    An instance whose parts are all single points is one polygon of these points.
+    """
+    polygons = masks.polygons
+    lengths, part_counts = np.diff(polygons.part_start), np.diff(polygons.instance_start)
+    good = lengths >= MIN_POINTS
+    finite = np.isfinite(polygons.points).all(axis=1)
+    if not finite.all():
+        good[np.searchsorted(polygons.part_start, np.flatnonzero(~finite), side="right") - 1] = (
+            False
+        )
+    if good.all():
+        return masks
+    owners = np.repeat(np.arange(len(polygons)), part_counts)  # (R,)
+    good_counts = np.bincount(owners[good], minlength=len(polygons))
+    single_counts = np.bincount(owners[lengths == 1], minlength=len(polygons))
+    is_list_of_points = (single_counts == part_counts) & (part_counts >= MIN_POINTS)
+    kept_points = good | (good_counts == 0)[owners]
+    for place in owners[~kept_points].tolist():
+        masks.dropped[place] = masks.dropped.get(place, 0) + 1
+    first = np.zeros(len(lengths), bool)
+    first[polygons.instance_start[:-1][part_counts > 0]] = True
+    masks.other_form |= set(np.flatnonzero(is_list_of_points).tolist())
+    joined = is_list_of_points[owners]
+    kept_parts = kept_points & (~joined | first)
+    new_lengths = np.where(joined & first, part_counts[owners], lengths)
+    masks.polygons = Polygons(
+        points=polygons.points[np.repeat(kept_points, lengths)],
+        part_start=starts(new_lengths[kept_parts]),
+        instance_start=starts(np.bincount(owners[kept_parts], minlength=len(polygons))),
+    )
+    return masks
+
+
+def _flat(parts: list[list[list[float]]], masks: Masks) -> Polygons:
+    """All parts as arrays; parts of an odd length are left out, or are the instance's error."""
     for place, instance in enumerate(parts):
         odd = [number for number, part in enumerate(instance) if len(part) % 2]
-        if odd:
-            length = len(instance[odd[0]])
-            text = f"polygon {odd[0]} has {length} numbers, not pairs of x and y"
-            errors[place] = ("degenerate_polygon", text)
-            parts[place] = []
+        if not odd:
+            continue
+        parts[place] = [part for part in instance if len(part) % 2 == 0]
+        if any(len(part) >= 2 * MIN_POINTS for part in parts[place]):
+            masks.dropped[place] = len(odd)
+            continue
+        length = len(instance[odd[0]])
+        text = f"polygon {odd[0]} has {length} numbers, not pairs of x and y"
+        masks.errors[place] = ("degenerate_polygon", text)
+        parts[place] = []
     flat = [part for instance in parts for part in instance]
     lengths = np.array([len(part) for part in flat], np.int64)
     numbers = np.fromiter(chain.from_iterable(flat), np.float64, count=int(lengths.sum()))

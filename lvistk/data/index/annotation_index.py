@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from lvistk import console
+from lvistk.data.images.image_files import ImageFolder, image_key
 from lvistk.data.index.defects import Defect, count_by_kind
 from lvistk.data.index.flat_arrays import map_arrays
 from lvistk.data.index.index_cache import built_folder, user_cache
@@ -20,15 +21,20 @@ from lvistk.masks.polygons import Polygons
 from lvistk.structures.categories import Categories
 
 DEFECTS_FILE = "defects.json"
+MENDS = {"crowd": "make an LVIS file of a COCO file with `lvistk convert --from coco`, "}
+"""What else than correcting the file helps, by kind of defect."""
 
 
 @dataclass(eq=False)
 class ImageAnnotations:
     """The G annotations of one image, as views of the index where they can be.
 
-    Fields: ``ids (G,)`` int64; ``boxes (G, 4)`` float32 xyxy in original pixels; ``labels (G,)`` int32;
-    ``areas (G,)`` float32 mask areas in pixels; ``polygons`` of the G instances, an instance without
-    parts being an RLE; ``rle`` G compressed counts of the image's size, None where there are polygons.
+    ids: (G,) int64
+    boxes: (G, 4) float32 xyxy in original pixels
+    labels: (G,) int32
+    areas: (G,) float32 mask areas in original pixels
+    polygons: of the G instances; an instance without parts has an RLE
+    rle: G compressed counts of the image's size, None where there are polygons
     """
 
     ids: np.ndarray
@@ -45,13 +51,22 @@ class ImageAnnotations:
 class AnnotationIndex:
     """Images and annotations of one or several annotation files; ``open`` makes one.
 
-    I images, A annotations in image order. Fields (read-only, mapped): ``image_ids (I,)`` int64;
-    ``heights (I,)``, ``widths (I,)``, ``image_source (I,)`` int32, the last counting ``sources``; ``row
-    (I + 1,)`` int64: image i has the annotations ``row[i]:row[i + 1]``; ``annotation_ids (A,)`` int64;
-    ``boxes (A, 4)`` float32 xyxy in original pixels, as in the file, not clipped; ``labels (A,)``
-    int32; ``areas (A,)`` float32 mask areas in pixels: the file's ``area``, which in LVIS is the mask's,
-    or the rasterised union where the file has none (``areas_computed`` says how many).
-    ``categories`` hold the counts of these annotations. Pickles by path.
+    I images, A annotations in image order, C categories. Boxes and areas are those of the masks, whatever the
+    files say. Arrays are mapped and read-only; an index pickles by path.
+
+    image_ids: (I,) int64
+    heights, widths: (I,) int32, in pixels
+    image_source: (I,) int32, the number of the image's file in ``sources``
+    row: (I + 1,) int64; image i has the annotations ``row[i]:row[i + 1]``
+    annotation_ids: (A,) int64
+    labels: (A,) int32
+    boxes: (A, 4) float32 xyxy, tight around the mask within the image, in original pixels
+    areas: (A,) float32, of the mask within the image, in original pixels
+    areas_computed: annotations without an area in the file
+    categories: C categories, with the counts of these annotations
+    read_images, read_annotations: records in the files, those with a defect included
+    category_read: (C,) int64, the same by category
+    defect_count, left_out_count: defects, and those whose record was left out; the others were corrected
     """
 
     def __init__(self, folder: Path, sources: Sequence[Path]) -> None:
@@ -64,6 +79,10 @@ class AnnotationIndex:
         self.boxes, self.areas = arrays["boxes"], arrays["areas"]
         self.areas_computed: int = notes["areas_computed"]
         self.defect_count: int = notes["defects"]
+        self.left_out_count: int = notes["left_out"]
+        self.read_images: int = notes["read_images"]
+        self.read_annotations: int = notes["read_annotations"]
+        self.category_read = arrays["category_read"]
         self.categories = Categories(
             ids=np.array(arrays["category_ids"]),
             names=tuple(notes["category_names"]),
@@ -73,6 +92,7 @@ class AnnotationIndex:
             annotated_images=int(np.count_nonzero(np.diff(self.row))),
         )
         self._arrays = arrays
+        self._image_folders: dict[Path, ImageFolder] = {}
 
     @classmethod
     def open(
@@ -84,9 +104,9 @@ class AnnotationIndex:
     ) -> "AnnotationIndex":
         """The index of annotation files, built on first use below ``cache`` (else the user's cache).
 
-        With ``fail`` the first defect is a ``UserError`` naming file, id and mend; with ``skip`` the records
-        with a defect are left out, and ``defects`` lists them. Several files need one label set and
-        images of their own.
+        With ``fail`` the first defect that cannot be corrected is a ``UserError`` naming file, id and
+        mend; with ``skip`` such records are left out. ``defects`` lists them, and what was corrected.
+        Several files need one label set and images of their own.
         """
         if not paths:
             raise UserError("no annotation file given")
@@ -96,11 +116,13 @@ class AnnotationIndex:
         except (OSError, ValueError, KeyError):  # damaged, by a full disk or a loss of power
             shutil.rmtree(folder)
             index = cls(built_folder(paths, cache or user_cache(), _build), paths)
-        if defects == "fail" and index.defect_count:
-            more = f" (and {index.defect_count - 1} more defects)" if index.defect_count > 1 else ""
+        if defects == "fail" and index.left_out_count:
+            others = index.left_out_count - 1
+            more = f" (and {others} more defects)" if others else ""
+            first = next(defect for defect in index.defects if not defect.corrected)
             raise UserError(
-                f"{index.defects[0].line(index.sources)}{more}; correct the file, or leave such "
-                "records out with loader.defects=skip; `lvistk inspect` lists them"
+                f"{first.line(index.sources)}{more}; {MENDS.get(first.kind, '')}correct the file, or "
+                "leave such records out with loader.defects=skip; `lvistk inspect` lists them"
             )
         return index
 
@@ -112,18 +134,22 @@ class AnnotationIndex:
 
     @cached_property
     def defects(self) -> list[Defect]:
-        """Every defect of the sources; the records that have one are not in the index."""
+        """Every defect of the sources; records whose defect is not ``corrected`` are not in the index."""
         return msgspec.json.decode((self.folder / DEFECTS_FILE).read_bytes(), type=list[Defect])
 
     def warn_of_defects(self) -> None:
-        """One line on standard error about the records that were left out; none without defects."""
-        if self.defect_count:
-            counts = count_by_kind(self.defects)
-            console.warn(
-                f"{', '.join(str(path) for path in self.sources)}: left out records with a defect: "
-                + ", ".join(f"{count} {kind}" for kind, count in counts.items())
-                + " (`lvistk inspect` names them)"
-            )
+        """A line on standard error about records that were left out, and one about corrected ones."""
+        if not self.defect_count:
+            return
+        files = ", ".join(str(path) for path in self.sources)
+        for corrected, what in (
+            (False, "left out records with a defect"),
+            (True, "used records with boxes and areas of their masks instead of the file's"),
+        ):
+            counts = count_by_kind([d for d in self.defects if d.corrected == corrected])
+            if counts:
+                shown = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+                console.warn(f"{files}: {what}: {shown} (`lvistk inspect` names them)")
 
     def annotations(self, i: int) -> ImageAnnotations:
         """The annotations of image ``i``; none gives empty arrays."""
@@ -153,28 +179,24 @@ class AnnotationIndex:
         return int(self.heights[i]), int(self.widths[i])
 
     def file_name(self, i: int) -> str:
-        """``train2017/000000000001.jpg``: the last two parts of coco_url, else file_name."""
-        start = self._arrays["name_start"]
-        return self._arrays["names"][start[i] : start[i + 1]].tobytes().decode()
+        """How image ``i`` is called: ``train2017/000000000001.jpg``, or its ``file_name``."""
+        return self._text("name", i)
 
     def image_path(self, i: int, root: Path) -> Path:
-        """Where image ``i`` lies below ``root``: ``root/split/name`` or ``root/name``.
+        """The file of image ``i`` below ``root``, as ``image_files.ImageFolder`` finds it.
 
-        v0.5's ``COCO_train2014_`` before the name is left off where need be. Raises ``UserError``
-        where none of these is a file.
+        Raises ``UserError`` where it is not there.
         """
-        name = self.file_name(i)
-        last = name.rsplit("/", 1)[-1]
-        tried = [root / name, root / last]
-        if last.startswith("COCO_"):
-            tried.append(root / last.rsplit("_", 1)[-1])
-        for path in tried:
-            if path.is_file():
-                return path
-        raise UserError(
-            f"{root}: image {name} of image {self.image_ids[i]} is not there; "
-            "give the folder that holds the images, or their split folders"
-        )
+        folder = self._image_folders.get(root)
+        if folder is None:
+            folder = self._image_folders[root] = ImageFolder(root, same_ending=self._same_ending)
+        try:
+            return folder.find(self._all_names(i))
+        except UserError as error:
+            raise UserError(
+                f"{root}: image {self.file_name(i)} of image {self.image_ids[i]} is not there: {error}; "
+                "give the folder that holds the images, or their split folders"
+            ) from None
 
     def negative_labels(self, i: int) -> np.ndarray:
         """Labels (N,) int32 of the categories verified absent in image ``i``."""
@@ -185,17 +207,43 @@ class AnnotationIndex:
         return self._list("not_exhaustive", i)
 
     def index_of(self, image_id: int) -> int:
-        """The place of an image; ``UserError`` where the id is unknown."""
+        """The number i of an image in the index; ``UserError`` where the id is unknown."""
         order = self._arrays["image_order"]
-        place = np.searchsorted(self.image_ids, image_id, sorter=order)
-        if place == len(order) or self.image_ids[order[place]] != image_id:
+        rank = np.searchsorted(self.image_ids, image_id, sorter=order)
+        if rank == len(order) or self.image_ids[order[rank]] != image_id:
             raise UserError(f"{self.sources[0]}: no image with id {image_id}")
-        return int(order[place])
+        return int(order[rank])
 
     def area_ratios(self) -> np.ndarray:
         """Mask area over box area (A,) float32 of every annotation, at most 1 (the ratio of Eq. 1)."""
         sides = self.boxes[:, 2:] - self.boxes[:, :2]
         return np.minimum(self.areas / sides.prod(axis=1), np.float32(1))
+
+    def _text(self, name: str, i: int) -> str:
+        start = self._arrays[f"{name}_start"]
+        return self._arrays[f"{name}s"][start[i] : start[i + 1]].tobytes().decode()
+
+    def _all_names(self, i: int) -> list[str]:
+        """``file_name`` and what ``coco_url`` says, as far as the file has them."""
+        others = self._text("other_name", i).split("\0")
+        return [name for name in (others[0], self.file_name(i), *others[1:]) if name]
+
+    @cached_property
+    def _names_by_last_part(self) -> dict[str, list[tuple[str, str]]]:
+        """Of each last part, the images' names with it, and what these images are called."""
+        by_last: dict[str, list[tuple[str, str]]] = {}
+        for i in range(len(self)):
+            called = image_key(self.file_name(i))
+            for name in self._all_names(i):
+                key = image_key(name).casefold()
+                by_last.setdefault(key.rsplit("/", 1)[-1], []).append((key, called))
+        return by_last
+
+    def _same_ending(self, parts: tuple[str, ...]) -> bool:
+        """Whether several images have names that end in ``parts``."""
+        ending = image_key("/".join(parts)).casefold()
+        names = self._names_by_last_part.get(ending.rsplit("/", 1)[-1], ())
+        return len({one for key, one in names if f"/{key}".endswith(f"/{ending}")}) > 1
 
     def _list(self, name: str, i: int) -> np.ndarray:
         start = self._arrays[f"{name}_start"]

@@ -51,3 +51,11 @@ def _require_same(
             f"{path}: category {record.id} has frequency '{record.frequency}', but "
             f"'{known.frequency}' in {first}; `lvistk convert` merges files and counts anew"
         )
+
+
+def similar_names(ids: Sequence[int], names: Sequence[str]) -> list[str]:
+    """Categories whose names differ in case or spaces only, or not at all: ``'cat' (1), 'Cat' (2)``."""
+    groups: dict[str, list[str]] = {}
+    for number, name in zip(ids, names, strict=True):
+        groups.setdefault(" ".join(name.casefold().split()), []).append(f"'{name}' ({number})")
+    return [", ".join(group) for group in groups.values() if len(group) > 1]

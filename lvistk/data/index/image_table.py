@@ -35,8 +35,11 @@ class ImageTable:
         self._sizes: list[tuple[int, int]] = []
         self._sources: list[int] = []
         self._names: list[bytes] = []
+        self._other_names: list[bytes] = []
         self._lists: dict[str, list[np.ndarray]] = {name: [] for name in FIELDS}
         self._row_of: dict[int, int] = {}
+        self.read = 0
+        """Records read, those with a defect included."""
         self.left_out: set[int] = set()
         """Ids of images with a defect; their annotations go with them, without being reported."""
 
@@ -54,6 +57,7 @@ class ImageTable:
         defects: list[Defect] = []
         lists = {name: _Lists() for name in FIELDS}
         for record in records:
+            self.read += 1
             defect = self._fault(number, record, first_row)
             if defect is not None:
                 defects.append(defect)
@@ -94,8 +98,9 @@ class ImageTable:
         writer.append("heights", sizes[:, 0])
         writer.append("widths", sizes[:, 1])
         writer.append("image_source", np.array(self._sources, np.int32))
-        writer.append("name_start", starts([len(name) for name in self._names]))
-        writer.append("names", np.frombuffer(b"".join(self._names), np.uint8))
+        for key, texts in (("name", self._names), ("other_name", self._other_names)):
+            writer.append(f"{key}_start", starts([len(text) for text in texts]))
+            writer.append(f"{key}s", np.frombuffer(b"".join(texts), np.uint8))
         count = max(len(self._categories), 1)
         for name, pairs in self._lists.items():
             rows, labels = np.divmod(np.concatenate([np.zeros(0, np.int64), *pairs]), count)
@@ -119,6 +124,8 @@ class ImageTable:
         self._sizes.append((record.height, record.width))
         self._sources.append(number)
         self._names.append(record.name.encode())
+        others = (record.file_name, record.coco_url)
+        self._other_names.append("\0".join(n for n in others if n != record.name and n).encode())
 
     def _take_lists(self, name: str, lists: "_Lists", number: int, first_row: int) -> list[Defect]:
         """Keep the category lists of the images from ``first_row`` on; unknown ids are defects."""

@@ -7,12 +7,13 @@ is put into image order at the end.
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from lvistk.data.index.annotation_checks import check_annotations, fill_areas
+from lvistk.data.index.annotation_checks import check_annotations
 from lvistk.data.index.annotation_chunk import AnnotationChunk, chunk_of
 from lvistk.data.index.annotation_sources import Source, open_source
 from lvistk.data.index.category_union import union_categories
@@ -41,22 +42,23 @@ def build_index(paths: Sequence[Path], folder: Path) -> None:
     for number, source in enumerate(sources):
         defects += images.add(number, source.path, source.images(), list(paths))
     unsorted = folder / "unsorted"
-    computed = 0
+    tally = Tally(read_images=images.read, category_read=np.zeros(len(categories), np.int64))
     with FlatWriter(unsorted) as writer:
         for number, source in enumerate(sources):
-            found, areas = _write_source(
-                writer, number, source, images=images, categories=categories
+            defects += _write_source(
+                writer, number, source, images=images, categories=categories, tally=tally
             )
-            defects += found
-            computed += areas
         writer.finish(notes={})
     arrays, _ = map_arrays(unsorted)
-    keep, found = _drop_repeated_ids(arrays)
-    defects += found
+    keep, repeated = _drop_repeated_ids(arrays)
+    defects += repeated
     (folder / DEFECTS_FILE).write_bytes(msgspec.json.encode(defects))
     notes = {
         "defects": len(defects),
-        "areas_computed": computed,
+        "left_out": sum(not defect.corrected for defect in defects),
+        "areas_computed": tally.areas_computed,
+        "read_images": tally.read_images,
+        "read_annotations": tally.read_annotations,
         "category_names": list(categories.names),
     }
     with FlatWriter(folder) as writer:
@@ -64,8 +66,24 @@ def build_index(paths: Sequence[Path], folder: Path) -> None:
         _write_sorted(writer, arrays, keep, image_count=len(images))
         labels, rows = arrays["labels"][keep], arrays["rows"][keep]
         _write_categories(writer, categories, labels=labels, rows=rows)
+        writer.append("category_read", tally.category_read)
         shutil.rmtree(unsorted)
         writer.finish(notes=notes)
+
+
+@dataclass
+class Tally:
+    """What the files hold, records with a defect included.
+
+    read_images, read_annotations: records
+    areas_computed: sound annotations without an area
+    category_read: (C,) annotations by label
+    """
+
+    read_images: int
+    category_read: np.ndarray
+    read_annotations: int = 0
+    areas_computed: int = 0
 
 
 def _write_source(
@@ -75,24 +93,27 @@ def _write_source(
     *,
     images: ImageTable,
     categories: Categories,
-) -> tuple[list[Defect], int]:
-    """Append the sound annotations of one source; returns its defects and how many areas it lacked."""
+    tally: Tally,
+) -> list[Defect]:
+    """Append the sound annotations of one source; returns its defects."""
     defects: list[Defect] = []
-    computed = 0
     left_out = list(images.left_out)
     sizes = np.concatenate([images.sizes(), np.zeros((1, 2), np.int32)])  # the last: unknown image
     _append(writer, number, chunk_of([]), rows=np.zeros(0, np.int64), labels=np.zeros(0))
     for read, broken in source.chunks():
         defects += [_as_defect(number, record) for record in broken]
-        chunk = read.select(~np.isin(read.image_ids, left_out))
+        labels = categories.labels(read.category_ids)
+        tally.read_annotations += len(read) + len(broken)
+        tally.category_read += np.bincount(labels[labels >= 0], minlength=len(categories))
+        with_image = ~np.isin(read.image_ids, left_out)
+        chunk, labels = read.select(with_image), labels[with_image]
         rows = images.rows(chunk.image_ids, source=number)
-        labels = categories.labels(chunk.category_ids)
-        sound, found = check_annotations(chunk, source=number, sizes=sizes[rows], labels=labels)
-        defects += found
-        chunk = chunk.select(sound)
-        computed += fill_areas(chunk, sizes[rows[sound]])
-        _append(writer, number, chunk, rows=rows[sound], labels=labels[sound])
-    return defects, computed
+        checked = check_annotations(chunk, source=number, sizes=sizes[rows], labels=labels)
+        defects += checked.defects
+        sound = checked.sound
+        tally.areas_computed += int(np.count_nonzero(sound & checked.lacking))
+        _append(writer, number, chunk.select(sound), rows=rows[sound], labels=labels[sound])
+    return defects
 
 
 def _as_defect(number: int, record: Broken) -> Defect:

@@ -1,8 +1,9 @@
 """LVIS annotation and results JSON: typed records, read one by one from mapped bytes, written as streams.
 
-LVIS v1 and v0.5 and COCO files that keep their keys. Boxes are xywh here and only
-here. A file that is no JSON is a ``UserError``; a single record that does not fit is a ``Broken``, so that
-the caller decides between refusing and leaving it out.
+LVIS v1 and v0.5 and COCO files that keep their keys. Boxes are xywh here and only here. Records in the usual
+form are decoded as they are, others through ``json_input``: null for absent, 1.0 for 1, false for 0. A file
+that is no JSON is a ``UserError``; a single record that does not fit is a ``Broken``, so that the caller
+decides between refusing and leaving it out.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,8 +14,12 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 import msgspec
 import numpy as np
 
-from lvistk.data.index.json_bytes import JSON_ERRORS, decode, mapped, plain_message
+from lvistk.data.images.image_files import display_name
 from lvistk.errors import UserError
+from lvistk.json_input.faults import JSON_ERRORS, json_fault, plain_message
+from lvistk.json_input.mend import mend_record
+from lvistk.json_input.segmentation import Unfit, read_segmentation
+from lvistk.json_input.text import json_text
 from lvistk.structures.categories import FREQUENCIES, Categories
 from lvistk.whole_file import whole_file
 
@@ -22,6 +27,8 @@ Id = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]
 Side = Annotated[int, msgspec.Meta(ge=1, le=2**30)]
 Record = TypeVar("Record")
 WRITE_BYTES = 1 << 20
+FIRST_BYTES = 1 << 14
+"""Bytes of the annotations in which a file shows which fields it has."""
 
 
 class RleRecord(msgspec.Struct):
@@ -50,26 +57,25 @@ class ImageRecord(msgspec.Struct, omit_defaults=True):
 
     @property
     def name(self) -> str:
-        """Path below the image folder: ``train2017/000000000001.jpg``, else ``file_name``, or ''."""
-        parts = [part for part in self.coco_url.split("?")[0].split("/") if part]
-        return "/".join(parts[-2:]) if len(parts) >= 2 else self.file_name
+        """How the image is called, see ``image_files.display_name``; '' where it has no name."""
+        return display_name(self.file_name, self.coco_url)
 
 
 class AnnotationRecord(msgspec.Struct, omit_defaults=True):
-    """One instance; the segmentation stays JSON bytes until somebody needs it."""
+    """One instance; the segmentation stays JSON bytes until somebody needs it. ``bbox`` is xywh."""
 
     id: Id
     image_id: Id
     category_id: Id
-    bbox: tuple[float, float, float, float]
     segmentation: msgspec.Raw
+    bbox: tuple[float, float, float, float] | None = None
     area: float | None = None
     iscrowd: int = 0
 
 
 class CategoryRecord(msgspec.Struct):
     id: Id
-    name: str
+    name: str = ""
     frequency: str = ""
     image_count: int = 0
     instance_count: int = 0
@@ -89,11 +95,18 @@ class ResultRecord(msgspec.Struct):
 
 
 class Broken(NamedTuple):
-    """A record that does not fit its type: its place in the list, its id where it has one, and why."""
+    """A record that does not fit its type.
+
+    position: number in the list, from 0
+    id, image_id, category_id: None where it has none
+    reason: what does not fit
+    """
 
     position: int
     id: int | None
     reason: str
+    image_id: int | None = None
+    category_id: int | None = None
 
 
 class _Sections(msgspec.Struct):
@@ -108,18 +121,27 @@ class _OnlyId(msgspec.Struct):
     id: Id
 
 
+class _OnlyImage(msgspec.Struct):
+    image_id: Id
+
+
+class _OnlyCategory(msgspec.Struct):
+    category_id: Id
+
+
 class AnnotationFile:
     """A mapped annotation JSON, checked to be whole; its records are decoded when they are asked for."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        data = mapped(path)
-        sections = decode(data, _Sections, path=path)
-        if not memoryview(sections.images).nbytes:
+        self._sections = _decode(json_text(path).data, _Sections, path=path)
+        if _is_absent(self._sections.images):
             raise UserError(f"{path}: no 'images' list: not an LVIS annotation file")
-        if not memoryview(sections.categories).nbytes:
-            raise UserError(f"{path}: no 'categories' list: not an LVIS annotation file")
-        self._sections = sections
+        if _is_absent(self._sections.categories):
+            what = "not an LVIS annotation file"
+            if self.mentions('"caption"'):
+                what = "a captions file; give the file of instances"
+            raise UserError(f"{path}: no 'categories' list: {what}")
 
     def images(self) -> Iterator[ImageRecord | Broken]:
         return self._records("images", ImageRecord)
@@ -132,11 +154,15 @@ class AnnotationFile:
         """A category that does not fit is a ``UserError``: every label depends on it."""
         return _strict_categories(self._records("categories", CategoryRecord), self.path)
 
+    def mentions(self, text: str) -> bool:
+        """Whether the first annotations hold ``text``, such as the name of a field."""
+        return text.encode() in bytes(memoryview(self._sections.annotations)[:FIRST_BYTES])
+
     def _records(self, section: str, kind: type[Record]) -> Iterator[Record | Broken]:
         raw = getattr(self._sections, section)
-        if not memoryview(raw).nbytes:
+        if _is_absent(raw):
             return iter(())
-        items = decode(raw, list[msgspec.Raw], path=self.path, section=section)
+        items = _decode(raw, list[msgspec.Raw], path=self.path, section=section)
         return _typed(items, kind)
 
 
@@ -152,7 +178,7 @@ def read_categories(path: Path) -> Categories:
 def read_category_records(path: Path) -> list[CategoryRecord]:
     """Categories as ``read_categories`` takes them, in the order of the file, with their synonyms."""
     if is_results_file(path):
-        items = decode(mapped(path), list[msgspec.Raw], path=path)
+        items = _decode(json_text(path).data, list[msgspec.Raw], path=path)
         return _strict_categories(_typed(items, CategoryRecord), path)
     return AnnotationFile(path).categories()
 
@@ -175,13 +201,13 @@ def categories_of(records: Sequence[CategoryRecord], path: Path) -> Categories:
 
 def is_results_file(path: Path) -> bool:
     """Whether a JSON is a list, as results are, and not an annotation file."""
-    return bytes(mapped(path)[:WRITE_BYTES]).lstrip()[:1] == b"["
+    return bytes(json_text(path).data[:WRITE_BYTES]).lstrip()[:1] == b"["
 
 
 def read_results(path: Path) -> Iterator[ResultRecord]:
     """The detections of a results file, one by one; one that does not fit is a ``UserError``."""
-    data = mapped(path)
-    for record in _typed(decode(data, list[msgspec.Raw], path=path), ResultRecord):
+    data = json_text(path).data
+    for record in _typed(_decode(data, list[msgspec.Raw], path=path), ResultRecord):
         if isinstance(record, Broken):
             raise UserError(f"{path}: result {record.position}: {record.reason}")
         yield record
@@ -231,16 +257,49 @@ def _write_list(out: Any, records: Iterable[Any]) -> None:
     out.write(buffer + b"]")
 
 
+def _decode(data: Any, kind: type[Record], *, path: Path, section: str = "") -> Record:
+    """``data`` as ``kind``. Raises ``UserError`` naming ``path``, and ``section`` of the file."""
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.ValidationError as error:
+        reason = plain_message(error)
+        what = f"'{section}': {reason}" if section else f"not an LVIS annotation file: {reason}"
+        raise UserError(f"{path}: {what}") from None
+    except JSON_ERRORS as error:
+        raise UserError(f"{path}: {json_fault(data, error)}") from None
+
+
+def _is_absent(section: msgspec.Raw) -> bool:
+    """Whether a list of the file is not there, or null."""
+    return bytes(memoryview(section)[:5]) in (b"", b"null")
+
+
 def _typed(items: Sequence[msgspec.Raw], kind: type[Record]) -> Iterator[Record | Broken]:
     decode = msgspec.json.Decoder(kind).decode
     for position, item in enumerate(items):
         try:
             yield decode(item)
-        except JSON_ERRORS as error:
-            found = None
-            with suppress(*JSON_ERRORS):
-                found = msgspec.json.decode(item, type=_OnlyId).id
-            yield Broken(position, found, plain_message(error))
+        except JSON_ERRORS:
+            yield _mended(item, kind, position)
+
+
+def _mended(item: msgspec.Raw, kind: type[Record], position: int) -> Record | Broken:
+    """A record whose values are written differently, as the record that was meant."""
+    try:
+        record = mend_record(msgspec.json.decode(item))
+        if kind is ResultRecord and "segmentation" in record:
+            record["segmentation"] = read_segmentation(record["segmentation"]).rle
+        return msgspec.json.decode(msgspec.json.encode(record), type=kind)
+    except Unfit as error:
+        reason = str(error)
+    except JSON_ERRORS as error:
+        reason = plain_message(error)
+    known: dict[str, int] = {}
+    for field, type_ in (("id", _OnlyId), ("image_id", _OnlyImage), ("category_id", _OnlyCategory)):
+        with suppress(*JSON_ERRORS):
+            known[field] = getattr(msgspec.json.decode(item, type=type_), field)
+    number = known.pop("id", None)
+    return Broken(position, number, reason, **known)
 
 
 def _strict_categories(
@@ -254,5 +313,6 @@ def _strict_categories(
             raise UserError(
                 f"{path}: category {record.id}: frequency '{record.frequency}' is none of r, c, f"
             )
+        record.name = record.name or f"category {record.id}"
         kept.append(record)
     return kept

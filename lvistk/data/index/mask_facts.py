@@ -4,16 +4,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lvistk.data.index.annotation_chunk import AnnotationChunk, Rle
+from lvistk.data.index.annotation_chunk import MIN_POINTS, AnnotationChunk, Rle
 from lvistk.masks import rle
-from lvistk.masks.polygons import instance_areas, tight_boxes
+from lvistk.masks.polygons import Polygons, instance_areas, tight_boxes
 
-MIN_POINTS = 3
+NO_OVERLAP = 0.99
+"""Unions are measured by lines; those that come this close to the sum of their parts are the sum (ours)."""
 
 
 class MaskFacts(NamedTuple):
-    """Of N annotations: ``faults`` kind and reason by place; ``boxes (N, 4)`` float64 tight around the
-    mask, NaN where it is broken; ``areas (N,)`` float64 in pixels, polygons as the sum of their parts."""
+    """What the masks of N annotations are like.
+
+    faults: kind of defect and reason, by annotation, of masks that cannot be used
+    boxes: (N, 4) float64 xyxy, tight around the mask within its image; NaN where the mask is broken
+    areas: (N,) float64 in pixels, of the union of the parts within the image; NaN where the mask is broken
+    """
 
     faults: dict[int, tuple[str, str]]
     boxes: np.ndarray
@@ -28,6 +33,8 @@ def mask_facts(chunk: AnnotationChunk, sizes: np.ndarray) -> MaskFacts:
     boxes = tight_boxes(polygons).astype(np.float64)
     with np.errstate(invalid="ignore"):  # numbers that are not finite are faults already
         areas = instance_areas(polygons)
+        _measure_unions(polygons, areas)
+        _measure_within_images(polygons, sizes, boxes, areas)
     for place, mask in enumerate(chunk.masks.rle):
         if mask is None:
             continue
@@ -41,8 +48,42 @@ def mask_facts(chunk: AnnotationChunk, sizes: np.ndarray) -> MaskFacts:
     boxes[broken] = np.nan
     areas[broken] = np.nan
     for place in np.flatnonzero(areas == 0):
-        faults[int(place)] = ("empty_mask", "its mask has no area")
+        faults[int(place)] = ("empty_mask", "its mask has no area within its image")
     return MaskFacts(faults, boxes, areas)
+
+
+def _measure_unions(polygons: Polygons, areas: np.ndarray) -> None:
+    """Set the areas of instances of several parts, which may overlap."""
+    finite = np.isfinite(areas)
+    several = np.flatnonzero(finite & (np.diff(polygons.instance_start) > 1))
+    if not len(several):
+        return
+    from lvistk.masks.clipping import (
+        select_polygons,
+        union_areas,
+    )  # compiled: imported where needed
+
+    unions = union_areas(select_polygons(polygons, several))
+    overlap = unions < NO_OVERLAP * areas[several]
+    areas[several[overlap]] = unions[overlap]
+
+
+def _measure_within_images(
+    polygons: Polygons, sizes: np.ndarray, boxes: np.ndarray, areas: np.ndarray
+) -> None:
+    """Set boxes and areas of polygons that leave their image to those of the part within it."""
+    limits = sizes[:, ::-1].astype(np.float64)
+    leaves = ((boxes[:, :2] < 0) | (boxes[:, 2:] > limits)).any(axis=1)
+    leaving = np.flatnonzero(leaves & np.isfinite(areas) & (sizes[:, 0] > 0))
+    if not len(leaving):
+        return
+    from lvistk.masks.clipping import clip_polygons, select_polygons, union_areas
+
+    for place in leaving.tolist():
+        rectangle = (0, 0, int(sizes[place, 1]), int(sizes[place, 0]))
+        clipped = clip_polygons(select_polygons(polygons, np.array([place])), rectangle)
+        boxes[place] = clipped.boxes[0]
+        areas[place] = min(union_areas(clipped.polygons)[0], areas[place])
 
 
 def rle_fault(mask: Rle, size: np.ndarray) -> str | None:

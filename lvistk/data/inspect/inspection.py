@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 
 from lvistk.data.index.annotation_index import AnnotationIndex
+from lvistk.data.index.category_union import similar_names
 from lvistk.data.index.defects import count_by_kind
 from lvistk.data.index.lvis_json import read_categories
 from lvistk.data.inspect.image_check import ImageFault
@@ -26,15 +27,19 @@ class GroupSummary(msgspec.Struct):
 
 
 class CategorySummary(msgspec.Struct):
-    """A category: ``images`` and ``instances`` counted here, and what the file's own fields say.
+    """A category.
 
-    ``area_ratio`` is the mean of mask area over box area, None without an instance.
+    file_annotations: annotations in the files, those with a defect included
+    images, instances: counted without records that are left out for a defect
+    file_images, file_instances: what the file's own fields say
+    area_ratio: mean of mask area over box area, None without an instance
     """
 
     id: int
     name: str
     frequency: str
     counted_frequency: str
+    file_annotations: int
     images: int
     instances: int
     file_images: int | None
@@ -51,9 +56,19 @@ class DefectLine(msgspec.Struct):
 
 
 class Inspection(msgspec.Struct):
-    """The report of ``inspect``; ``image_faults`` is None where no folder was given."""
+    """The report of ``inspect``: what the files hold, then what is left without records that are left out.
+
+    file_images, file_annotations: records in the files
+    images, annotations: records left; everything below is about these
+    area_ratio_histogram: annotations in twenty equal bins of the area ratio from 0 to 1
+    areas_computed: annotations without an area in the file
+    similar_names: categories whose names differ in case or spaces only, or not at all
+    image_faults: None where no folder was given
+    """
 
     files: list[str]
+    file_images: int
+    file_annotations: int
     images: int
     annotations: int
     categories: list[CategorySummary]
@@ -63,10 +78,9 @@ class Inspection(msgspec.Struct):
     negative_per_image: float | None
     not_exhaustive_per_image: float | None
     area_ratio_histogram: list[int]
-    """Annotations in twenty equal bins of the area ratio from 0 to 1."""
     area_ratio_mean: float | None
     areas_computed: int
-    """Areas that the file lacks."""
+    similar_names: list[str]
     defect_counts: dict[str, int]
     defects: list[DefectLine]
     image_faults: list[ImageFault] | None
@@ -80,6 +94,8 @@ def inspect_index(index: AnnotationIndex, *, image_faults: list[ImageFault] | No
     histogram, _ = np.histogram(ratios, bins=HISTOGRAM_BINS, range=(0, 1))
     return Inspection(
         files=[str(path) for path in index.sources],
+        file_images=index.read_images,
+        file_annotations=index.read_annotations,
         images=images,
         annotations=len(index.labels),
         categories=categories,
@@ -93,6 +109,7 @@ def inspect_index(index: AnnotationIndex, *, image_faults: list[ImageFault] | No
         area_ratio_histogram=histogram.tolist(),
         area_ratio_mean=_mean(float(ratios.sum()), len(ratios)),
         areas_computed=index.areas_computed,
+        similar_names=similar_names(index.categories.ids.tolist(), index.categories.names),
         defect_counts=count_by_kind(index.defects),
         defects=[
             DefectLine(str(index.sources[d.source]), d.section, d.id, d.kind, d.text)
@@ -117,6 +134,7 @@ def _categories(index: AnnotationIndex, ratios: np.ndarray) -> list[CategorySumm
                 name=categories.names[label],
                 frequency=str(categories.frequency[label]),
                 counted_frequency=counted_frequency(images),
+                file_annotations=int(index.category_read[label]),
                 images=images,
                 instances=instances,
                 file_images=file_images,
