@@ -89,6 +89,21 @@ def convert(
     names: Annotated[
         Path | None, typer.Option("--names", help="YOLO's class names: data.yaml or a text file.")
     ] = None,
+    prefix: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--prefix",
+            help="Folder put before the names of a source's images; once for each source.",
+        ),
+    ] = None,
+    crowds: Annotated[
+        Literal["not-exhaustive", "instances"],
+        typer.Option(
+            "--crowds",
+            help="What COCO's crowd regions (iscrowd 1) are: a sign that instances are missing, or "
+            "instances, as CVAT and SAM tools write masks.",
+        ),
+    ] = "not-exhaustive",
     exhaustive: Annotated[
         bool,
         typer.Option(
@@ -113,6 +128,8 @@ def convert(
         out,
         kind=kind,
         names=names,
+        prefixes=prefix or (),
+        crowds=crowds,
         exhaustive=exhaustive,
         frequency=frequency,
         val_share=val_share,

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Literal, TypeVar
+from typing import Literal
 
 from lvistk import console
-from lvistk.data.convert.coco import read_annotation_file
-from lvistk.data.convert.labelme import read_labelme
-from lvistk.data.convert.merge import merge
+from lvistk.data.convert.clean import clean
+from lvistk.data.convert.coco import Crowds, read_annotation_file
+from lvistk.data.convert.merge import add_prefix, merge
 from lvistk.data.convert.records import (
     Records,
     count_categories,
@@ -16,12 +15,9 @@ from lvistk.data.convert.records import (
     write_records,
 )
 from lvistk.data.convert.split import split
-from lvistk.data.index.annotation_index import AnnotationIndex
-from lvistk.data.index.defects import count_by_kind
-from lvistk.data.index.lvis_json import AnnotationRecord, ImageRecord
+from lvistk.data.index.category_union import similar_names
 from lvistk.errors import UserError
 
-Item = TypeVar("Item", ImageRecord, AnnotationRecord)
 Kind = Literal["coco", "yolo", "labelme", "lvis"]
 
 
@@ -31,6 +27,8 @@ def run(
     *,
     kind: Kind,
     names: Path | None = None,
+    prefixes: Sequence[str] = (),
+    crowds: Crowds = "not-exhaustive",
     exhaustive: bool = True,
     frequency: Literal["count", "keep"] = "count",
     val_share: float = 0.0,
@@ -38,24 +36,45 @@ def run(
 ) -> None:
     """Write LVIS annotation files from data sets of another kind; several sources are merged.
 
-    ``sources``: ``coco`` and ``lvis`` annotation files, ``yolo`` folders of images (labels beside them
-    or in ``labels``), ``labelme`` folders. ``out``: the JSON to write; with ``val_share`` above 0 a
-    folder, for ``train.json`` and ``val.json``, in which val has that share of the images (``seed``
-    chooses).
-    ``names``: YOLO's class names (``data.yaml`` or a text file). ``exhaustive``: every instance of
-    every category is annotated, so that absent categories are negative (not asked for ``lvis``, whose
-    files have their lists). ``frequency``: groups counted anew by images, or kept as the files say.
-    Images and annotations with a defect are left out and counted.
+    Images and annotations with a defect are mended or left out, and told. What is left out makes its category
+    not exhaustive in its image. Raises ``UserError`` where no annotation is left.
+
+    sources: ``coco`` and ``lvis`` annotation files, ``yolo`` folders of images (labels beside them or in
+        ``labels``), ``labelme`` folders
+    out: the JSON to write; with ``val_share`` above 0 a folder, for ``train.json`` and ``val.json``
+    names: YOLO's class names (``data.yaml`` or a text file)
+    prefixes: a folder for each source, put before its images' names; none: names stay
+    crowds: what crowd regions of ``coco`` and ``lvis`` are, see ``read_annotation_file``
+    exhaustive: every instance of every category is annotated, so that absent categories are negative (not
+        asked for ``lvis``, whose files have their lists)
+    frequency: groups counted anew by images, or kept as the files say
+    val_share: share of the images that val has
+    seed: chooses the images of val
     """
     if not 0 <= val_share < 1:
         raise UserError(f"--val-share {val_share}: give a share of the images from 0 to below 1")
     if not sources:
         raise UserError("nothing to convert: give files or folders")
-    parts = [(source, _without_defects(_read(source, kind, names), source)) for source in sources]
-    if kind != "lvis":
-        for _, records in parts:
+    if prefixes and len(prefixes) != len(sources):
+        raise UserError(
+            f"--prefix: {len(prefixes)} given for {len(sources)} sources; give one each"
+        )
+    parts = []
+    for number, source in enumerate(sources):
+        records = _read(source, kind, names=names, crowds=crowds)
+        clean(records, source)
+        if not records.annotations:
+            _refuse_empty(records, source, kind)
+        if prefixes:
+            add_prefix(records, prefixes[number])
+        if kind != "lvis":
             fill_federated_lists(records, exhaustive=exhaustive)
-    records = merge(parts) if len(parts) > 1 else parts[0][1]
+        parts.append((source, records))
+    records = merge(parts)
+    for source, part in parts:
+        for line in part.changes.lines():
+            console.warn(f"{source}: {line}")
+    _say_similar_names(records)
     sides = {out: records}
     if val_share:
         train, val = split(records, val_share=val_share, seed=seed)
@@ -68,10 +87,10 @@ def run(
     _say_groups(records)
 
 
-def _read(source: Path, kind: Kind, names: Path | None) -> Records:
+def _read(source: Path, kind: Kind, *, names: Path | None, crowds: Crowds) -> Records:
     match kind:
         case "coco" | "lvis":
-            return read_annotation_file(source)
+            return read_annotation_file(source, crowds=crowds)
         case "yolo":
             from lvistk.data.convert.yolo import read_yolo  # imports OpenCV
 
@@ -79,45 +98,24 @@ def _read(source: Path, kind: Kind, names: Path | None) -> Records:
                 raise UserError(f"{source}: YOLO numbers its classes; give --names data.yaml")
             return read_yolo(source, names)
         case "labelme":
-            records, skipped = read_labelme(source)
-            if skipped:
-                shown = ", ".join(f"{count} of type {kind}" for kind, count in skipped.items())
-                console.warn(f"{source}: left out shapes without an area: {shown}")
-            return records
+            from lvistk.data.convert.labelme import read_labelme  # imports OpenCV
+
+            return read_labelme(source)
 
 
-def _without_defects(records: Records, source: Path) -> Records:
-    """Without what ``inspect`` would name; says how much that is."""
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "converted.json"
-        write_records(records, path, info="")
-        index = AnnotationIndex.open([path], cache=Path(folder), defects="skip")
-        if not index.defect_count:
-            return records
-        counts = count_by_kind(index.defects)
-        images = set(index.image_ids.tolist())
-        annotations = set(index.annotation_ids.tolist())
-    shown = ", ".join(f"{count} {kind}" for kind, count in counts.items())
-    console.warn(f"{source}: left out records with a defect: {shown} (`lvistk inspect` names them)")
-    known = {category.id for category in records.categories}
-    kept = Records(
-        images=_first_of_each([image for image in records.images if image.id in images]),
-        annotations=_first_of_each([a for a in records.annotations if a.id in annotations]),
-        categories=records.categories,
-    )
-    for image in kept.images:
-        image.neg_category_ids = [n for n in image.neg_category_ids if n in known]
-        listed = image.not_exhaustive_category_ids
-        image.not_exhaustive_category_ids = [n for n in listed if n in known]
-    return kept
+def _refuse_empty(records: Records, source: Path, kind: Kind) -> None:
+    """A source without annotations is an error, but LVIS files may list images alone, as test-dev does."""
+    why = "; ".join(records.changes.lines())
+    if why:
+        raise UserError(f"{source}: no annotation is left: {why}")
+    if kind != "lvis":
+        raise UserError(f"{source}: no annotations in it; give the file or folder that holds them")
 
 
-def _first_of_each(items: list[Item]) -> list[Item]:
-    """Of records with one id, the first, as the index takes it."""
-    found: dict[int, Item] = {}
-    for item in items:
-        found.setdefault(item.id, item)
-    return list(found.values())
+def _say_similar_names(records: Records) -> None:
+    ids = [category.id for category in records.categories]
+    for group in similar_names(ids, [category.name for category in records.categories]):
+        console.warn(f"categories of nearly the same name: {group}; rename them to make them one")
 
 
 def _say_groups(records: Records) -> None:

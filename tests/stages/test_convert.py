@@ -1,5 +1,6 @@
 """Data sets of other kinds become LVIS files that the index and the official code read."""
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
-from lvistk.data.convert.yolo import read_names
+from lvistk.data.convert.yolo_names import read_names
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.errors import UserError
 from lvistk.stages import convert
-from tests.data.lvis_files import annotation, category, image, write
+from tests.data.lvis_files import SQUARE, annotation, category, image, write
 from tests.shared_data import REALDATA, needs_realdata
 
 
@@ -55,7 +56,7 @@ def test_coco(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     data = load(out)
     assert [a["id"] for a in data["annotations"]] == [1, 3]
     lists = [(i["neg_category_ids"], i["not_exhaustive_category_ids"]) for i in data["images"]]
-    assert lists == [([9], [8]), ([7, 9], []), ([7, 8, 9], [])]
+    assert lists == [([9], [8]), ([9], [7]), ([7, 8, 9], [])]
     counts = [(c["image_count"], c["instance_count"], c["frequency"]) for c in data["categories"]]
     assert counts == [(1, 1, "r"), (1, 1, "r"), (0, 0, "r")]
     assert "1 degenerate_polygon" in capsys.readouterr().err
@@ -65,7 +66,7 @@ def test_coco_that_is_not_exhaustive(tmp_path: Path) -> None:
     out = tmp_path / "lvis.json"
     convert.run([coco(tmp_path / "coco.json")], out, kind="coco", exhaustive=False)
     lists = [(i["neg_category_ids"], i["not_exhaustive_category_ids"]) for i in load(out)["images"]]
-    assert lists == [([], [7, 8]), ([], [8]), ([], [])]
+    assert lists == [([], [7, 8]), ([], [7, 8]), ([], [])]
 
 
 def test_yolo(tmp_path: Path) -> None:
@@ -104,10 +105,77 @@ def test_yolo(tmp_path: Path) -> None:
 def test_yolo_names(text: str, tmp_path: Path) -> None:
     path = tmp_path / "data.yaml"
     path.write_text(text)
-    assert read_names(path) == ["cat", "big dog"]
+    assert read_names(path) == {0: "cat", 1: "big dog"}
     plain = tmp_path / "classes.txt"
     plain.write_text("cat\nbig dog\n")
-    assert read_names(plain) == ["cat", "big dog"]
+    assert read_names(plain) == {0: "cat", 1: "big dog"}
+
+
+NAMES = {
+    "numbered, out of order": ("names:\n  1: b\n  0: a\n", {0: "a", 1: "b"}),
+    "sparse": ("names: {0: a, 5: b}", {0: "a", 5: "b"}),
+    "commas and colons in quotes": ("names: ['a, b', \"c: d\"]", {0: "a, b", 1: "c: d"}),
+    "comments": ("names:\n# animals\n- a # one\n\n- 'b#'\n", {0: "a", 1: "b#"}),
+    "words of YAML": ("names: [no, null, 1.0, ~]", {0: "no", 1: "null", 2: "1.0", 3: "~"}),
+    "quoted keys": ("names: {'1': b, '0': a}", {0: "a", 1: "b"}),
+    "anchors": ("all: &all [a, b]\nnames: *all\n", {0: "a", 1: "b"}),
+    "other letters": ("names: [猫, žába]", {0: "猫", 1: "žába"}),
+}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("case", NAMES)
+def test_yolo_names_as_yaml_means_them(case: str, encoding: str, tmp_path: Path) -> None:
+    text, names = NAMES[case]
+    path = tmp_path / "data.YAML"
+    path.write_bytes(text.encode(encoding))
+    assert read_names(path) == names
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("names: [a", "not valid YAML"),
+        ("names: {a: 0}", "'a: 0' is not a class number"),
+        ("names: {0: a, '00': b}", "class 0 has two names"),
+        ("names: []", "no class names"),
+        ("names: 中文".encode("gbk"), "line 1: not UTF-8 text"),
+        ("nc: 3", "no list 'names'"),
+    ],
+)
+def test_yolo_names_that_do_not_fit(text: str | bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "data.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(UserError, match=message):
+        read_names(path)
+    with pytest.raises(UserError, match="no file of class names"):
+        read_names(tmp_path)
+
+
+def test_an_empty_line_of_a_text_file_is_a_class_without_a_name(tmp_path: Path) -> None:
+    path = tmp_path / "names.txt"
+    path.write_text("a\n\nb\n\n")
+    assert read_names(path) == {0: "a", 2: "b"}
+
+
+def test_yolo_without_any_label_and_with_other_images(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    scene(tmp_path / "images" / "a.tif")
+    (tmp_path / "images" / "b.heic").write_bytes(b"x")
+    (tmp_path / "names.txt").write_text("cat")
+    (tmp_path / "labels_seg").mkdir()
+    (tmp_path / "labels_seg" / "a.txt").write_text("0 0.1 0.1 0.5 0.1 0.5 0.5\n")
+    out = tmp_path / "out.json"
+    with pytest.raises(
+        UserError, match=r"no labels for any of 1 images.*labels/a\.txt.*labels_seg"
+    ):
+        convert.run([tmp_path / "images"], out, kind="yolo", names=tmp_path / "names.txt")
+    assert not out.exists()
+    (tmp_path / "labels_seg").rename(tmp_path / "labels")
+    convert.run([tmp_path / "images"], out, kind="yolo", names=tmp_path / "names.txt")
+    assert [i["file_name"] for i in load(out)["images"]] == ["a.tif"]
+    assert "1 images of a format that is not read (.heic)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -156,7 +224,8 @@ def test_labelme(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert cat["segmentation"] == [[10, 10, 30, 10, 30, 20, 10, 20]] and cat["area"] == 200
     assert ball["bbox"] == [30, 20, 20, 20]
     assert ball["area"] == pytest.approx(np.pi * 100, rel=0.03)  # a circle of pixels
-    assert "1 of type point" in capsys.readouterr().err
+    assert "left out: 1 shapes of type point without an area" in capsys.readouterr().err
+    assert data["images"][0]["not_exhaustive_category_ids"] == [3]
     (folder / "c.json").write_text('{"shapes": 3}')
     with pytest.raises(UserError, match=r"c\.json: not a LabelMe file"):
         convert.run([tmp_path / "set"], out, kind="labelme")
@@ -263,3 +332,188 @@ def test_wrong_ways(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="no LabelMe JSON"):
         convert.run([tmp_path / "empty"], tmp_path / "x", kind="labelme")
+
+
+def lists_of(data: dict[str, Any]) -> list[tuple[list[int], list[int]]]:
+    return [(i["neg_category_ids"], i["not_exhaustive_category_ids"]) for i in data["images"]]
+
+
+LEFT_OUT = {
+    "a broken polygon": {"segmentation": [[1, 1, 5, 5]]},
+    "a mask outside its image": {"segmentation": [[90, 1, 95, 1, 95, 9]]},
+    "a broken RLE": {"segmentation": {"size": [60, 80], "counts": "0P"}},
+    "a crowd": {"iscrowd": 1},
+    "text": {"segmentation": "text"},
+    "a box that is none": {"bbox": "text"},
+}
+
+
+@pytest.mark.parametrize("case", LEFT_OUT)
+@pytest.mark.parametrize("kind", ["coco", "lvis"])
+def test_left_out_is_not_absent(
+    kind: Any, case: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    bad = annotation(2, 1, 5, **LEFT_OUT[case])
+    images = [image(1, neg_category_ids=[5, 9] if kind == "lvis" else []), image(2)]
+    path = write(tmp_path / "a.json", images, [annotation(1, 1, 2), bad])
+    convert.run([path], tmp_path / "out.json", kind=kind)
+    data = load(tmp_path / "out.json")
+    assert [a["id"] for a in data["annotations"]] == [1]
+    assert lists_of(data)[0] == ([9], [5])
+    told = capsys.readouterr().err
+    assert f"{path}: left out: 1 " in told and "(2)" in told
+
+
+def test_what_can_be_mended_is(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    square = SQUARE[0]
+    records = [
+        annotation(1, 1, 2, area=None),
+        annotation(1, 1, 5),
+        annotation(2, 1, 2, bbox=[10, 10, 90, 90]),
+        annotation(3, 1, 2, area=1.0),
+        annotation(4, 1, 2, segmentation=[square, [1, 1]]),
+        annotation(5, 1, 2, segmentation=square, bbox=None),
+        annotation(6, 1, 2, iscrowd=False),
+    ]
+    path = write(tmp_path / "a.json", [image(1)], records)
+    convert.run([path], tmp_path / "out.json", kind="coco")
+    data = load(tmp_path / "out.json")
+    assert [a["id"] for a in data["annotations"]] == [1, 7, 2, 3, 4, 5, 6]
+    for record in data["annotations"]:
+        assert record["segmentation"] == SQUARE
+        assert (record["bbox"], record["area"]) == ([10, 10, 10, 10], 100)
+    told = capsys.readouterr().err
+    for words in (
+        "1 annotation ids used twice, numbered anew (1)",
+        "1 box_outside, computed from the mask (2)",
+        "1 area_wrong, computed from the mask (3)",
+        "1 bad_part, the other parts are used (4)",
+    ):
+        assert f"{path}: corrected: {words}" in told
+
+
+def test_crowds_can_be_instances(tmp_path: Path) -> None:
+    counts = {"size": [60, 80], "counts": [610, 10, 50, 10, 4120]}
+    crowd = annotation(1, 1, 2, iscrowd=1, segmentation=counts, bbox=[10, 10, 2, 10], area=20)
+    path = write(tmp_path / "a.json", [image(1)], [crowd])
+    out = tmp_path / "out.json"
+    with pytest.raises(UserError, match=r"no annotation is left: left out: 1 crowd .*--crowds"):
+        convert.run([path], out, kind="coco")
+    assert not out.exists()
+    convert.run([path], out, kind="coco", crowds="instances")
+    assert lists_of(load(out)) == [([5, 9], [])]
+
+
+def test_nothing_left_or_found_is_an_error(tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    with pytest.raises(UserError, match="no annotations in it"):
+        convert.run([write(tmp_path / "a.json", [image(1)], [])], out, kind="coco")
+    bad = annotation(1, 1, 2, segmentation=[[1, 1]])
+    with pytest.raises(UserError, match=r"a\.json: no annotation is left: left out: 1 degenerate"):
+        convert.run([write(tmp_path / "a.json", [image(1)], [bad])], out, kind="lvis")
+    twice = [category(2, "cat"), category(2, "dog")]
+    with pytest.raises(UserError, match=rf"{tmp_path}/a\.json: category id 2 is used twice"):
+        convert.run([write(tmp_path / "a.json", [image(1)], [], twice)], out, kind="coco")
+    captions = {"images": [image(1)], "annotations": [{"id": 1, "image_id": 1, "caption": "a"}]}
+    (tmp_path / "c.json").write_text(json.dumps(captions))
+    with pytest.raises(UserError, match="a captions file"):
+        convert.run([tmp_path / "c.json"], out, kind="coco")
+    assert not out.exists()
+
+
+def test_categories_of_one_name_and_of_nearly_one_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    categories = [category(0, "fish"), category(1, "fish"), category(2, "Fish ")]
+    path = write(tmp_path / "a.json", [image(1)], [annotation(1, 1, 1)], categories)
+    convert.run([path], tmp_path / "out.json", kind="coco")
+    data = load(tmp_path / "out.json")
+    assert [(c["id"], c["name"]) for c in data["categories"]] == [(1, "fish"), (2, "Fish ")]
+    assert data["annotations"][0]["category_id"] == 1
+    told = capsys.readouterr().err
+    assert "categories of one name, made one ('fish' 0, 1)" in told
+    assert "nearly the same name: 'fish' (1), 'Fish ' (2)" in told
+
+
+def test_different_images_of_one_name(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    sources = []
+    for day, grey in (("day1", 10), ("day2", 200)):
+        (tmp_path / day).mkdir()
+        frame = np.full((60, 80, 3), grey, np.uint8)
+        assert cv2.imwrite(str(tmp_path / day / "0001.png"), frame)
+        record = image(1, coco_url="n/a", file_name="0001.png")
+        sources.append(write(tmp_path / day / "a.json", [record], [annotation(1, 1, 2)]))
+    out = tmp_path / "out.json"
+    with pytest.raises(UserError, match=r"image 0001\.png is .*day2.*another image.*--prefix"):
+        convert.run(sources, out, kind="coco")
+    with pytest.raises(UserError, match="1 given for 2 sources"):
+        convert.run(sources, out, kind="coco", prefixes=["a"])
+    convert.run(sources, out, kind="coco", prefixes=["day1", "day2/"])
+    names = [i["file_name"] for i in load(out)["images"]]
+    assert names == ["day1/0001.png", "day2/0001.png"]
+    capsys.readouterr()
+    (tmp_path / "day2" / "0001.png").write_bytes((tmp_path / "day1" / "0001.png").read_bytes())
+    convert.run(sources, out, kind="coco")
+    assert len(load(out)["images"]) == 1
+    assert "images of several sources, made one (0001.png)" in capsys.readouterr().err
+
+
+def test_one_image_under_two_ids_is_one(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    images = [image(n, coco_url="", file_name="a.jpg") for n in (1, 2)]
+    path = write(tmp_path / "a.json", images, [annotation(1, 1, 2), annotation(2, 2, 5)])
+    convert.run([path], tmp_path / "out.json", kind="coco")
+    data = load(tmp_path / "out.json")
+    assert len(data["images"]) == 1 and {a["image_id"] for a in data["annotations"]} == {1}
+    assert lists_of(data) == [([9], [])]
+    assert "images listed twice, made one (a.jpg)" in capsys.readouterr().err
+
+
+def sheet(path: Path, shapes: list, **fields: Any) -> None:
+    base = {"imageHeight": 60, "imageWidth": 80, "imagePath": "a.png", "imageData": None}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({**base, "shapes": shapes, **fields}, ensure_ascii=False)
+    path.write_bytes(text.encode("utf-8-sig"))
+
+
+def test_labelme_as_its_newer_versions_write_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    done, png = cv2.imencode(".png", np.eye(20, dtype=np.uint8) * 255 | 1)
+    assert done
+    mask = base64.b64encode(png.tobytes()).decode()
+    box = [[10, 20], [29, 39]]
+    turned = [[40, 10], [50, 20], [40, 30], [30, 20]]
+    folder = tmp_path / "set"
+    scene(folder / "a.png")
+    shapes = [
+        {"label": "dog", "points": box, "shape_type": "mask", "mask": mask},
+        {"label": "dog", "points": turned, "shape_type": "rectangle"},
+        {"label": "cat", "points": turned, "shape_type": "rotation"},
+        {"label": "ox", "points": box, "shape_type": "mask", "mask": "no PNG"},
+    ]
+    sheet(folder / "a.json", shapes, imageHeight=None, imageWidth=None)
+    sheet(folder / "a_2.json", [{"label": "ox", "points": turned, "group_id": None}])
+    (folder / "classes.json").write_text('["dog"]')
+    (folder / "via.json").write_text('{"regions": []}')
+    out = tmp_path / "out.json"
+    convert.run([folder], out, kind="labelme")
+    data = load(out)
+    assert [(i["file_name"], i["height"], i["width"]) for i in data["images"]] == [
+        ("a.png", 60, 80)
+    ]
+    assert lists_of(data) == [([], [3])]
+    assert data["annotations"][0]["bbox"] == [10, 20, 20, 20]
+    assert [a["area"] for a in data["annotations"]] == [400, 200, 200, 200]
+    told = capsys.readouterr().err
+    for words in (
+        "2 JSON files that are no LabelMe sheets",
+        "1 shapes of type mask without an area (ox in a.json)",
+        "1 sheets of an image that has another, put together",
+    ):
+        assert words in told
+    sheet(folder / "b.json", [], imagePath="none.png", imageHeight=None)
+    with pytest.raises(UserError, match=r"b\.json: no imageHeight and imageWidth, and no image"):
+        convert.run([folder], out, kind="labelme")
+    (folder / "b.json").write_bytes('{"shapes": [], "imagePath": "é.png"}'.encode("latin-1"))
+    with pytest.raises(UserError, match=r"b\.json: .*not UTF-8"):
+        convert.run([folder], out, kind="labelme")

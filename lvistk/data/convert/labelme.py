@@ -1,103 +1,131 @@
-"""LabelMe folders as records: one JSON an image."""
+"""LabelMe folders as records: a sheet (JSON) per image."""
 
-from collections import defaultdict
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
-from lvistk.data.convert.records import Records, polygon_annotation
-from lvistk.data.index.json_bytes import JSON_ERRORS, plain_message
+from lvistk.data.convert.labelme_shapes import Shape, instances_of
+from lvistk.data.convert.records import (
+    Records,
+    mark_not_exhaustive,
+    polygon_annotation,
+    rle_annotation,
+)
+from lvistk.data.images.decode import read_image
+from lvistk.data.images.image_files import name_parts
 from lvistk.data.index.lvis_json import CategoryRecord, ImageRecord, Side
 from lvistk.errors import UserError
-
-CIRCLE_POINTS = 48
-"""Corners of the polygon that stands for a circle: at a radius of 100 px it is off by .2 px (ours)."""
-
-
-class Shape(msgspec.Struct):
-    """Shapes of one label and ``group_id`` are parts of one instance."""
-
-    label: str
-    points: list[tuple[float, float]]
-    shape_type: str = "polygon"
-    group_id: int | str | None = None
+from lvistk.json_input.faults import JSON_ERRORS, json_fault
+from lvistk.json_input.text import json_text
 
 
 class Sheet(msgspec.Struct):
+    """What one JSON says of one image."""
+
     shapes: list[Shape]
     image_path: str = msgspec.field(name="imagePath")
-    height: Side = msgspec.field(name="imageHeight")
-    width: Side = msgspec.field(name="imageWidth")
+    height: Side | None = msgspec.field(name="imageHeight", default=None)
+    width: Side | None = msgspec.field(name="imageWidth", default=None)
 
 
-def read_labelme(folder: Path) -> tuple[Records, dict[str, int]]:
-    """The sheets below ``folder``, and how many shapes of each kind have no area and were left out.
+class _AnyObject(msgspec.Struct):
+    shapes: msgspec.Raw = msgspec.Raw()
 
-    Polygons, rectangles and circles become instances; points, lines and strips don't. Categories are the
-    labels by name, numbered from 1; images are numbered by the path of their sheet, and their
-    ``file_name`` is relative to ``folder``. Raises ``UserError`` naming the sheet.
+
+def read_labelme(folder: Path) -> Records:
+    """The sheets below ``folder``.
+
+    Polygons, rectangles, circles and masks become instances; points, lines and strips have no area.
+    Categories are the labels by name, numbered from 1; images are numbered by the path of their sheet, and
+    their ``file_name`` is relative to ``folder``. Sheets of one image are put together. Raises
+    ``UserError`` naming the sheet.
     """
-    paths = sorted(folder.rglob("*.json"))
-    if not paths:
+    records = Records([], [], [])
+    sheets: list[tuple[Path, Sheet]] = []
+    for path in sorted(folder.rglob("*.json")):
+        sheet = _read(path)
+        if sheet is None:
+            records.changes.leave_out("JSON files that are no LabelMe sheets", path)
+        else:
+            sheets.append((path, sheet))
+    if not sheets:
         raise UserError(f"{folder}: no LabelMe JSON in this folder")
-    sheets = [_read(path) for path in paths]
-    names = sorted({shape.label for sheet in sheets for shape in sheet.shapes})
+    names = sorted({shape.label for _, sheet in sheets for shape in sheet.shapes})
     ids = {name: number for number, name in enumerate(names, 1)}
-    records = Records([], [], [CategoryRecord(number, name) for name, number in ids.items()])
-    skipped: dict[str, int] = defaultdict(int)
-    for number, (path, sheet) in enumerate(zip(paths, sheets, strict=True), 1):
-        image = ImageRecord(
-            number, sheet.height, sheet.width, file_name=_image(folder, path, sheet)
-        )
-        records.images.append(image)
-        for label, parts in _instances(sheet.shapes, skipped):
-            records.annotations.append(
-                polygon_annotation(len(records.annotations) + 1, image, ids[label], parts)
-            )
-    return records, dict(skipped)
+    records.categories = [CategoryRecord(number, name) for name, number in ids.items()]
+    images: dict[Path, ImageRecord] = {}
+    for path, sheet in sheets:
+        file = _image_file(path, sheet)
+        image = images.get(file)
+        if image is None:
+            height, width = _size(path, sheet, file)
+            name = _name(folder, file)
+            image = images[file] = ImageRecord(len(images) + 1, height, width, file_name=name)
+            records.images.append(image)
+            records.files[image.id] = file
+        else:
+            records.changes.correct("sheets of an image that has another, put together", path)
+        _add_shapes(records, image, sheet, ids, path)
+    return records
 
 
-def _read(path: Path) -> Sheet:
+def _add_shapes(
+    records: Records, image: ImageRecord, sheet: Sheet, ids: dict[str, int], path: Path
+) -> None:
+    instances, left_out = instances_of(sheet.shapes)
+    for shape in left_out:
+        kind = f"shapes of type {shape.shape_type} without an area"
+        records.changes.leave_out(kind, f"{shape.label} in {path.name}")
+        mark_not_exhaustive(image, [ids[shape.label]])
+    for instance in instances:
+        number, category_id = len(records.annotations) + 1, ids[instance.label]
+        if instance.bitmaps:
+            drawn = instance.drawn((image.height, image.width))
+            annotation = rle_annotation(number, image, category_id, drawn)
+        else:
+            annotation = polygon_annotation(number, image, category_id, instance.outlines)
+        records.annotations.append(annotation)
+
+
+def _read(path: Path) -> Sheet | None:
+    """The sheet of a JSON file; None for JSON that has no shapes."""
+    data = json_text(path).data
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Sheet)
+        if not memoryview(msgspec.json.decode(data, type=_AnyObject).shapes).nbytes:
+            return None
+    except msgspec.ValidationError:
+        return None
     except JSON_ERRORS as error:
-        raise UserError(f"{path}: not a LabelMe file: {plain_message(error)}") from None
-
-
-def _image(folder: Path, path: Path, sheet: Sheet) -> str:
-    """The image's path below ``folder``; LabelMe writes it relative to the sheet, with either slash."""
-    image = path.parent / sheet.image_path.replace("\\", "/")
+        raise UserError(f"{path}: not a LabelMe file: {json_fault(data, error)}") from None
     try:
-        return image.resolve().relative_to(folder.resolve()).as_posix()
+        return msgspec.json.decode(data, type=Sheet)
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not UTF-8 text; save the sheet as UTF-8") from None
+    except JSON_ERRORS as error:
+        raise UserError(f"{path}: not a LabelMe file: {json_fault(data, error)}") from None
+
+
+def _image_file(path: Path, sheet: Sheet) -> Path:
+    """The image of a sheet; LabelMe writes it relative to the sheet, with either slash."""
+    beside = path.parent / sheet.image_path.replace("\\", "/")
+    parts = name_parts(sheet.image_path)
+    if not beside.is_file() and parts and (path.parent / parts[-1]).is_file():
+        beside = path.parent / parts[-1]
+    return beside.resolve()
+
+
+def _name(folder: Path, file: Path) -> str:
+    """The image's path below ``folder``, or its own name where it lies elsewhere."""
+    try:
+        return file.relative_to(folder.resolve()).as_posix()
     except ValueError:
-        return image.name
+        return file.name
 
 
-def _instances(
-    shapes: Sequence[Shape], skipped: dict[str, int]
-) -> list[tuple[str, list[np.ndarray]]]:
-    grouped: dict[object, tuple[str, list[np.ndarray]]] = {}
-    for number, shape in enumerate(shapes):
-        outline = _outline(shape)
-        if outline is None:
-            skipped[shape.shape_type] += 1
-            continue
-        key = number if shape.group_id is None else (shape.label, shape.group_id)
-        grouped.setdefault(key, (shape.label, []))[1].append(outline)
-    return list(grouped.values())
-
-
-def _outline(shape: Shape) -> np.ndarray | None:
-    points = np.array(shape.points, np.float64).reshape(-1, 2)
-    if shape.shape_type == "polygon" and len(points) > 2:
-        return points
-    if shape.shape_type == "rectangle" and len(points) == 2:
-        (x0, y0), (x1, y1) = points
-        return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
-    if shape.shape_type == "circle" and len(points) == 2:
-        turn = np.linspace(0, 2 * np.pi, CIRCLE_POINTS, endpoint=False)
-        radius = np.hypot(*(points[1] - points[0]))
-        return points[0] + radius * np.stack([np.cos(turn), np.sin(turn)], axis=1)
-    return None
+def _size(path: Path, sheet: Sheet, file: Path) -> tuple[int, int]:
+    if sheet.height is not None and sheet.width is not None:
+        return sheet.height, sheet.width
+    if not file.is_file():
+        raise UserError(f"{path}: no imageHeight and imageWidth, and no image {file} to measure")
+    height, width = read_image(file).shape[:2]
+    return height, width

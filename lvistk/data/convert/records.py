@@ -1,14 +1,15 @@
 """A whole data set as records in memory, while it is converted, merged or split."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 import numpy as np
 
+from lvistk.data.convert.changes import Changes
 from lvistk.data.index.lvis_json import (
     AnnotationRecord,
     CategoryRecord,
@@ -22,27 +23,52 @@ from lvistk.structures.categories import counted_frequency
 
 @dataclass
 class Records:
-    """Images, annotations and categories, as an LVIS file lists them."""
+    """Images, annotations and categories, as an LVIS file lists them.
+
+    files: files of the images by image id, as far as they are known
+    changes: what was left out and corrected on the way
+    """
 
     images: list[ImageRecord]
     annotations: list[AnnotationRecord]
     categories: list[CategoryRecord]
+    files: dict[int, Path] = field(default_factory=dict)
+    changes: Changes = field(default_factory=Changes)
+
+
+def mark_not_exhaustive(image: ImageRecord, category_ids: Iterable[int]) -> None:
+    """Note that ``image`` may have instances of these categories that are not annotated."""
+    ids = set(category_ids)
+    image.not_exhaustive_category_ids = sorted({*image.not_exhaustive_category_ids, *ids})
+    image.neg_category_ids = [n for n in image.neg_category_ids if n not in ids]
+
+
+def rle_annotation(
+    number: int, image: ImageRecord, category_id: int, bitmap: np.ndarray
+) -> AnnotationRecord:
+    """An annotation from a mask ``bitmap (H, W)`` of the image's size."""
+    segmentation = {
+        "size": [image.height, image.width],
+        "counts": rle.encode(bitmap).decode(),
+    }
+    return AnnotationRecord(
+        id=number,
+        image_id=image.id,
+        category_id=category_id,
+        segmentation=msgspec.Raw(msgspec.json.encode(segmentation)),
+    )
 
 
 def polygon_annotation(
     number: int, image: ImageRecord, category_id: int, parts: Sequence[np.ndarray]
 ) -> AnnotationRecord:
-    """An annotation from polygons ``parts`` (each (V, 2) in pixels): clamped to the image, with box
-    and area.
+    """An annotation from polygons ``parts`` (each (V, 2) in pixels): clamped to the image, with its box.
 
-    Coordinates are written to a hundredth of a pixel; the area is that of the rasterised union.
+    Coordinates are written to a hundredth of a pixel.
     """
     limit = np.array([image.width, image.height])
     clamped = [np.clip(np.asarray(part, np.float64), 0, limit).round(2) for part in parts]
     x0, y0, x1, y1 = tight_boxes(Polygons.from_lists([clamped]))[0].tolist()
-    size = (image.height, image.width)
-    drawable = [part for part in clamped if len(part) > 2]
-    area = int(rle.areas([rle.from_polygons(drawable, size)], size)[0]) if drawable else 0
     return AnnotationRecord(
         id=number,
         image_id=image.id,
@@ -51,7 +77,6 @@ def polygon_annotation(
         segmentation=msgspec.Raw(
             msgspec.json.encode([part.reshape(-1).tolist() for part in clamped])
         ),
-        area=area,
     )
 
 
