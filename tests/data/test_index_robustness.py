@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import random
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lvistk.data.index.annotation_index import AnnotationIndex
+from lvistk.data.index.bounds import check_bounds
+from lvistk.data.index.flat_arrays import check_arrays, map_arrays
 from lvistk.data.index.index_build import build_index
 from lvistk.errors import UserError
 from lvistk.masks import rle
@@ -204,3 +207,66 @@ def test_a_damaged_index_is_built_again(tmp_path: Path) -> None:
     assert AnnotationIndex.open([path], cache=cache).boxes.tolist() == [[10, 10, 20, 20]]
     (folder / "arrays.json").write_text("{")
     assert AnnotationIndex.open([path], cache=cache).boxes.tolist() == [[10, 10, 20, 20]]
+
+
+def test_a_flipped_byte_is_noticed_in_every_file(tmp_path: Path) -> None:
+    ring = {"size": [60, 80], "counts": rle.encode(np.pad(np.ones((9, 9)), 30)[:60, :80]).decode()}
+    path = write(
+        tmp_path / "a.json",
+        [image(1, neg_category_ids=[9], not_exhaustive_category_ids=[2], file_name="a.jpg")],
+        [annotation(1, 1, 2), annotation(2, 1, 5, segmentation=ring), annotation(3, 1, 77)],
+    )
+    cache = tmp_path / "cache"
+    folder = AnnotationIndex.open([path], cache=cache, defects="skip").folder
+    sound = {file.name: file.read_bytes() for file in folder.iterdir() if file.suffix == ".bin"}
+    sound["arrays.json"] = (folder / "arrays.json").read_bytes()
+    assert sum(map(bool, sound.values())) > 20
+    for number, (name, data) in enumerate(sound.items()):
+        if data:
+            at = number * 7 % len(data)
+            (folder / name).write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+            AnnotationIndex.open([path], cache=cache, defects="skip")
+            assert (folder / name).read_bytes() == data, name
+
+
+def test_checksums_are_compared_once(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.json", [image(1)], [annotation(1, 1, 2)])
+    folder = AnnotationIndex.open([path], cache=tmp_path / "cache").folder
+    assert check_arrays(folder) is False
+    (folder / "boxes.bin").touch()
+    assert check_arrays(folder) is True
+    assert check_arrays(folder) is False
+
+
+BEYOND = {
+    "labels": lambda values: values + 99,
+    "row": lambda values: values * 5,
+    "part_start": lambda values: values[::-1].copy(),
+    "areas": lambda values: values[:-1],
+    "image_order": lambda values: values - 1,
+}
+
+
+@pytest.mark.parametrize("name", BEYOND)
+def test_arrays_that_do_not_fit_each_other_are_refused(name: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.json", [image(1)], [annotation(1, 1, 2), annotation(2, 1, 5)])
+    arrays, _ = map_arrays(AnnotationIndex.open([path], cache=tmp_path / "cache").folder)
+    check_bounds(arrays)
+    with pytest.raises(ValueError, match="does not fit"):
+        check_bounds({**arrays, name: BEYOND[name](arrays[name])})
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a folder to another user")
+def test_the_cache_of_another_user_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
+    path = write(tmp_path / "a.json", [image(1)], [annotation(1, 1, 2)])
+    cache = tmp_path / "cache"
+    folder = AnnotationIndex.open([path], cache=cache).folder
+    assert folder.parent == cache
+    os.chown(folder, 12345, 12345)
+    again = AnnotationIndex.open([path], cache=cache).folder
+    assert again.is_relative_to(tmp_path / "own") and again.name == folder.name
+    os.chown(cache, 12345, 12345)
+    assert AnnotationIndex.open([path], cache=cache).folder == again

@@ -13,14 +13,14 @@ import numpy as np
 
 from lvistk import console
 from lvistk.data.images.image_files import ImageFolder, image_key
+from lvistk.data.index.bounds import check_bounds
 from lvistk.data.index.defects import Defect, count_by_kind
-from lvistk.data.index.flat_arrays import map_arrays
+from lvistk.data.index.flat_arrays import check_arrays, map_arrays
 from lvistk.data.index.index_cache import built_folder, user_cache
 from lvistk.errors import UserError
 from lvistk.masks.polygons import Polygons
 from lvistk.structures.categories import Categories
 
-DEFECTS_FILE = "defects.json"
 MENDS = {"crowd": "make an LVIS file of a COCO file with `lvistk convert --from coco`, "}
 """What else than correcting the file helps, by kind of defect."""
 
@@ -112,10 +112,10 @@ class AnnotationIndex:
             raise UserError("no annotation file given")
         folder = built_folder(paths, cache or user_cache(), _build)
         try:
-            index = cls(folder, paths)
-        except (OSError, ValueError, KeyError):  # damaged, by a full disk or a loss of power
+            index = cls._checked(folder, paths)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):  # damaged on the disk
             shutil.rmtree(folder)
-            index = cls(built_folder(paths, cache or user_cache(), _build), paths)
+            index = cls._checked(built_folder(paths, cache or user_cache(), _build), paths)
         if defects == "fail" and index.left_out_count:
             others = index.left_out_count - 1
             more = f" (and {others} more defects)" if others else ""
@@ -124,6 +124,15 @@ class AnnotationIndex:
                 f"{first.line(index.sources)}{more}; {MENDS.get(first.kind, '')}correct the file, or "
                 "leave such records out with loader.defects=skip; `lvistk inspect` lists them"
             )
+        return index
+
+    @classmethod
+    def _checked(cls, folder: Path, paths: Sequence[Path]) -> "AnnotationIndex":
+        """The index in ``folder``; its checksums are compared once for each state of its files."""
+        is_new = check_arrays(folder)
+        index = cls(folder, paths)
+        if is_new:
+            check_bounds(index._arrays)
         return index
 
     def __reduce__(self) -> tuple[type["AnnotationIndex"], tuple[Path, tuple[Path, ...]]]:
@@ -135,7 +144,7 @@ class AnnotationIndex:
     @cached_property
     def defects(self) -> list[Defect]:
         """Every defect of the sources; records whose defect is not ``corrected`` are not in the index."""
-        return msgspec.json.decode((self.folder / DEFECTS_FILE).read_bytes(), type=list[Defect])
+        return msgspec.json.decode(self._arrays["defects"].tobytes(), type=list[Defect])
 
     def warn_of_defects(self) -> None:
         """A line on standard error about records that were left out, and one about corrected ones."""

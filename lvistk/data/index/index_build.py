@@ -26,7 +26,6 @@ from lvistk.structures.categories import Categories
 
 CHUNK = 4096
 """Annotations moved together."""
-DEFECTS_FILE = "defects.json"
 
 
 def build_index(paths: Sequence[Path], folder: Path) -> None:
@@ -52,7 +51,6 @@ def build_index(paths: Sequence[Path], folder: Path) -> None:
     arrays, _ = map_arrays(unsorted)
     keep, repeated = _drop_repeated_ids(arrays)
     defects += repeated
-    (folder / DEFECTS_FILE).write_bytes(msgspec.json.encode(defects))
     notes = {
         "defects": len(defects),
         "left_out": sum(not defect.corrected for defect in defects),
@@ -67,6 +65,7 @@ def build_index(paths: Sequence[Path], folder: Path) -> None:
         labels, rows = arrays["labels"][keep], arrays["rows"][keep]
         _write_categories(writer, categories, labels=labels, rows=rows)
         writer.append("category_read", tally.category_read)
+        writer.append("defects", np.frombuffer(msgspec.json.encode(defects), np.uint8))
         shutil.rmtree(unsorted)
         writer.finish(notes=notes)
 

@@ -17,7 +17,7 @@ from lvistk.data.index.flat_arrays import TABLE
 from lvistk.errors import UserError
 from lvistk.whole_file import whole_file
 
-VERSION = 2
+VERSION = 3
 """Raised whenever the arrays or the checks change, so that older indexes are built again."""
 
 
@@ -37,12 +37,17 @@ def built_folder(
 ) -> Path:
     """The folder of the index of ``paths`` below ``cache``, built where it is not there.
 
-    ``build(paths, folder)`` writes into a temporary folder that gets its name when it is complete.
+    ``build(paths, folder)`` writes into a temporary folder that gets its name when it is complete. What
+    another user wrote into ``cache`` is not believed: then the user's own cache is used.
     """
+    if cache.is_dir() and not _is_own(cache):
+        cache = user_cache()
     digest = hashlib.blake2b(f"version {VERSION}".encode(), digest_size=16)
     for path in paths:
         digest.update(_content_hash(path, cache).encode())
     folder = cache / digest.hexdigest()
+    if folder.is_dir() and not _is_own(folder) and cache != user_cache():
+        return built_folder(paths, user_cache(), build)
     if (folder / TABLE).is_file():
         return folder
     with _lock(cache / f"{folder.name}.lock"):
@@ -52,6 +57,7 @@ def built_folder(
             temporary = cache / f".{folder.name}.{os.getpid()}.part"
             try:
                 build(paths, temporary)
+                temporary.chmod(0o755)
                 temporary.rename(folder)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
@@ -86,12 +92,18 @@ def _file_hash(path: Path, cache: Path) -> str:
     name = hashlib.blake2b(json.dumps(state).encode(), digest_size=16).hexdigest()
     note = cache / "seen" / name
     with contextlib.suppress(OSError):
-        return note.read_text()
+        if _is_own(note):
+            return note.read_text()
     with path.open("rb") as handle:
         found = hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     with whole_file(note) as temporary:
         temporary.write_text(found)
     return found
+
+
+def _is_own(path: Path) -> bool:
+    """Whether nobody else but the administrator can have written ``path``."""
+    return path.stat().st_uid in (os.geteuid(), 0)
 
 
 @contextlib.contextmanager
