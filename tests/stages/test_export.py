@@ -136,7 +136,7 @@ def test_real_results_as_a_store(tmp_path: Path) -> None:
         ({"image_id": 9, "category_id": 2, "score": 1, "bbox": [0, 0, 1, 1]}, "image 9 is not in"),
         ({"image_id": 1, "category_id": 7, "score": 1, "bbox": [0, 0, 1, 1]}, "category 7"),
         ({"image_id": 1, "category_id": 2, "score": 1}, "neither bbox nor segmentation"),
-        ({"image_id": 1, "category_id": 2, "score": "x"}, "Expected 'float'"),
+        ({"image_id": 1, "category_id": 2, "score": "x"}, "score 'x' is no number"),
         (
             {
                 "image_id": 1,
