@@ -136,7 +136,8 @@ class BoxHeadSettings:
     instance, are left out."""
     deform_pool: Literal["none", "v1", "v2"] = "none"
     deform_samples: int = 8
-    """Most samples per bin and side of deformable pooling, whose number grows with the cells per bin."""
+    """Most samples per bin and side of deformable pooling, whose number grows with the cells per bin:
+    8 lose no line in bins of up to 16 cells."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,8 @@ class MaskHeadSettings:
     boundary_weight: float = 1.0
     deform_pool: Literal["none", "v1", "v2"] = "none"
     deform_samples: int = 8
-    """Most samples per bin and side of deformable pooling, whose number grows with the cells per bin."""
+    """Most samples per bin and side of deformable pooling, whose number grows with the cells per bin:
+    8 lose no line in bins of up to 16 cells."""
     mask_iou: bool = False
     """Mask scoring head (arXiv 1903.00241)."""
     mask_iou_weight: float = 1.0

@@ -33,8 +33,19 @@ class Backbone(nn.Module):
             module.requires_grad_(False).eval()
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """images: (B, 3, H, W). Returns C2 to C5, (B, channels[l], H / s, W / s)."""
-        return self.body(images)
+        """C2 to C5, (B, channels[l], H / s, W / s), of images (B, 3, H, W).
+
+        Errors: ``UserError`` where batch norm has a single value per channel to learn from.
+        """
+        try:
+            return self.body(images)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise UserError(
+                "backbone.norm = 'bn': this network averages one value per image, and there is one "
+                "image; set backbone.norm=frozen_bn, or 2 or more images per device (loop.batch_size)"
+            ) from None
 
     @property
     def network(self) -> nn.Module:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import deform_conv2d
@@ -48,9 +49,24 @@ class DeformConv2d(nn.Module):
         if self.modulated:
             raw, strength = raw[:, : 2 * self.taps], raw[:, 2 * self.taps :]
             mask = 2 * strength.sigmoid()
+        if x.device.type != "cpu" or x.dtype in (torch.float32, torch.float64):
+            return self._run(x, raw, weight, bias, mask)
+        # torchvision's kernel for CPUs knows no half precision.
+        result = self._run(
+            x.float(),
+            raw.float(),
+            weight.float(),
+            None if bias is None else bias.float(),
+            None if mask is None else mask.float(),
+        )
+        return result.to(x.dtype)
+
+    def _run(
+        self, x: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None, mask: Tensor | None
+    ) -> Tensor:
         return deform_conv2d(
             x,
-            raw,
+            offset,
             weight,
             bias,
             stride=self.stride,  # pyright: ignore[reportArgumentType]  # typed as a tuple of any length

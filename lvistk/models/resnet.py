@@ -8,11 +8,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
+from lvistk.models.checkpointed import checkpointed
 from lvistk.models.deform_conv import convolve
 from lvistk.models.frozen_norm import FrozenBatchNorm2d
 
@@ -158,9 +157,7 @@ class ResNet(nn.Module):
         return features
 
     def _run(self, block: nn.Module, x: Tensor) -> Tensor:
-        if self.activation_checkpointing and torch.is_grad_enabled() and x.requires_grad:
-            return checkpoint(block, x, use_reentrant=False)
-        return block(x)
+        return checkpointed(block, x) if self.activation_checkpointing else block(x)
 
     def stages(self) -> list[list[nn.Module]]:
         """Modules of the stem, then of res2 to res5: what ``frozen_stages`` counts."""

@@ -4,12 +4,12 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from lvistk.config.model import BackboneSettings
 from lvistk.errors import UserError
+from lvistk.models.checkpointed import checkpointed
+from lvistk.models.frozen_norm import with_frozen_norms
 
 STRIDES = (4, 8, 16, 32)
 
@@ -112,13 +112,11 @@ def _create(name: str, indices: Sequence[int], *, pretrained: bool) -> nn.Module
 
 
 def _with_norm(net: nn.Module, settings: BackboneSettings) -> nn.Module:
-    from timm.layers.norm_act import convert_sync_batchnorm, freeze_batch_norm_2d
+    from timm.layers.norm_act import convert_sync_batchnorm
 
     match settings.norm:
         case "frozen_bn":
-            frozen = freeze_batch_norm_2d(net)
-            assert isinstance(frozen, nn.Module)
-            return frozen
+            return with_frozen_norms(net)
         case "bn":
             return net
         case "sync_bn":
@@ -135,10 +133,7 @@ class CheckpointedBlocks(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         for block in self:
-            if torch.is_grad_enabled() and x.requires_grad:
-                x = checkpoint(block, x, use_reentrant=False)
-            else:
-                x = block(x)
+            x = checkpointed(block, x)
         return x
 
 

@@ -1,3 +1,5 @@
+from typing import Literal
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -67,3 +69,16 @@ def test_taps_move_by_their_offsets() -> None:
     x = torch.zeros(1, 1, 12, 12)
     x[..., 4:8, 4:8] = torch.randn(4, 4)
     torch.testing.assert_close(deformable(x), conv(x.roll((-1, -2), dims=(2, 3))))
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_half_precision_on_a_cpu(version: Literal["v1", "v2"]) -> None:
+    torch.manual_seed(0)
+    conv = DeformConv2d(nn.Conv2d(4, 6, 3, padding=1), version=version)
+    images = torch.randn(2, 4, 9, 9)
+    expected = conv(images)
+    with torch.autocast("cpu", torch.bfloat16):
+        result = conv(images.bfloat16())
+    assert result.dtype == torch.bfloat16
+    torch.testing.assert_close(result.float(), expected, rtol=0.05, atol=0.05)
+    result.sum().backward()

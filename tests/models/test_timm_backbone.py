@@ -45,6 +45,53 @@ def test_gradients_are_the_same_and_less_is_kept(name: str) -> None:
     assert little < 0.5 * much
 
 
+@pytest.mark.parametrize("name", ["resnest14d", "tf_efficientnet_lite0"])
+def test_frozen_norms_keep_half_precision(name: str) -> None:
+    body, kept = built(name, checkpointing=False), []
+
+    def pack(value: Tensor) -> Tensor:
+        if value.dim() == 4 and value.shape[0] == 2:  # of two images
+            kept.append(value.dtype)
+        return value
+
+    with (
+        torch.autocast("cpu", torch.bfloat16),
+        torch.autograd.graph.saved_tensors_hooks(pack, lambda value: value),
+    ):
+        features = body(torch.randn(2, 3, 64, 64))
+    assert {feature.dtype for feature in features} == {torch.bfloat16}
+    assert len(kept) > 20 and {*kept} == {torch.bfloat16}
+
+
+@pytest.mark.parametrize("library", ["torchvision", "timm"])
+def test_statistics_of_batch_norm_move_once(library: str) -> None:
+    """Checkpointing computes blocks twice, and may not learn their statistics twice."""
+    moved = []
+    for checkpointing in (False, True):
+        torch.manual_seed(0)
+        settings = BackboneSettings(
+            library="timm" if library == "timm" else "torchvision",
+            name="resnest14d" if library == "timm" else "resnet18",
+            norm="bn",
+            frozen_stages=0,
+            activation_checkpointing=checkpointing,
+        )
+        body = build_backbone(settings).train()
+        images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+        sum(f.square().mean() for f in body(images)).backward()
+        moved.append({n: b for n, b in body.named_buffers() if "running" in n or "num_" in n})
+    assert len(moved[0]) > 20
+    for name, value in moved[0].items():
+        torch.testing.assert_close(moved[1][name], value, msg=name)
+
+
+def test_one_image_and_trainable_batch_norm_of_pooled_values() -> None:
+    settings = BackboneSettings(library="timm", name="resnest14d", norm="bn", frozen_stages=0)
+    body = build_backbone(settings).train()
+    with pytest.raises(UserError, match=r"backbone.norm = 'bn': .*set backbone.norm=frozen_bn"):
+        body(torch.randn(1, 3, 64, 64))
+
+
 def test_names_of_weights_stay() -> None:
     bodies = [built("resnest14d", checkpointing=kind).state_dict() for kind in (False, True)]
     assert list(bodies[0]) == list(bodies[1])
