@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+MAX_PIXELS = 178_956_970
+"""Pixels of the largest image that is decoded by default (Pillow's limit too)."""
+
 
 @dataclass(frozen=True)
 class ViewSettings:
@@ -52,4 +55,9 @@ class PredictSettings:
     feature_memory_mb: int = 4096
     """Feature maps of views kept for masks, in MB; beyond it they are computed twice."""
     shard_images: int = 500
-    """Images a shard file; a shard that is there is complete."""
+    """Images per shard file; a shard that is there is complete."""
+    max_unreadable: float = 0.01
+    """Share of the images that may be broken or missing (0 to 1). They are left out and listed in
+    unreadable.json; more of them end the run. One is allowed unless this is 0."""
+    max_pixels: int = MAX_PIXELS
+    """An image whose header says more pixels counts as broken: it is not decoded (Pillow's limit)."""

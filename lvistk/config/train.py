@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from lvistk.config.inference import MAX_PIXELS
+
 
 @dataclass(frozen=True)
 class AugmentSettings:
@@ -49,6 +51,8 @@ class LoaderSettings:
     prefetch: int = 2
     defects: Literal["fail", "skip"] = "fail"
     """What training does with broken annotations and images."""
+    max_pixels: int = MAX_PIXELS
+    """An image whose header says more pixels is broken: it is not decoded (Pillow's limit)."""
 
 
 @dataclass(frozen=True)

@@ -52,14 +52,17 @@ def cut_candidates(
     number: int,
     threshold: float,
     limit: int,
+    factors: Tensor,
 ) -> Candidates:
     """The best ``limit`` pairs of proposal and category of view ``number``, back in the image.
 
-    ``boxes`` (P, 4), or (P, C, 4) with a box a category, in view pixels; ``scores`` (P, C). A pair
-    counts when its score is above ``threshold`` and its box within the view's valid range. The cut
-    runs on the tensors' device. It changes nothing in a following NMS without Soft-NMS as long as that
-    still finds as many detections as are wanted: a candidate falls only to a better one.
+    ``boxes`` (P, 4), or (P, C, 4) with a box per category, in view pixels; ``scores`` (P, C);
+    ``factors`` (C,) on the scores. A pair counts when its product is above ``threshold`` and its box
+    within the view's valid range. The cut runs on the tensors' device. It changes nothing in a following
+    NMS without Soft-NMS as long as that still leaves as many detections as are wanted: a candidate falls
+    only to a better one.
     """
+    scores = scores.float() * factors  # (P, C)
     rows, labels = torch.nonzero(scores > threshold, as_tuple=True)  # (K,)
     values = scores[rows, labels]
     if view.low > 0 or view.high < float("inf"):

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 import torch
 
-from lvistk.data.images.decode import planes, read_image
+from lvistk.config.inference import MAX_PIXELS
+from lvistk.data.images.decode import ImageError, planes, read_image
 from lvistk.inference.views import Size, View, ViewGeometry, geometry
 from lvistk.structures.image_batch import ImageBatch
 
@@ -34,6 +35,14 @@ class Image:
     rotation: int = 0
 
 
+@dataclass(frozen=True)
+class Unreadable:
+    """An image that is missing or broken, and why."""
+
+    image: Image
+    reason: str
+
+
 @dataclass(eq=False)
 class ImagesInViews:
     """B images in V views.
@@ -43,6 +52,7 @@ class ImagesInViews:
     sizes: height and width of each upright image, pixels
     views: V batches of B images
     geometries: ``[v][b]``, how image b lies in view v
+    unreadable: further images of the batch by their index, which are in none of the views
     """
 
     images: list[Image]
@@ -50,6 +60,7 @@ class ImagesInViews:
     sizes: list[Size]
     views: list[ImageBatch]
     geometries: list[list[ViewGeometry]]
+    unreadable: dict[int, Unreadable]
 
     def __len__(self) -> int:
         return len(self.images)
@@ -71,24 +82,29 @@ def plan_batches(images: Sequence[Image], batch_size: int) -> list[list[int]]:
 
 
 def load_batches(
-    images: Sequence[Image], *, views: Sequence[View], batch_size: int, workers: int
+    images: Sequence[Image],
+    *,
+    views: Sequence[View],
+    batch_size: int,
+    workers: int,
+    max_pixels: int = MAX_PIXELS,
 ) -> Generator[ImagesInViews, None, None]:
     """The batches of ``plan_batches``, read ahead by ``workers`` threads (0: none).
 
     Decoding and resizing release the interpreter lock, so threads do what processes would, without
-    copying. A broken image raises ``UserError`` when its turn comes.
+    copying. A missing or broken image, or one of more than ``max_pixels``, is in ``unreadable``.
     """
     plans = plan_batches(images, batch_size)
     if workers == 0:
         for indices in plans:
-            yield _load(images, indices, views)
+            yield _load(images, indices, views, max_pixels)
         return
     pool = ThreadPoolExecutor(workers, thread_name_prefix="images")
     ahead: deque[Future[ImagesInViews]] = deque()
     rest = iter(plans)
     try:
         for indices in rest:
-            ahead.append(pool.submit(_load, images, indices, views))
+            ahead.append(pool.submit(_load, images, indices, views, max_pixels))
             if len(ahead) > workers:
                 yield ahead.popleft().result()
         while ahead:
@@ -103,9 +119,23 @@ def _shape(image: Image) -> tuple[float, int]:
     return (round(width / max(height, 1), 1), height * width)
 
 
-def _load(images: Sequence[Image], indices: list[int], views: Sequence[View]) -> ImagesInViews:
-    chosen = [images[k] for k in indices]
-    pixels = [read_image(p.path, size=p.size, rotation=p.rotation) for p in chosen]
+def _load(
+    images: Sequence[Image], indices: list[int], views: Sequence[View], max_pixels: int
+) -> ImagesInViews:
+    pixels: list[np.ndarray] = []
+    readable: list[int] = []
+    unreadable: dict[int, Unreadable] = {}
+    for k in indices:
+        image = images[k]
+        try:
+            pixels.append(
+                read_image(
+                    image.path, size=image.size, rotation=image.rotation, max_pixels=max_pixels
+                )
+            )
+            readable.append(k)
+        except ImageError as error:
+            unreadable[k] = Unreadable(image, str(error))
     sizes: list[Size] = [(image.shape[0], image.shape[1]) for image in pixels]
     geometries = [[geometry(view, size) for size in sizes] for view in views]
     batches: list[ImageBatch] = []
@@ -118,8 +148,10 @@ def _load(images: Sequence[Image], indices: list[int], views: Sequence[View]) ->
                 for image, lies in zip(pixels, geometries[number], strict=True)
             ]
         turned = [cv2.flip(image, 1) if view.flip else image for image in resized]
-        batches.append(ImageBatch.stack([torch.from_numpy(planes(image)) for image in turned]))
-    return ImagesInViews(chosen, indices, sizes, batches, geometries)
+        if turned:
+            batches.append(ImageBatch.stack([torch.from_numpy(planes(image)) for image in turned]))
+    chosen = [images[k] for k in readable]
+    return ImagesInViews(chosen, readable, sizes, batches, geometries, unreadable)
 
 
 def resize(image: np.ndarray, size: Size) -> np.ndarray:

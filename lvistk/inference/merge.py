@@ -11,26 +11,23 @@ from lvistk.structures.categories import Categories
 def score_factors(categories: Categories, rare_boost: float) -> np.ndarray:
     """Factors (C,) float32 on scores: ``rare_boost`` for rare categories, 1 for all others.
 
-    The paper raises rare scores "slightly" and gives no number; 1, our default, changes nothing.
+    The paper raises rare scores "slightly" and gives no number; 1, the default, changes nothing. They are
+    applied before candidates are cut off, so that a raised one can stay; a result may exceed 1.
     """
     factors = np.ones(len(categories), np.float32)
     factors[categories.group("r")] = rare_boost
     return factors
 
 
-def merge_candidates(
-    candidates: Candidates, *, settings: MergeSettings, factors: np.ndarray
-) -> Candidates:
+def merge_candidates(candidates: Candidates, *, settings: MergeSettings) -> Candidates:
     """At most ``max_detections`` candidates, best first, with their final scores.
 
-    1. Scores times ``factors`` (C,) of their categories; a result may exceed 1.
-    2. Class-wise NMS over the union of the views, then Soft-NMS (``nms.select_best``).
-    3. The best ``max_detections`` over all categories.
+    1. Class-wise NMS over the union of the views, then Soft-NMS (``nms.select_best``).
+    2. The best ``max_detections`` over all categories.
     """
-    scores = candidates.scores * factors[candidates.labels]
     keep, final = select_best(
         candidates.boxes,
-        scores,
+        candidates.scores,
         candidates.labels,
         nms_iou=settings.nms_iou,
         limit=settings.max_detections,

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lvistk.config.inference import MergeSettings, PredictSettings
 from lvistk.config.model import ModelSettings
+from lvistk.errors import UserError
 from lvistk.inference.candidates import Candidates, cut_candidates
 from lvistk.inference.image_batches import ImagesInViews
 from lvistk.inference.views import View
@@ -60,9 +61,6 @@ class LevelMoves:
     rois: int = 0
     moved: float = 0.0
 
-    def share(self) -> float | None:
-        return self.moved / self.rois if self.rois else None
-
 
 @dataclass(eq=False)
 class MultiViewBatch:
@@ -80,13 +78,19 @@ class MultiViewBatch:
     moves: LevelMoves
     _features: dict[int, list[Tensor]] = field(default_factory=dict, init=False)
 
-    def candidates(self, merge: MergeSettings) -> list[Candidates]:
-        """Run the model over every view: the candidates of each image, from all views."""
+    def candidates(self, merge: MergeSettings, factors: np.ndarray) -> list[Candidates]:
+        """Run the model over every view: the candidates of each image, from all views.
+
+        ``factors`` (C,) multiply the scores of their categories before anything is cut off. Raises
+        ``UserError`` where the model gives numbers that are not finite.
+        """
+        on_device = torch.from_numpy(factors).to(self.device)
         budget = self.predict.feature_memory_mb * 2**20
         parts: list[list[Candidates]] = [[] for _ in range(len(self.images))]
         for number, view in enumerate(self.views):
             with self._precision():
                 output = self.model.detect_boxes(self._batch(number))
+            self._require_finite([*output.features, *output.boxes, *output.scores], "boxes")
             size = sum(level.nbytes for level in output.features)
             if size <= budget:
                 self._features[number] = output.features
@@ -101,6 +105,7 @@ class MultiViewBatch:
                         number=number,
                         threshold=merge.score_threshold,
                         limit=merge.pre_nms_per_view,
+                        factors=on_device,
                     )
                 )
         return [Candidates.concatenate(part) for part in parts]
@@ -140,10 +145,21 @@ class MultiViewBatch:
             if features is None:
                 features = self.model.inference_features(self._batch(number))
             outputs = self.model.predict_masks(features, boxes, labels)
+        self._require_finite([output.probs for output in outputs], "masks")
         for output, chosen in zip(outputs, rows, strict=True):
             self.moves.rois += len(chosen)
             self.moves.moved += float(output.moved) * len(chosen)
         return outputs
+
+    def _require_finite(self, tensors: Sequence[Tensor], what: str) -> None:
+        """Sums say it: one number that is not finite makes its sum so, and one wait is enough for all."""
+        sums = torch.stack([values.sum(dtype=torch.float32) for values in tensors])
+        if not bool(torch.isfinite(sums).all()):
+            raise UserError(
+                f"{self.images.images[0].path}: the model's {what} for this image are not finite "
+                "(NaN); its weights are damaged or overflow: train it again from a sound model, or "
+                "set predict.precision=fp32"
+            )
 
     def _batch(self, number: int) -> ImageBatch:
         batch = self.images.views[number]

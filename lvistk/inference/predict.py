@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from lvistk.config.inference import MergeSettings, PredictSettings, ViewSettings
+from lvistk.data.images.decode import ImageError
 from lvistk.inference.candidates import Candidates
-from lvistk.inference.image_batches import Image, ImagesInViews, load_batches
+from lvistk.inference.image_batches import Image, ImagesInViews, Unreadable, load_batches
 from lvistk.inference.mask_source import make_masks
 from lvistk.inference.merge import merge_candidates, score_factors
 from lvistk.inference.multi_view import Detector, LevelMoves, Masks, MultiViewBatch
@@ -32,22 +33,32 @@ class Predictor:
     moves: LevelMoves = field(default_factory=LevelMoves)
 
     def run(self, images: Sequence[Image]) -> Iterator[Detections]:
-        """Detections of every image, in the images' order.
+        """Detections of every image, in the images' order; ``ImageError`` at a broken one."""
+        for outcome in self.outcomes(images):
+            if isinstance(outcome, Unreadable):
+                raise ImageError(outcome.reason)
+            yield outcome
+
+    def outcomes(self, images: Sequence[Image]) -> Iterator[Detections | Unreadable]:
+        """Detections of every image, in the images' order, or why it cannot be read.
 
         The model's modules go into eval mode meanwhile and back into their own afterwards. Raises
-        ``UserError`` for a broken image.
+        ``UserError`` where the model gives numbers that are not finite.
         """
         batches = load_batches(
             images,
             views=self.views,
             batch_size=self.predict.batch_size,
             workers=self.predict.workers,
+            max_pixels=self.predict.max_pixels,
         )
-        waiting: dict[int, Detections] = {}
+        waiting: dict[int, Detections | Unreadable] = {}
         following = 0
         with _evaluating(self.model), contextlib.closing(batches):
             for batch in batches:
-                waiting.update(zip(batch.indices, self.detect(batch), strict=True))
+                waiting.update(batch.unreadable)
+                if len(batch):
+                    waiting.update(zip(batch.indices, self.detect(batch), strict=True))
                 while following in waiting:
                     yield waiting.pop(following)
                     following += 1
@@ -60,8 +71,8 @@ class Predictor:
         )
         factors = score_factors(self.model.categories, self.merge.rare_boost)
         merged = [
-            merge_candidates(candidates, settings=self.merge, factors=factors)
-            for candidates in views.candidates(self.merge)
+            merge_candidates(candidates, settings=self.merge)
+            for candidates in views.candidates(self.merge, factors)
         ]
         has_masks = self.model.settings.mask.enabled
         masks = make_masks(views, merged, self.merge) if has_masks else [None] * len(merged)

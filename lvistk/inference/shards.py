@@ -1,29 +1,67 @@
 """Detections of a long list of images as shards on disk, each by one rank, resumed shard by shard."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from lvistk import console
+from lvistk.data.images.decode import read_image
+from lvistk.data.store.detection_shard import open_shard
 from lvistk.data.store.detection_store import DetectionWriter
 from lvistk.distributed import rank, world_size
-from lvistk.inference.image_batches import Image
+from lvistk.errors import UserError
+from lvistk.inference.image_batches import Image, Unreadable
+from lvistk.inference.multi_view import LevelMoves
 from lvistk.inference.predict import Predictor
 
 
 @dataclass(frozen=True, eq=False)
 class ImageList:
-    """``total`` images; ``image(k)`` gives one and may look for its file, so it is asked late.
+    """N images to detect on.
 
-    ``name(k)`` is the image's relative path, for images that no annotation file lists; their rotations are
-    stored too, since no other file may tell them.
+    ids: (N,) int64, different ones
+    image: gives image k; it may look for its file, so it is asked late, and may raise ``UserError``
+    name: gives the relative path of image k, where no annotation file lists it; the rotations of such
+        images are stored too, since no other file may tell them
     """
 
-    total: int
+    ids: np.ndarray
     image: Callable[[int], Image]
     name: Callable[[int], str] | None = None
 
     def __len__(self) -> int:
-        return self.total
+        return len(self.ids)
+
+    def read_fault(self, k: int, *, max_pixels: int) -> str | None:
+        """Why image k cannot be read now; None where it can."""
+        try:
+            image = self.image(k)
+            read_image(image.path, size=image.size, rotation=image.rotation, max_pixels=max_pixels)
+        except UserError as error:
+            return str(error)
+        return None
+
+
+@dataclass(eq=False)
+class _Allowance:
+    """How many images of a list may be unreadable, and how many of this rank's are.
+
+    share: of the images, 0 to 1; unless it is 0, one image is always allowed
+    """
+
+    share: float
+    total: int
+    count: int = field(default=0, init=False)
+
+    def take(self, reason: str) -> None:
+        """One more unreadable image; ``UserError`` when they are too many."""
+        self.count += 1
+        allowed = max(int(self.share * self.total), 1) if self.share > 0 else 0
+        if self.count > allowed:
+            more = f"{self.count} of {self.total} images cannot be read, more than "
+            more += f"predict.max_unreadable={self.share:g} allows; the last: "
+            raise UserError(more + reason if allowed else reason)
 
 
 def write_shards(
@@ -32,26 +70,111 @@ def write_shards(
     """Predict and write this rank's shards that are not there yet.
 
     Shard k holds images k * ``shard_images`` and following and belongs to rank k modulo the world size.
-    Nothing is gathered: with a shared disk the store is whole when every rank is through.
+    Nothing is gathered: with a shared disk the store is whole when every rank is through. Images that
+    cannot be read are left out. A shard that lacks images which can be read now is written again. Raises
+    ``UserError`` where more cannot be read than ``max_unreadable`` allows, and where shards of an earlier
+    start hold images that the list has elsewhere now, or not at all.
     """
     size = predictor.predict.shard_images
     ranges = own_shards(len(images), size=size, rank=rank(), world_size=world_size())
-    missing = [k for k in ranges if not writer.has_shard(k)]
+    allowance = _Allowance(predictor.predict.max_unreadable, len(images))
+    missing = _missing_shards(ranges, images, writer, predictor, allowance)
     total = sum(len(indices) for indices in ranges.values())
     left = sum(len(ranges[k]) for k in missing)
     with console.progress(label, total, done=total - left) as line:
         for k in missing:
-            chosen = [images.image(i) for i in ranges[k]]
-            detected = []
-            for detections in predictor.run(chosen):
-                detected.append(detections)
-                line.advance()
-            if images.name is None:
-                writer.write_shard(k, detected)
-                continue
-            names = [images.name(i) for i in ranges[k]]
-            rotations = [image.rotation for image in chosen]
-            writer.write_shard(k, detected, names=names, rotations=rotations)
+            _write_shard(k, ranges[k], predictor, images, writer, allowance, line)
+
+
+def _write_shard(
+    k: int,
+    indices: range,
+    predictor: Predictor,
+    images: ImageList,
+    writer: DetectionWriter,
+    allowance: _Allowance,
+    line: console.ProgressLine,
+) -> None:
+    there, chosen = [], []
+    for i in indices:
+        try:
+            chosen.append(images.image(i))
+            there.append(i)
+        except UserError as error:
+            _leave_out(str(error), allowance)
+            line.advance()
+    kept, detected = [], []
+    predictor.moves = moves = LevelMoves()
+    for i, outcome in zip(there, predictor.outcomes(chosen), strict=True):
+        if isinstance(outcome, Unreadable):
+            _leave_out(outcome.reason, allowance)
+        else:
+            kept.append(i)
+            detected.append(outcome)
+        line.advance()
+    counted = (moves.rois, moves.moved)
+    if images.name is None:
+        writer.write_shard(k, detected, level_moves=counted)
+        return
+    names = [images.name(i) for i in kept]
+    turns = {i: image.rotation for i, image in zip(there, chosen, strict=True)}
+    rotations = [turns[i] for i in kept]
+    writer.write_shard(k, detected, names=names, rotations=rotations, level_moves=counted)
+
+
+def _leave_out(reason: str, allowance: _Allowance) -> None:
+    allowance.take(reason)
+    console.warn(f"left out: {reason}")
+
+
+def _missing_shards(
+    ranges: dict[int, range],
+    images: ImageList,
+    writer: DetectionWriter,
+    predictor: Predictor,
+    allowance: _Allowance,
+) -> list[int]:
+    """Shards to compute: those that are not there, and those that lack an image that can be read now."""
+    missing = []
+    gone = 0
+    for k, indices in ranges.items():
+        if not writer.has_shard(k):
+            missing.append(k)
+            continue
+        stored = open_shard(writer.shard_path(k))[0].image_ids
+        listed = images.ids[indices.start : indices.stop]
+        gone += len(np.setdiff1d(stored, listed))
+        faults = [
+            images.read_fault(indices[i], max_pixels=predictor.predict.max_pixels)
+            for i in np.flatnonzero(~np.isin(listed, stored)).tolist()
+        ]
+        if None in faults:
+            missing.append(k)
+            continue
+        for fault in faults:
+            allowance.take(str(fault))
+    if gone:
+        raise UserError(
+            f"{writer.path}: the images changed since this run began: {gone} that are detected already "
+            f"are gone from the list of {len(images)} or moved in it, because images were added or "
+            "removed; restore them, or start again with --force"
+        )
+    return missing
+
+
+def unreadable_images(
+    images: ImageList, stored_ids: np.ndarray, *, max_pixels: int
+) -> list[dict[str, object]]:
+    """What a finished store lacks of a list: ``image_id``, ``file`` where it is known, ``reason``."""
+    rows = []
+    for k in np.flatnonzero(~np.isin(images.ids, stored_ids)).tolist():
+        reason = images.read_fault(k, max_pixels=max_pixels)
+        row: dict[str, object] = {"image_id": int(images.ids[k])}
+        if images.name is not None:
+            row["file"] = images.name(k)
+        row["reason"] = reason or "it could not be read when its turn came"
+        rows.append(row)
+    return rows
 
 
 def own_shards(total: int, *, size: int, rank: int, world_size: int) -> dict[int, range]:

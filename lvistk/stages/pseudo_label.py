@@ -1,7 +1,6 @@
 """``pseudo-label``: detections on training images or on the Open Images pool (arXiv 2009.01559)."""
 
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from lvistk.inference.shards import ImageList, write_shards
 from lvistk.inference.views import plan_views
 from lvistk.models.model_file import load_model
 from lvistk.stages.specifications.pseudo_label import PseudoLabelInputs, PseudoLabelSettings
-from lvistk.stages.tta_infer import images_of_index
+from lvistk.stages.tta_infer import images_of_index, list_unreadable, warn_of_nothing
 from lvistk.structures.categories import Categories
 
 
@@ -47,9 +46,13 @@ def run(
     barrier()
     if rank() != 0:
         return {}
+    store = DetectionStore.open(folder)
+    unreadable = list_unreadable(stage, images, store, max_pixels=settings.predict.max_pixels)
+    warn_of_nothing(store, inputs.model)
     return {
-        "photos": len(images),
-        "detections": _count(folder) if len(images) else 0,
+        "photos": len(store),
+        "unreadable": unreadable,
+        "detections": sum(shard.layout["score"][1][0] for shard in store.shards),
         "seconds": round(time.monotonic() - started, 1),
     }
 
@@ -60,6 +63,7 @@ def _training_images(
     if not inputs.train or inputs.train_images is None:
         raise UserError("pseudo-label --source lvis needs --train and --train-images")
     index = AnnotationIndex.open(inputs.train, cache=cache_beside(stage.path), defects="skip")
+    index.warn_of_defects()
     categories.require_same_labels(
         index.categories, ours=str(inputs.model), theirs=str(inputs.train[0])
     )
@@ -86,9 +90,5 @@ def _pool_images(inputs: PseudoLabelInputs, settings: PseudoLabelSettings) -> Im
         i = int(chosen[k])
         return Image(pool.image_id(i), pool.path(i), rotation=pool.rotation(i))
 
-    return ImageList(len(chosen), image, name=lambda k: pool.name(int(chosen[k])))
-
-
-def _count(folder: Path) -> int:
-    store = DetectionStore.open(folder)
-    return sum(len(shard.columns()["score"]) for shard in store.shards)
+    ids = pool.ids[chosen].view(np.int64)
+    return ImageList(ids, image, name=lambda k: pool.name(int(chosen[k])))

@@ -60,6 +60,7 @@ def training_loader(
             selftrain=settings.selftrain,
             seed=settings.seed,
             defects=settings.loader.defects,
+            max_pixels=settings.loader.max_pixels,
         ),
         pseudo=pseudo,
         missing=None if inputs.missing is None else DetectionStore.open(inputs.missing),

@@ -4,8 +4,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from lvistk import console
 from lvistk.artifacts import StageFolder
 from lvistk.data.exchange.result_records import box_records, mask_records
 from lvistk.data.index.annotation_index import AnnotationIndex
@@ -13,12 +15,17 @@ from lvistk.data.index.index_cache import cache_beside
 from lvistk.data.index.lvis_json import write_results
 from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
 from lvistk.distributed import barrier, rank
+from lvistk.errors import UserError
 from lvistk.inference.image_batches import Image
 from lvistk.inference.predict import Predictor
-from lvistk.inference.shards import ImageList, write_shards
+from lvistk.inference.shards import ImageList, unreadable_images, write_shards
 from lvistk.inference.views import plan_views
 from lvistk.models.model_file import load_model
 from lvistk.stages.specifications.tta_infer import TtaInferInputs, TtaInferSettings
+from lvistk.whole_file import write_json
+
+UNREADABLE = "unreadable.json"
+"""Images that could not be read, with the reasons; there only if there are any."""
 
 
 def run(
@@ -35,6 +42,7 @@ def run(
     torch_device = torch.device(device)
     model = load_model(inputs.model, device=torch_device)
     index = AnnotationIndex.open([inputs.val], cache=cache_beside(stage.path), defects="skip")
+    index.warn_of_defects()
     model.categories.require_same_labels(
         index.categories, ours=str(inputs.model), theirs=str(inputs.val)
     )
@@ -48,27 +56,58 @@ def run(
     barrier()
     if rank() != 0:
         return {}
-    if settings.results and len(images):
-        _write_results(stage, folder)
+    store = DetectionStore.open(folder)
+    unreadable = list_unreadable(stage, images, store, max_pixels=settings.predict.max_pixels)
+    warn_of_nothing(store, inputs.model)
+    if settings.results:
+        _write_results(stage, store)
     return {
-        "photos": len(images),
+        "photos": len(store),
+        "unreadable": unreadable,
+        "defects": index.defect_count,
         "views": len(predictor.views),
         "seconds": round(time.monotonic() - started, 1),
-        "level_moved": predictor.moves.share(),
+        "level_moved": store.level_moved(),
     }
 
 
 def images_of_index(index: AnnotationIndex, root: Path) -> ImageList:
-    """The images of an annotation index below ``root``."""
+    """The images of an annotation index below ``root``; ``UserError`` where it holds none."""
+    if not len(index):
+        raise UserError(
+            f"{index.sources[0]}: no image is left to detect on: {index.defect_count} records have a "
+            "defect, which `lvistk inspect` names"
+        )
 
     def image(i: int) -> Image:
         return Image(int(index.image_ids[i]), index.image_path(i, root), index.size(i))
 
-    return ImageList(len(index), image)
+    return ImageList(np.asarray(index.image_ids), image)
 
 
-def _write_results(stage: StageFolder, folder: Path) -> None:
-    store = DetectionStore.open(folder)
+def list_unreadable(
+    stage: StageFolder, images: ImageList, store: DetectionStore, *, max_pixels: int
+) -> int:
+    """Write ``unreadable.json`` where the store lacks images; returns how many."""
+    rows = unreadable_images(images, store.image_ids, max_pixels=max_pixels)
+    path = stage.file(UNREADABLE)
+    path.unlink(missing_ok=True)
+    if rows:
+        write_json(path, rows)
+        console.warn(f"{len(rows)} of {len(images)} images could not be read; {path} lists them")
+    return len(rows)
+
+
+def warn_of_nothing(store: DetectionStore, model: Path) -> None:
+    """A model that detects nothing anywhere is hardly what was meant."""
+    if len(store) and not any(shard.layout["score"][1][0] for shard in store.shards):
+        console.warn(
+            f"{model}: no detection in any of {len(store)} images; the model may be untrained, or "
+            "merge.score_threshold too high"
+        )
+
+
+def _write_results(stage: StageFolder, store: DetectionStore) -> None:
     write_results(stage.file("results_bbox.json"), box_records(store))
     if any(image.masks is not None for image in store):
         write_results(stage.file("results_segm.json"), mask_records(store))

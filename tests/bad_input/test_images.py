@@ -1,13 +1,17 @@
 """Images that are broken or missing: one line, and exit code 2. Unusual ones are read."""
 
+import json
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from tests.bad_input.spoil import IMAGE, READ_IMAGES, cut
-from tests.command_line import SIX, Commands, files_below
+from lvistk.artifacts import read_manifest
+from tests.bad_input.spoil import IMAGE, READ_IMAGES, cut, edit
+from tests.command_line import SIX, Commands, assign, files_below
+
+INFERENCE = ("pseudo-label", "tta-infer")
 
 
 @pytest.mark.parametrize("name", READ_IMAGES)
@@ -15,7 +19,8 @@ from tests.command_line import SIX, Commands, files_below
 def test_a_image_that_is_broken(
     name: str, what: str, world: Path, tmp_path: Path, lvistk: Commands
 ) -> None:
-    """The run stops at that image; mended, the same command goes on where it was."""
+    """The run stops at that image where none is allowed; mended, the same command goes on."""
+    strict = assign("predict.max_unreadable=0") if name in INFERENCE else []
     sound = (world / IMAGE).read_bytes()
     match what:
         case "cut":
@@ -29,16 +34,43 @@ def test_a_image_that_is_broken(
         case _:
             cv2.imwrite(str(world / IMAGE), np.zeros((20, 30, 3), np.uint8))
     out = tmp_path / "out"
-    told = lvistk(*SIX[name](world, out)).error()
+    told = lvistk(*SIX[name](world, out), *strict).error()
     assert "000000000007.jpg" in told
     kept = files_below(out)
     (world / IMAGE).write_bytes(sound)
-    again = lvistk(*SIX[name](world, out))
+    again = lvistk(*SIX[name](world, out), *strict)
     assert again.code == 0 and "resuming" in again.out[0], again
     shards = {path for path in kept if path.suffix == ".h5"}
     assert (name in ("train-repr", "finetune")) or len(shards) == 1
     for shard in shards:
         assert files_below(out)[shard] == kept[shard]
+
+
+@pytest.mark.parametrize("name", INFERENCE)
+@pytest.mark.parametrize("what", ["cut", "missing"])
+def test_inference_leaves_a_broken_image_out(
+    name: str, what: str, world: Path, tmp_path: Path, lvistk: Commands
+) -> None:
+    """One of twelve: told, counted and listed; the other eleven are detected on."""
+    cut(world / IMAGE) if what == "cut" else (world / IMAGE).unlink()
+    out = tmp_path / "out"
+    done = lvistk(*SIX[name](world, out))
+    assert done.code == 0, done
+    assert any("1 of 12 images could not be read" in line for line in done.err), done.err
+    (row,) = json.loads((out / "unreadable.json").read_text())
+    assert row["image_id"] == 7 and "000000000007.jpg" in row["reason"]
+    summary = read_manifest(out)["summary"]
+    assert (summary["photos"], summary["unreadable"]) == (11, 1)
+    assert "unreadable.json" in read_manifest(out)["outputs"]
+
+
+@pytest.mark.parametrize("name", INFERENCE)
+def test_a_list_without_images_is_an_error(
+    name: str, world: Path, tmp_path: Path, lvistk: Commands
+) -> None:
+    edit(world / "train.json", lambda table: table.update(images=[], annotations=[]))
+    told = lvistk(*SIX[name](world, tmp_path / "out")).error()
+    assert str(world / "train.json") in told and "no image is left" in told
 
 
 @pytest.mark.parametrize("name", READ_IMAGES)

@@ -79,7 +79,7 @@ def test_boxes_of_1000_proposals_and_1203_categories(sharpness: float) -> None:
             threshold=1e-4,
             limit=10_000,
         )
-        return merge_candidates(found, settings=PLAIN, factors=np.ones(1203, np.float32))
+        return merge_candidates(found, settings=PLAIN)
 
     peer = plain_torchvision(boxes, scores)
     np.testing.assert_array_equal(ours().scores, peer.numpy())
@@ -104,10 +104,9 @@ def test_merging_a_million_candidates() -> None:
         rng.integers(0, 1203, len(boxes)).astype(np.int32),
         np.zeros(len(boxes), np.int32),
     )
-    factors = np.ones(1203, np.float32)
     for name, settings in (("NMS .5", PLAIN), ("NMS .7 and Gaussian Soft-NMS", MergeSettings())):
         time_taken = seconds(
-            lambda settings=settings: merge_candidates(found, settings=settings, factors=factors),
+            lambda settings=settings: merge_candidates(found, settings=settings),
             repeats=3,
         )
         print(f"\n1,000,000 candidates, 1203 categories, {name}: lvistk {1e3 * time_taken:.0f} ms")

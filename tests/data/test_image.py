@@ -1,6 +1,9 @@
 """Images from disk: sizes, EXIF, rotation, reduced decoding, and every way to be broken."""
 
 import struct
+import subprocess
+import sys
+import zlib
 from pathlib import Path
 
 import cv2
@@ -8,6 +11,7 @@ import numpy as np
 import pytest
 
 from lvistk.data.images.decode import ImageError, planes, read_image
+from lvistk.data.images.header import header_size
 
 
 @pytest.fixture
@@ -67,6 +71,64 @@ def test_reduced_decoding_is_the_image_made_smaller(image: Path, part: int) -> N
 def test_odd_sizes_are_rounded_up(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "odd.jpg"), np.full((33, 47, 3), 90, np.uint8))
     assert read_image(tmp_path / "odd.jpg", size=(33, 47), reduce=2).shape == (17, 24, 3)
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "webp", "tiff", "jpg"])
+@pytest.mark.parametrize("part", [2, 4, 8])
+def test_odd_sizes_of_every_format(suffix: str, part: int, tmp_path: Path) -> None:
+    """OpenCV rounds down where it scales a picture that it has decoded whole."""
+    path = tmp_path / f"odd.{suffix}"
+    draw = np.random.default_rng(0).integers(0, 200, (5, 7, 3), np.uint8)
+    pixels = cv2.resize(draw, (47, 33), interpolation=cv2.INTER_CUBIC)
+    cv2.imwrite(str(path), pixels)
+    small = read_image(path, size=(33, 47), reduce=part)
+    wanted = cv2.resize(read_image(path), small.shape[1::-1], interpolation=cv2.INTER_AREA)
+    assert small.shape == (-(-33 // part), -(-47 // part), 3)
+    assert np.abs(small.astype(int) - wanted).mean() < 20  # JPEG at an eighth is coarse
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "webp", "tiff", "jpg", "gif"])
+def test_sizes_from_headers(suffix: str, tmp_path: Path) -> None:
+    data = cv2.imencode(f".{suffix}", np.full((33, 47, 3), 90, np.uint8))[1].tobytes()
+    assert header_size(data) == (33, 47)
+    for length in range(0, len(data), 7):  # cut anywhere: unknown, never an error
+        assert header_size(data[:length]) in (None, (33, 47))
+    lossless = cv2.imencode(".webp", np.zeros((9, 8, 3), np.uint8), [cv2.IMWRITE_WEBP_QUALITY, 101])
+    assert header_size(lossless[1].tobytes()) == (9, 8)
+
+
+def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    """30,000 x 30,000 of one colour: some 100 KB on disk, 2.7 GB decoded."""
+    path = tmp_path / "bomb.png"
+    path.write_bytes(bomb(30_000))
+    assert path.stat().st_size < 2_000_000
+    code = (
+        "import resource, sys; from pathlib import Path\n"
+        "from lvistk.data.images.decode import ImageError, read_image\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))\n"
+        "try: read_image(Path(sys.argv[1]))\n"
+        "except ImageError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{path}: image of 30000x30000 pixels, more than the 178956970")
+    cv2.imwrite(str(tmp_path / "p.png"), np.zeros((10, 11, 3), np.uint8))
+    assert read_image(tmp_path / "p.png", max_pixels=110).shape == (10, 11, 3)
+    with pytest.raises(ImageError, match="11x10 pixels, more than the 109"):
+        read_image(tmp_path / "p.png", max_pixels=109)
+
+
+def bomb(side: int) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        check = zlib.crc32(kind + data)
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", check)
+
+    packer = zlib.compressobj(9)
+    row = bytes(side // 8 + 2)
+    packed = b"".join(packer.compress(row) for _ in range(side)) + packer.flush()
+    head = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    start = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head)
+    return start + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
 
 
 def test_grey_images_get_three_channels(tmp_path: Path) -> None:

@@ -26,7 +26,9 @@ def test_merging_equals_the_slow_twin() -> None:
     settings = MergeSettings(rare_boost=1.3, max_detections=25, soft_nms_min_score=0.01)
     factors = score_factors(CATEGORIES, settings.rare_boost)
     parts = [Candidates(*view, np.full(len(view[1]), k)) for k, view in enumerate(views)]
-    merged = merge_candidates(Candidates.concatenate(parts), settings=settings, factors=factors)
+    raised = Candidates.concatenate(parts)
+    raised.scores = raised.scores * factors[raised.labels]
+    merged = merge_candidates(raised, settings=settings)
     expected = slow.merge(
         [tuple(column.tolist() for column in view) for view in views],
         factors=factors.tolist(),
@@ -48,7 +50,21 @@ def test_rare_boost() -> None:
     np.testing.assert_allclose(score_factors(CATEGORIES, 1.1), [1, 1.1, 1])
 
 
-def cut(boxes, scores, *, view=None, threshold=0.1, limit=100):
+def test_a_raised_candidate_survives_both_cuts() -> None:
+    """Below the limit and below the threshold by its own score, above by its raised one."""
+    boxes = [[0, 0, 20, 20], [10, 10, 50, 90]]
+    factors = score_factors(CATEGORIES, 1.5)
+    scores = [[0.30, 0.25, 0.0], [0.29, 0.0, 0.0]]
+    assert cut(boxes, scores, limit=2).labels.tolist() == [0, 0]
+    kept = cut(boxes, scores, limit=2, factors=factors)
+    assert kept.labels.tolist() == [0, 1]
+    np.testing.assert_allclose(kept.scores, [0.30, 0.375], rtol=1e-6)
+    assert cut(boxes, scores, threshold=0.28).labels.tolist() == [0, 0]
+    kept = cut(boxes, scores, threshold=0.28, factors=factors)
+    assert kept.labels.tolist() == [0, 1, 0]
+
+
+def cut(boxes, scores, *, view=None, threshold=0.1, limit=100, factors=None):
     view = view or View(100, 200)
     return cut_candidates(
         torch.tensor(boxes, dtype=torch.float32),
@@ -58,6 +74,7 @@ def cut(boxes, scores, *, view=None, threshold=0.1, limit=100):
         number=4,
         threshold=threshold,
         limit=limit,
+        factors=torch.ones(3) if factors is None else torch.from_numpy(factors),
     )
 
 
@@ -74,25 +91,24 @@ def test_candidates_of_a_view() -> None:
 
 def test_a_box_a_category() -> None:
     boxes = [[[0, 0, 20, 20], [0, 0, 40, 40]]]
-    found = cut(boxes, [[0.2, 0.6]])
+    found = cut(boxes, [[0.2, 0.6]], factors=np.ones(2, np.float32))
     np.testing.assert_allclose(found.boxes, [[0, 0, 10, 10], [0, 0, 20, 20]])
 
 
 def test_valid_range_goes_by_image_pixels() -> None:
     boxes = [[0, 0, 20, 20], [0, 0, 40, 40], [0, 0, 60, 60]]  # 10, 20 and 30 px in the image
     scores = [[0.5], [0.5], [0.5]]
-    found = cut(boxes, scores, view=View(100, 200, low=10, high=20))
+    one = np.ones(1, np.float32)
+    found = cut(boxes, scores, view=View(100, 200, low=10, high=20), factors=one)
     assert (found.boxes[:, 2]).tolist() == [10, 20]
-    assert len(cut(boxes, scores, view=View(100, 200, low=31))) == 0
+    assert len(cut(boxes, scores, view=View(100, 200, low=31), factors=one)) == 0
 
 
 def test_no_proposal() -> None:
     for shape in ((0, 4), (0, 3, 4)):
         found = cut(np.zeros(shape), np.zeros((0, 3)), view=View(100, 200, high=9))
         assert len(found) == 0
-        merged = merge_candidates(
-            found, settings=MergeSettings(), factors=score_factors(CATEGORIES, 1.0)
-        )
+        merged = merge_candidates(found, settings=MergeSettings())
         assert merged.boxes.shape == (0, 4)
 
 

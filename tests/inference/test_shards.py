@@ -13,7 +13,7 @@ from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
 from lvistk.errors import UserError
 from lvistk.inference.image_batches import Image
 from lvistk.inference.predict import Predictor
-from lvistk.inference.shards import ImageList, own_shards, write_shards
+from lvistk.inference.shards import ImageList, own_shards, unreadable_images, write_shards
 from lvistk.inference.views import plan_views
 from lvistk.masks import rle
 from tests.inference.colours import CATEGORIES, ColourDetector, paint, write
@@ -21,6 +21,7 @@ from tests.inference.colours import CATEGORIES, ColourDetector, paint, write
 RANK = """
 import sys
 from pathlib import Path
+import numpy as np
 import torch
 from lvistk.inference.image_batches import Image
 from lvistk.inference.shards import ImageList
@@ -29,7 +30,7 @@ root, rank = Path(sys.argv[1]), int(sys.argv[2])
 torch.set_num_threads(1)
 meeting = (root / "meeting").as_uri()
 torch.distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
-images = ImageList(5, lambda k: Image(100 + k, root / "images" / f"{k}.png"))
+images = ImageList(np.arange(100, 105), lambda k: Image(100 + k, root / "images" / f"{k}.png"))
 fill(root / f"rank{rank}", images)
 torch.distributed.destroy_process_group()
 """
@@ -42,22 +43,29 @@ def images(tmp_path: Path) -> ImageList:
         write(tmp_path / "images" / f"{k}.png", paint(90, 120, kinds=kinds))
         for k, kinds in enumerate(KINDS)
     ]
-    return ImageList(len(paths), lambda k: Image(100 + k, paths[k]))
+    return ImageList(100 + np.arange(len(paths)), lambda k: Image(100 + k, paths[k]))
 
 
-def predictor(model: ColourDetector | None = None) -> Predictor:
+def predictor(model: ColourDetector | None = None, *, max_unreadable: float = 0.01) -> Predictor:
     return Predictor(
         model or ColourDetector(),
         plan_views(ViewSettings(short_edges=(96,))),
         MergeSettings(),
-        PredictSettings(shard_images=2),
+        PredictSettings(shard_images=2, max_unreadable=max_unreadable),
         torch.device("cpu"),
     )
 
 
-def fill(folder: Path, images: ImageList, model: ColourDetector | None = None) -> DetectionStore:
+def fill(
+    folder: Path,
+    images: ImageList,
+    model: ColourDetector | None = None,
+    *,
+    max_unreadable: float = 0.01,
+) -> DetectionStore:
     writer = DetectionWriter(folder, categories=CATEGORIES, role="detections")
-    write_shards(predictor(model), images, writer=writer, label="test")
+    chosen = predictor(model, max_unreadable=max_unreadable)
+    write_shards(chosen, images, writer=writer, label="test")
     return DetectionStore.open(folder)
 
 
@@ -89,7 +97,7 @@ def test_shards_that_are_there_are_left_alone(tmp_path: Path, images: ImageList)
 
 def test_names_and_rotations_are_stored(tmp_path: Path, images: ImageList) -> None:
     turned = ImageList(
-        2,
+        np.arange(2),
         lambda k: Image(k, images.image(k).path, rotation=90 * k),
         name=lambda k: f"pool/{k}.png",
     )
@@ -99,11 +107,101 @@ def test_names_and_rotations_are_stored(tmp_path: Path, images: ImageList) -> No
     assert [store[row].size for row in range(2)] == [(90, 120), (120, 90)]
 
 
-def test_a_broken_image_writes_no_shard(tmp_path: Path, images: ImageList) -> None:
-    images.image(3).path.write_bytes(b"no image")
-    with pytest.raises(UserError, match=r"3\.png"):
+def test_too_many_broken_images_end_the_run(tmp_path: Path, images: ImageList) -> None:
+    for k in (2, 3):
+        images.image(k).path.write_bytes(b"no image")
+    with pytest.raises(UserError, match=r"2 of 5 images cannot be read, more than .*3\.png"):
         fill(tmp_path / "a", images)
     assert [p.name for p in (tmp_path / "a").iterdir()] == ["00000.h5"]
+
+
+def test_none_is_allowed_at_a_share_of_0(tmp_path: Path, images: ImageList) -> None:
+    images.image(3).path.write_bytes(b"no image")
+    with pytest.raises(UserError, match=r"^[^ ]*3\.png"):
+        fill(tmp_path / "a", images, max_unreadable=0.0)
+
+
+def test_a_broken_image_is_left_out_and_told(
+    tmp_path: Path, images: ImageList, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sound = images.image(3).path.read_bytes()
+    images.image(3).path.write_bytes(b"no image")
+    store = fill(tmp_path / "a", images)
+    assert store.image_ids.tolist() == [100, 101, 102, 104]
+    assert "left out" in capsys.readouterr().err
+    (row,) = unreadable_images(images, store.image_ids, max_pixels=10**6)
+    assert row["image_id"] == 103 and "3.png" in str(row["reason"])
+    before = {p: p.read_bytes() for p in (tmp_path / "a").iterdir()}
+    model = ColourDetector()
+    fill(tmp_path / "a", images, model)  # resumed: nothing to do
+    assert model.backbone_runs == 0
+    images.image(3).path.write_bytes(sound)
+    again = fill(tmp_path / "a", images, model)  # mended: its shard alone is made again
+    assert model.backbone_runs == 2 and again.image_ids.tolist() == [100, 101, 102, 103, 104]
+    changed = [p.name for p, data in before.items() if p.read_bytes() != data]
+    assert changed == ["00001.h5"]
+    assert unreadable_images(images, again.image_ids, max_pixels=10**6) == []
+
+
+def test_a_list_that_changed_is_noticed(tmp_path: Path, images: ImageList) -> None:
+    """Images added at the end are detected; others shift the shards, and the run refuses."""
+    fill(tmp_path / "a", part(images, [0, 1, 2, 3]))
+    (tmp_path / "a" / "00001.h5").unlink()
+    for now, gone in (([1, 2, 3, 4], 1), ([4, 0, 1, 2, 3], 1), ([2, 3, 4], 2)):
+        with pytest.raises(UserError, match=f"changed since this run began: {gone} that"):
+            fill(tmp_path / "a", part(images, now))
+    store = fill(tmp_path / "a", part(images, [0, 1, 2, 3, 4]))
+    assert store.image_ids.tolist() == [100, 101, 102, 103, 104]
+
+
+def test_an_image_added_to_a_finished_shard_is_detected(tmp_path: Path, images: ImageList) -> None:
+    fill(tmp_path / "a", part(images, [0, 1, 2]))
+    store = fill(tmp_path / "a", part(images, [0, 1, 2, 3]))
+    assert store.image_ids.tolist() == [100, 101, 102, 103]
+
+
+def part(images: ImageList, chosen: list[int]) -> ImageList:
+    return ImageList(images.ids[chosen], lambda k: images.image(chosen[k]))
+
+
+def test_level_moves_do_not_depend_on_a_resume(tmp_path: Path, images: ImageList) -> None:
+    whole = fill(tmp_path / "a", images).level_moved()
+    (tmp_path / "a" / "00001.h5").unlink()
+    assert fill(tmp_path / "a", images).level_moved() == whole == 0.25
+
+
+@pytest.mark.parametrize("what", ["inference_features", "predict_masks"])
+def test_numbers_that_are_not_finite_end_in_one_line(
+    what: str, tmp_path: Path, images: ImageList
+) -> None:
+    with pytest.raises(UserError, match=r"\.png: the model's (boxes|masks) .*not finite"):
+        fill(tmp_path / "a", images, Damaged(what))
+    assert not (tmp_path / "a").exists()
+
+
+class Damaged(ColourDetector):
+    """NaN in one of its outputs, as weights of a run that diverged give."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__()
+        self._what = what
+
+    def inference_features(self, batch):
+        (features,) = super().inference_features(batch)
+        return [features * np.nan if self._what == "inference_features" else features]
+
+    def detect_boxes(self, batch):
+        output = super().detect_boxes(batch)
+        if self._what == "inference_features":
+            output.boxes = [boxes[:0] for boxes in output.boxes]
+            output.scores = [scores[:0] for scores in output.scores]
+        return output
+
+    def predict_masks(self, features, boxes, labels):
+        outputs = super().predict_masks(features, boxes, labels)
+        for output in outputs:
+            output.probs = output.probs * np.nan
+        return outputs
 
 
 def test_every_image_has_one_shard_of_one_rank() -> None:

@@ -6,7 +6,8 @@ float32 xyxy in original pixels, optionally ``mask_score (N,)`` float32 and mask
 px and tight xyxy (older stores have neither); ``images/id (M,)`` int64, ``images/height``,
 ``images/width`` (M,) int32, ``images/row (M + 1,)`` int64: image m has the detections
 ``row[m]:row[m + 1]``; optionally ``images/name`` bytes with ``images/name_offset (M + 1,)`` and
-``images/rotation (M,)`` int32, the degrees counter-clockwise that turned each image upright;
+``images/rotation (M,)`` int32, the degrees counter-clockwise that turned each image upright, and
+``level_moves (2,)`` float64, mask RoIs pooled and those whose level Eq. 1 changed;
 ``category_ids (C,)`` int64 in label order. Attributes: ``format``, ``version``, ``role``, ``digest``.
 Datasets are contiguous, so that each is a piece of the file that processes share as mapped pages.
 """
@@ -56,11 +57,13 @@ class DetectionWriter:
         *,
         names: Sequence[str] | None = None,
         rotations: Sequence[int] | None = None,
+        level_moves: tuple[int, float] | None = None,
     ) -> None:
         """Write the detections of M images as shard ``k``, whole or not at all.
 
         ``names (M,)`` are the images' relative paths, for images that no annotation file lists, and
-        ``rotations (M,)`` the counter-clockwise degrees by which they were turned before. Either
+        ``rotations (M,)`` the counter-clockwise degrees by which they were turned before. ``level_moves``:
+        mask RoIs pooled for the shard, and those whose level Eq. 1 changed. Either
         every image with detections has masks (mask scores), or none has.
         """
         columns = _columns(images)
@@ -70,6 +73,8 @@ class DetectionWriter:
             columns["images/name_offset"] = starts([len(name) for name in encoded])
         if rotations is not None:
             columns["images/rotation"] = np.asarray(rotations, np.int32)
+        if level_moves is not None:
+            columns["level_moves"] = np.asarray(level_moves, np.float64)
         columns["category_ids"] = self._category_ids
         write_shard_file(self.shard_path(k), columns, role=self._role)
 
@@ -203,6 +208,12 @@ class DetectionStore:
         """Degrees counter-clockwise that turn the image at ``row`` upright, as its detections lie."""
         columns, index = self._locate(row)
         return int(columns["images/rotation"][index]) if "images/rotation" in columns else 0
+
+    def level_moved(self) -> float | None:
+        """Share of the mask RoIs whose feature level Eq. 1 changed; None where no shard tells."""
+        told = [s.columns()["level_moves"] for s in self.shards if "level_moves" in s.layout]
+        rois, moved = np.sum(told, axis=0) if told else (0.0, 0.0)
+        return float(moved / rois) if rois else None
 
     def _locate(self, row: int) -> tuple[dict[str, np.ndarray], int]:
         """The columns of the shard that holds ``row``, and its index in that shard."""

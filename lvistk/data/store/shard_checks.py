@@ -22,7 +22,7 @@ def check_shapes(path: Path, layout: Layout) -> None:
     expected |= {"mask_score": (count,), "mask_area": (count,), "mask_box": (count, 4)}
     expected |= {f"images/{name}": (images,) for name in ("id", "height", "width", "rotation")}
     expected |= {"images/row": (images + 1,), "rle_offset": (count + 1,)}
-    expected |= {"images/name_offset": (images + 1,)}
+    expected |= {"images/name_offset": (images + 1,), "level_moves": (2,)}
     for name, shape in expected.items():
         if name in layout and layout[name][1] != shape:
             raise UserError(f"{path}: '{name}' has shape {layout[name][1]}, not {shape}; {MEND}")

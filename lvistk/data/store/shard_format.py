@@ -27,6 +27,7 @@ OPTIONAL = {
     "images/name": np.uint8,
     "images/name_offset": np.int64,
     "images/rotation": np.int32,
+    "level_moves": np.float64,
 }
 
 

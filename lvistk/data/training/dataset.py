@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lvistk.config.inference import MAX_PIXELS
 from lvistk.config.train import AugmentSettings, SamplerSettings, SelfTrainSettings
 from lvistk.data.augment.augment import Region, colour_matrix, draw_view, recolour, reduction
 from lvistk.data.augment.copy_paste import paste_instances
@@ -48,6 +49,8 @@ class DataSettings:
     selftrain: SelfTrainSettings = field(default_factory=SelfTrainSettings)
     seed: int = 0
     defects: Literal["fail", "skip"] = "fail"
+    max_pixels: int = MAX_PIXELS
+    """Images of more pixels are broken images."""
 
 
 @dataclass(eq=False)
@@ -159,7 +162,7 @@ class TrainingData:
         settings = self.settings.augment
         view = draw_view(image.size, rng, settings=settings)
         region = (0, 0, view.width, view.height)
-        tile = decoded_tile(image, view.matrix, region, rng, settings=settings)
+        tile = decoded_tile(image, view.matrix, region, rng, settings=self.settings)
         return compose([tile], height=view.height, width=view.width, settings=settings)
 
     def _mosaic(self, source: int, image: SourceImage, rng: np.random.Generator) -> Picture:
@@ -172,7 +175,7 @@ class TrainingData:
         centre = mosaic_centre(settings.mosaic_size, rng)
         placed = place_in_mosaic(views, centre=centre, size=settings.mosaic_size)
         tiles = [
-            decoded_tile(one, matrix, region, rng, settings=settings)
+            decoded_tile(one, matrix, region, rng, settings=self.settings)
             for one, (matrix, region) in zip(images, placed, strict=True)
         ]
         return compose(tiles, height=height, width=width, settings=settings)
@@ -183,7 +186,8 @@ class TrainingData:
         image = self.sources[source].image(self._partners.draw(source, 1, rng)[0])
         view = draw_view(image.size, rng, settings=settings)
         height, width = picture.pixels.shape[:2]
-        tile = decoded_tile(image, view.matrix, (0, 0, width, height), rng, settings=settings)
+        region = (0, 0, width, height)
+        tile = decoded_tile(image, view.matrix, region, rng, settings=self.settings)
         other = compose([tile], height=height, width=width, settings=settings)
         return paste_instances(picture, other, rng, settings=settings)
 
@@ -194,15 +198,21 @@ def decoded_tile(
     region: Region,
     rng: np.random.Generator,
     *,
-    settings: AugmentSettings,
+    settings: DataSettings,
 ) -> Tile:
     """The image decoded, no larger than ``matrix`` needs, its instances jittered where InstaBoost is due."""
-    boosted = rng.random() < settings.instaboost_probability
+    boosted = rng.random() < settings.augment.instaboost_probability
     part = 1 if boosted else reduction(matrix)
-    pixels = read_image(image.path, size=image.size, rotation=image.rotation, reduce=part)
+    pixels = read_image(
+        image.path,
+        size=image.size,
+        rotation=image.rotation,
+        reduce=part,
+        max_pixels=settings.max_pixels,
+    )
     labels = image.labels
     if boosted:
-        pixels, instances = boost(pixels, labels.instances, rng, settings=settings)
+        pixels, instances = boost(pixels, labels.instances, rng, settings=settings.augment)
         labels = replace(labels, instances=instances)
     return Tile(pixels, image.size, labels, matrix, region)
 

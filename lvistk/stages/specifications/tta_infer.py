@@ -46,7 +46,7 @@ TTA_INFER = Stage(
     help="Detect with several scales and flips, merge them, and write detections and LVIS results.",
     settings=TtaInferSettings,
     inputs=TtaInferInputs,
-    outputs=("detections", "results_segm.json", "results_bbox.json"),
+    outputs=("detections", "results_segm.json", "results_bbox.json", "unreadable.json"),
     run=run,
     needs_device=True,
 )
