@@ -13,10 +13,13 @@ from lvistk.models.mask_rcnn import MaskRCNN
 def freeze(model: MaskRCNN, parts: Sequence[str]) -> list[nn.Module]:
     """Take the gradient from the named parts; the loop must keep the returned modules in eval mode.
 
-    backbone, neck, rpn; box_features (pooling and shared layers of the box heads), box_regression,
-    mask (all of the mask branch). A part whose inputs need no gradient either then builds no graph, so
-    it costs no gradient memory. Eval mode keeps running statistics. Raises ``UserError`` for a name
-    that is none of these.
+    A part whose inputs need no gradient either then builds no graph, so it costs no gradient memory.
+    Eval mode keeps running statistics and the history of classifiers.
+
+    parts: backbone, neck, rpn; box_head (the box heads with their pooling), or of it box_features
+        (pooling and shared layers), box_regression, classifier; mask (all of the mask branch).
+
+    Errors: ``UserError`` for a name that is none of these.
     """
     modules = model_parts(model)
     for name in parts:
@@ -33,11 +36,16 @@ def model_parts(model: MaskRCNN) -> dict[str, list[nn.Module]]:
     """The modules of every name that ``freeze`` knows."""
     roi_heads = model.roi_heads
     heads = [head for head in roi_heads.box_heads if isinstance(head, BoxHead)]
+    box_parts: dict[str, list[nn.Module]] = {
+        "box_features": [roi_heads.box_poolers, *(head.fc for head in heads)],
+        "box_regression": [head.regression for head in heads],
+        "classifier": [head.get_submodule("classifier") for head in heads],
+    }
     return {
         "backbone": [model.backbone],
         "neck": [model.neck],
         "rpn": [model.rpn],
-        "box_features": [roi_heads.box_poolers, *(head.fc for head in heads)],
-        "box_regression": [head.regression for head in heads],
+        "box_head": [module for modules in box_parts.values() for module in modules],
+        **box_parts,
         "mask": [] if roi_heads.mask is None else [roi_heads.mask],
     }

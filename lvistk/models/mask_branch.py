@@ -40,8 +40,12 @@ class StageFeatures(NamedTuple):
 
 
 class MaskPredictions(NamedTuple):
-    """``probs (K, M, M)``; ``iou (K,)`` or none; ``moved (K,)`` bool, pooled from another level than
-    box scale alone would."""
+    """Masks of K RoIs.
+
+    probs: (K, M, M) probabilities of each RoI's category.
+    iou: (K,) predicted IoU or None. As in published code it is not cut to 0 to 1: ties would follow.
+    moved: (K,) bool, pooled from another level than box scale alone would.
+    """
 
     probs: Tensor
     iou: Tensor | None
@@ -176,7 +180,7 @@ class MaskBranch(nn.Module):
             probs = logits.float().sigmoid()
             total = probs if total is None else total + probs
             if self.iou_head is not None and index == len(self.stages) - 1:
-                iou = self.iou_head(pooled, logits, rois.channels).float().clamp(0, 1)
+                iou = self.iou_head(pooled, logits, rois.channels).float()
         assert total is not None
         return total / len(self.stages), iou
 

@@ -92,10 +92,12 @@ class RoiHeads(nn.Module):
         return head
 
     def _run(self, stage: int, features: Sequence[Tensor], rois: Tensor) -> StageOutput:
+        hidden = self._hidden(stage, features, rois)
+        return StageOutput(hidden, self._head(stage).classifier(hidden))
+
+    def _hidden(self, stage: int, features: Sequence[Tensor], rois: Tensor) -> Tensor:
         levels = scale_levels(rois[:, 1:], canonical_size=self.settings.canonical_size)
-        head = self._head(stage)
-        hidden = head(self.box_poolers[stage](features, rois, levels))
-        return StageOutput(hidden, head.classifier(hidden))
+        return self._head(stage)(self.box_poolers[stage](features, rois, levels))
 
     def _box_losses(
         self,
@@ -159,27 +161,32 @@ class RoiHeads(nn.Module):
 
         Logits are averaged over stages, then turned into scores (HTC; for group softmax that is the
         average within each group), or the other way round, as settings say; the boxes are the last
-        stage's.
+        stage's. Last layers compute in float32 under autocast too: of 300 detections, half precision
+        leaves many equal scores.
         """
         lengths = [len(part) for part in proposals]
         boxes, total, last = list(proposals), None, len(self.box_heads) - 1
         output = None
         for stage in range(last + 1):
             rois = as_rois(boxes)
-            output = self._run(stage, features, rois)
-            found = output.logits.float()
+            hidden = self._hidden(stage, features, rois).float()
+            with torch.autocast(hidden.device.type, enabled=False):
+                output = StageOutput(hidden, self._head(stage).classifier(hidden))
+            found = output.logits
             if self.settings.cascade.average == "scores":
                 found = self._head(stage).classifier.scores(found)
             total = found if total is None else total + found
             if stage < last:
-                refined = self._refine(stage, output, rois[:, 1:], None).split(lengths)
+                with torch.autocast(hidden.device.type, enabled=False):
+                    refined = self._refine(stage, output, rois[:, 1:], None).split(lengths)
                 boxes = [box_coder.clip(b, size) for b, size in zip(refined, sizes, strict=True)]
         assert output is not None and total is not None
         head = self._head(last)
         mean = total / (last + 1)
         if self.settings.cascade.average == "logits":
             mean = head.classifier.scores(mean)
-        deltas = head.all_deltas(output.hidden).split(lengths)
+        with torch.autocast(mean.device.type, enabled=False):
+            deltas = head.all_deltas(output.hidden).split(lengths)
         weights = self.settings.cascade.box_weights[last]
         found = [
             box_coder.clip(box_coder.decode(delta, box, weights=weights), size)

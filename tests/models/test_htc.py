@@ -1,5 +1,8 @@
+from pathlib import Path
+
 import pytest
 import torch
+from lvistk.config.pipeline import load_pipeline
 from torch import Tensor
 
 from lvistk.importing.parameter_names import MMDETECTION, translate
@@ -16,6 +19,7 @@ from tests.models.build_small import (
 from tests.reference.htc import HybridTaskCascade, parameters
 
 CLASSES, CHANNELS, HIDDEN = 7, 16, 32
+PIPELINES = Path(__file__).parents[2] / "pipelines"
 
 
 def some_features(generator: torch.Generator) -> list[Tensor]:
@@ -138,3 +142,14 @@ def test_every_part_at_once(kind: str) -> None:
     masks = model.predict_masks(output.features, boxes, [torch.arange(5)] * 2)
     assert all(image.probs.shape == (5, 28, 28) for image in masks)
     assert all(image.iou is not None and image.iou.shape == (5,) for image in masks)
+
+
+@pytest.mark.parametrize("path", sorted(PIPELINES.glob("htc_*.toml")), ids=lambda path: path.stem)
+def test_pipelines_have_the_published_rpn_loss(path: Path) -> None:
+    """mmdetection's HTC configurations: SmoothL1Loss, beta 1/9."""
+    settings = load_pipeline(path).stages[0].settings.model
+    assert settings.rpn.smooth_l1_beta == pytest.approx(1 / 9, rel=1e-12)
+
+
+def test_there_are_pipelines_to_look_at() -> None:
+    assert len([*PIPELINES.glob("htc_*.toml")]) >= 4

@@ -172,3 +172,24 @@ def test_without_masks() -> None:
 def test_settings_that_contradict_each_other(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         small_model(changes)
+
+
+def test_scores_and_boxes_of_half_precision_do_not_tie() -> None:
+    """The last layers compute in float32: as many distinct scores as without autocast, nearly."""
+    model = small_model().eval()
+    torch.nn.init.normal_(model.roi_heads.box_heads[0].classifier.linear.weight, std=0.3)
+    with torch.autocast("cpu", torch.bfloat16):
+        output = model.detect_boxes(some_batch())
+    for scores, boxes in zip(output.scores, output.boxes, strict=True):
+        assert scores.dtype == boxes.dtype == torch.float32
+        assert len(scores.unique()) > 0.9 * scores.numel()
+
+
+def test_predicted_mask_iou_is_not_cut() -> None:
+    model = small_model({"mask": {"mask_iou": True}}).eval()
+    torch.nn.init.normal_(model.roi_heads.mask.iou_head.predictor.weight, std=5.0)
+    output = model.detect_boxes(some_batch((96, 128)))
+    boxes = output.proposals[0][:20]
+    masks = model.predict_masks(output.features, [boxes], [torch.arange(20) % 7])[0]
+    assert masks.iou is not None and len(masks.iou.unique()) > 10
+    assert ((masks.iou < 0) | (masks.iou > 1)).any()

@@ -13,6 +13,7 @@ from lvistk.models.model_file import load_model, model_table, save_model
 from lvistk.models.tensor_file import read_tensors, write_tensors
 from lvistk.models.upgrade import upgrade_model
 from tests.engine.small_model import categories, recounted, small_settings
+from tests.models.build_small import small_model, some_batch, some_targets
 
 CPU = torch.device("cpu")
 
@@ -155,7 +156,16 @@ def test_every_part_can_be_frozen_and_nothing_else_is() -> None:
         assert not any(child.training for module in modules for child in module.modules())
         assert own or part == "box_features", part
     covered = {id(p) for modules in parts.values() for m in modules for p in m.parameters()}
-    left = {names[key] for key in names.keys() - covered}
-    assert all(".classifier." in name for name in left)  # what fine-tuning is for is never frozen
+    assert covered == names.keys()
     with pytest.raises(UserError, match="'necks' is no part of the model; did you mean 'neck'"):
         freeze(model, ["necks"])
+
+
+@pytest.mark.parametrize("kind", ["eql_v2", "seesaw"])
+def test_a_frozen_classifier_keeps_its_history(kind: str) -> None:
+    model = small_model({"classifier": {"kind": kind}}).train()
+    freeze(model, ["box_head"])
+    before = {name: value.clone() for name, value in model.roi_heads.box_heads.state_dict().items()}
+    sum(model.losses(some_batch(), [some_targets(3), some_targets(2, seed=1)]).values()).backward()
+    for name, value in model.roi_heads.box_heads.state_dict().items():
+        assert torch.equal(value, before[name]), name

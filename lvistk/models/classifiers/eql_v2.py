@@ -61,7 +61,8 @@ class EqlV2Classifier(nn.Module):
         labels, weights = samples.labels, samples.weights
         balance = self.balance.weights()
         sums = gradient_sums(logits, labels, balance=balance, weights=weights)
-        self.balance.add(sum_over_ranks(sums))
+        if self.training:  # not while it is frozen
+            self.balance.add(sum_over_ranks(sums))
         return equalization_v2_loss(
             logits, labels, balance=balance, weights=weights, normalizer=samples.count()
         )

@@ -41,7 +41,8 @@ class SeesawClassifier(nn.Module):
         generators: Sequence[torch.Generator],
     ) -> Tensor:
         new = sampled_counts(samples.labels, num_categories=self.num_categories)
-        self.counts.add(sum_over_ranks(new))
+        if self.training:  # not while it is frozen
+            self.counts.add(sum_over_ranks(new))
         return seesaw_loss(
             logits,
             samples.labels,

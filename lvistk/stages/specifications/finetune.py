@@ -41,7 +41,8 @@ class FinetuneSettings:
     )
     """Changes to the settings of the stage 1 model; the paper's by default."""
     freeze: tuple[str, ...] = ("backbone", "neck", "rpn")
-    """Parts without gradient: backbone, neck, rpn, box_features, box_regression, mask."""
+    """Parts without gradient: backbone, neck, rpn; box_head, or of it box_features, box_regression,
+    classifier; mask."""
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     loader: LoaderSettings = field(default_factory=LoaderSettings)
