@@ -1,1 +1,1 @@
-"""The training loop, optimisers, schedules, checkpoints, foreign weights."""
+"""The training loop and its parts: optimiser, schedule, averages, checkpoints."""

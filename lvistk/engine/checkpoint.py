@@ -1,12 +1,13 @@
-"""Checkpoints: the newest k, each whole, and the one before where the newest is broken.
+"""Checkpoints: the newest k, each whole, the best, and the one before where the newest is broken.
 
-``step_00000500.safetensors`` holds tensors and a JSON table; ``step_00000500.json``, written after it,
-holds its digest. A checkpoint without its digest was never finished; one that does not match it is
-broken.
+``step_00000500.safetensors`` holds tensors, a JSON table and their digest; ``step_00000500.json``, written
+after it, says that it was finished. ``best.safetensors`` is a copy of the one with the best validation
+score, which ``best.json`` holds.
 """
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +17,9 @@ from torch import Tensor
 from lvistk import console
 from lvistk.errors import UserError
 from lvistk.models.tensor_file import read_table, read_tensors, write_tensors
-from lvistk.whole_file import write_json
+from lvistk.whole_file import whole_file, write_json
+
+BEST = "best.safetensors"
 
 
 class Checkpoint(NamedTuple):
@@ -30,12 +33,29 @@ def write_checkpoint(
     folder: Path, *, step: int, tensors: Mapping[str, Tensor], table: Mapping[str, Any], keep: int
 ) -> None:
     """Write the checkpoint of ``step`` and remove all but the newest ``keep`` (at least one)."""
-    path = folder / f"step_{step:08d}.safetensors"
+    path = _path(folder, step)
     write_tensors(path, tensors, table=table)
-    write_json(path.with_suffix(".json"), {"step": step, "blake2b": _digest(path)})
+    write_json(path.with_suffix(".json"), {"step": step})
     for old in _newest_first(folder)[max(keep, 1) :]:
         old.with_suffix(".json").unlink(missing_ok=True)
         old.unlink(missing_ok=True)
+
+
+def keep_best(folder: Path, *, step: int, score: float | None) -> None:
+    """Copy the checkpoint of ``step`` to ``best.safetensors`` if no score before was as high."""
+    best = folder / BEST
+    known = _read(best.with_suffix(".json")).get("score") if best.is_file() else None
+    if score is None or (known is not None and known >= score):
+        return
+    with whole_file(best) as temporary:
+        shutil.copyfile(_path(folder, step), temporary)
+    write_json(best.with_suffix(".json"), {"step": step, "score": score})
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the partly written checkpoints of a run that was killed."""
+    for part in folder.glob(".*.part"):
+        part.unlink(missing_ok=True)
 
 
 def read_newest(folder: Path) -> Checkpoint | None:
@@ -54,14 +74,28 @@ def _newest_first(folder: Path) -> list[Path]:
 
 
 def _require_whole(path: Path) -> None:
+    """Raise ``UserError`` unless it was finished and, for files of version 0.1.0, matches its digest.
+
+    Later files hold their digest themselves.
+    """
+    finished = _read(path.with_suffix(".json"))
+    if "step" not in finished:
+        raise UserError(f"{path}: checkpoint was not finished")
+    if "blake2b" in finished:
+        with path.open("rb") as handle:
+            digest = hashlib.file_digest(handle, "blake2b").hexdigest()
+        if digest != finished["blake2b"]:
+            raise UserError(f"{path}: checkpoint is broken (its content does not match its digest)")
+
+
+def _path(folder: Path, step: int) -> Path:
+    return folder / f"step_{step:08d}.safetensors"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The JSON table of ``path``; an empty one where there is none."""
     try:
-        wanted = json.loads(path.with_suffix(".json").read_text())["blake2b"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise UserError(f"{path}: checkpoint was not finished") from None
-    if _digest(path) != wanted:
-        raise UserError(f"{path}: checkpoint is broken (its content does not match its digest)")
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "blake2b").hexdigest()
+        table = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return table if isinstance(table, dict) else {}

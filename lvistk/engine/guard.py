@@ -54,8 +54,9 @@ def _message(entry: _Watched, read: Mapping[str, float], bad: Sequence[str]) -> 
     all_parts = ", ".join(f"{name} {value:.4g}" for name, value in read.items())
     ids = ", ".join(map(str, entry.image_ids))
     return (
-        f"step {entry.step + 1}: {', '.join(bad)} not finite ({all_parts}) on images {ids}; lower "
-        "optim.lr, lengthen optim.warmup_steps, set optim.clip_norm, or look at these annotations"
+        f"step {entry.step + 1}: {', '.join(bad)} not finite ({all_parts}) on images {ids}; look at their "
+        "annotations, or go on from the last checkpoint with a lower optim.lr or with optim.clip_norm "
+        "(--resume-with-changes)"
     )
 
 

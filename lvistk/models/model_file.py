@@ -19,37 +19,44 @@ from lvistk.structures.categories import Categories
 
 MODEL = "model.safetensors"
 KIND = "lvistk.model"
+CHECKPOINT_KIND = "lvistk.checkpoint"
+"""Of a training, whose weights are read as a model too."""
 
 
 def save_model(path: Path, model: MaskRCNN, *, extra: Mapping[str, Any]) -> None:
-    """Write weights and, as metadata, settings, categories with counts, groups, versions, ``extra``.
+    """Write weights and, as metadata, ``describe_model`` and ``extra``.
 
     ``extra`` holds JSON values about the training, such as its seed and steps.
     """
+    write_tensors(path, model.state_dict(), table={**describe_model(model), **extra})
+
+
+def describe_model(model: MaskRCNN) -> dict[str, Any]:
+    """Settings, categories with counts, groups and versions as JSON values: a model without its weights."""
     categories = model.categories
     groups = group_categories(
         categories.instance_count.tolist(), edges=model.settings.classifier.group_edges
     )
-    table = {
+    return {
         "kind": KIND,
         "settings": to_table(model.settings),
         "categories": categories.to_table(),
         "groups": [list(group) for group in groups.groups],
         "versions": artifacts.versions(),
-        **extra,
     }
-    write_tensors(path, model.state_dict(), table=table)
 
 
 def load_model(path: Path, *, device: torch.device) -> MaskRCNN:
-    """The model of a file, or of a stage folder that holds one, in eval mode on ``device``.
+    """The model of a file, of a checkpoint, or of a stage folder that holds one, in eval mode on ``device``.
+
+    Of a checkpoint with averaged weights these are taken.
 
     Raises ``UserError`` where there is none, where it is damaged, where weights and settings do not fit, or
     where a weight is not finite.
     """
     file = model_path(path)
     settings, categories = _description(file)
-    tensors = read_tensors(file)
+    tensors = _weights(read_tensors(file))
     _require_plausible(settings, tensors, file)
     model = build_model(settings, categories)
     try:
@@ -68,6 +75,18 @@ def _description(file: Path) -> tuple[ModelSettings, Categories]:
         return settings, Categories.from_table(table["categories"])
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UserError(f"{file}: its metadata are damaged ({error!r})") from None
+
+
+def _weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A model's own tensors, also out of those of a checkpoint: averaged ones before the last ones."""
+    if not any(name.startswith("model.") for name in tensors):
+        return dict(tensors)
+    return {
+        name.removeprefix(prefix): value
+        for prefix in ("model.", "average.")
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
 
 
 def _require_plausible(settings: ModelSettings, tensors: Mapping[str, Tensor], file: Path) -> None:
@@ -104,8 +123,10 @@ def model_path(path: Path) -> Path:
 
 
 def model_table(file: Path) -> dict[str, Any]:
-    """A model's metadata, without its weights: settings, categories, groups, versions, extras."""
+    """A model's or checkpoint's metadata, without its weights: settings, categories, groups, versions."""
     table = read_table(file)
+    if table.get("kind") == CHECKPOINT_KIND and isinstance(table.get("model"), dict):
+        table = table["model"]
     if table.get("kind") != KIND:
         raise UserError(f"{file}: not a model of lvistk; give a stage folder or its {MODEL}")
     return table

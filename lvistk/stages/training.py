@@ -16,12 +16,13 @@ from lvistk.data.training.dataset import DataSettings, TrainingData
 from lvistk.data.training.image_sources import ImageSource
 from lvistk.data.training.loader import TrainLoader
 from lvistk.engine.curves import draw_curves
-from lvistk.engine.loop import METRICS, Job, train
+from lvistk.engine.job import METRICS, Job
+from lvistk.engine.loop import train
 from lvistk.errors import UserError
 from lvistk.models.box_head import BoxHead
 from lvistk.models.mask_assignment import mask_levels, moved, needs_area_ratio
 from lvistk.models.mask_rcnn import MaskRCNN
-from lvistk.models.model_file import MODEL, save_model
+from lvistk.models.model_file import MODEL, describe_model, save_model
 from lvistk.stages.specifications.finetune import FinetuneInputs, FinetuneSettings
 from lvistk.stages.specifications.train_repr import TrainReprInputs, TrainReprSettings
 from lvistk.stages.validation import validator
@@ -143,6 +144,7 @@ def fit(
         seed=settings.seed,
         frozen=frozen,
         evaluate=validator(settings, inputs, stage, device=device),
+        description=describe_model(model),
     )
     try:
         train(job)

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from lvistk import distributed
 from lvistk.config.train import LoopSettings, OptimSettings
-from lvistk.engine.loop import Job, Part, train
+from lvistk.engine.job import Job, Part
+from lvistk.engine.loop import train
 from lvistk.structures.image_batch import ImageBatch
 from lvistk.structures.targets import Targets
 

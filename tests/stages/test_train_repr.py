@@ -160,6 +160,12 @@ def test_it_is_scored_while_it_trains(tmp_path: Path) -> None:
     assert scored[0]["APr"] is None  # no category is rare in these data
     assert {name: summary[name] for name in names} == {name: scored[0][name] for name in names}
     assert not (tmp_path / "runs" / "first" / "validation").exists()
+    best = load_model(
+        tmp_path / "runs" / "first" / "checkpoints" / "best.safetensors", device=torch.device("cpu")
+    )
+    last = load_model(tmp_path / "runs" / "first", device=torch.device("cpu"))
+    for name, value in last.state_dict().items():  # the only one that was scored, averages and all
+        assert torch.equal(value, best.state_dict()[name]), name
 
 
 def write_store(path: Path, categories: Categories, *, role: str, names: bool) -> None:
