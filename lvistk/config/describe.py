@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
+from lvistk.config.ranges import range_text
+
 WIDTH = 100
 """Columns of a comment."""
 
@@ -35,7 +37,7 @@ def _table_lines(settings: Any, default: Any, name: str) -> Iterator[str]:
             inner.append((field.name, value, usual))
             continue
         yield from _comment(meanings.get(field.name))
-        yield from _setting_line(field.name, value, usual, choices=_choices(settings, field.name))
+        yield from _setting_line(field.name, value, usual, limits=_limits(settings, field.name))
     for key, value, usual in inner:
         yield ""
         if isinstance(value, Mapping):
@@ -52,12 +54,12 @@ def _comment(text: str | None) -> Iterator[str]:
         yield f"# {line}"
 
 
-def _setting_line(name: str, value: Any, usual: Any, *, choices: tuple[Any, ...]) -> Iterator[str]:
-    notes = [f"one of {', '.join(map(str, choices))}"] if choices else []
+def _setting_line(name: str, value: Any, usual: Any, *, limits: str) -> Iterator[str]:
+    notes = [limits] if limits else []
     if value != usual:
         notes.append(f"default {'none' if usual is None else _toml(usual)}")
     if value is None:
-        yield f"# {name} is not set"
+        yield f"# {name} is not set" + (f"; {limits}" if limits else "")
         return
     yield f"{name} = {_toml(value)}" + (f"  # {'; '.join(notes)}" if notes else "")
 
@@ -82,9 +84,12 @@ def _toml(value: Any) -> str:
     return json.dumps(str(value), ensure_ascii=False)
 
 
-def _choices(settings: Any, name: str) -> tuple[Any, ...]:
-    hint = typing.get_type_hints(type(settings))[name]
-    return typing.get_args(hint) if typing.get_origin(hint) is typing.Literal else ()
+def _limits(settings: Any, name: str) -> str:
+    """The choices or the range of a setting in words."""
+    hint = typing.get_type_hints(type(settings), include_extras=True)[name]
+    if typing.get_origin(hint) is typing.Literal:
+        return f"one of {', '.join(map(str, typing.get_args(hint)))}"
+    return range_text(hint)
 
 
 @lru_cache

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from lvistk.config.inputs import path
 from lvistk.config.model import ModelSettings
+from lvistk.config.ranges import NotNegative
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class ImportWeightsSettings:
     (synonyms count), or none."""
     categories_order: Literal["id", "file"] = "id"
     """Order of the checkpoint's categories: ascending ids, or as the annotation file lists them."""
-    norm_eps: float | None = None
+    norm_eps: NotNegative | None = None
     """What the toolbox adds to batch norm's variance; none: 1e-5, but 0 for torchvision's own COCO
     weights, which are known by their hash."""
     drop: tuple[str, ...] = ()

@@ -1,7 +1,20 @@
 """Settings of inference: views of an image, how their detections are merged, how images are run."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from lvistk.config.ranges import (
+    KEPT,
+    OPERATIONAL,
+    Count,
+    Lengths,
+    Natural,
+    NotNegative,
+    Positive,
+    Share,
+)
 
 MAX_PIXELS = 178_956_970
 """Pixels of the largest image that is decoded by default (Pillow's limit too)."""
@@ -9,12 +22,15 @@ MAX_PIXELS = 178_956_970
 
 @dataclass(frozen=True)
 class ViewSettings:
-    """The sizes and flips that an image is seen at; lengths in pixels."""
+    """The sizes and flips that an image is run at; lengths in pixels."""
 
-    short_edges: tuple[int, ...] = (800,)
-    long_edge: int = 1333
+    short_edges: Lengths = (800,)
+    """Length of the shorter side in each view."""
+    long_edge: Count = 1333
+    """The longer side is at most so long."""
     flip: bool = False
-    valid_ranges: tuple[tuple[float, float], ...] = ()
+    """Each view once more, flipped horizontally."""
+    valid_ranges: tuple[tuple[NotNegative, NotNegative], ...] = ()
     """Smallest and largest square root of box area, in pixels of the original image, that each
     short edge may contribute; empty: all. ``inf`` is a number."""
 
@@ -23,41 +39,51 @@ class ViewSettings:
 class MergeSettings:
     """How detections of several views become one set (arXiv 2009.01559, testing)."""
 
-    score_threshold: float = 1e-4
-    pre_nms_per_view: int = 10_000
-    """Candidates kept a view, by score, before NMS."""
-    nms_iou: float = 0.7
+    score_threshold: Share = 1e-4
+    """Candidates that score less are left out."""
+    pre_nms_per_view: Count = 10_000
+    """Candidates kept per view, by score, before NMS."""
+    nms_iou: Share = 0.7
+    """Of two boxes of a category with a larger IoU, NMS keeps the better one."""
     soft_nms: Literal["gaussian", "linear", "none"] = "gaussian"
-    soft_nms_sigma: float = 0.5
-    soft_nms_iou: float = 0.3
-    """Threshold of linear Soft-NMS."""
-    soft_nms_min_score: float = 1e-4
-    rare_boost: float = 1.0
+    """How scores of overlapping boxes fall after NMS (Soft-NMS); none: not at all."""
+    soft_nms_sigma: Positive = 0.5
+    """Width of Gaussian Soft-NMS, in squared IoU."""
+    soft_nms_iou: Share = 0.3
+    """IoU from which linear Soft-NMS lowers scores."""
+    soft_nms_min_score: Share = 1e-4
+    """Detections whose score falls below are left out."""
+    rare_boost: Positive = 1.0
     """Factor on the scores of rare categories; the paper gives none."""
     mask_source: Literal["selected", "average", "found"] = "selected"
-    """Masks from the view that suits box scale and area ratio, from all, or from the finding view."""
-    mask_sides: tuple[float, float, float] = (224.0, 448.0, 896.0)
-    """Wanted box side in the view for area ratios of .5 or more, .25 to .5, below (ours)."""
-    max_detections: int = 300
-    mask_threshold: float = 0.5
+    """Masks from the view that suits box scale and area ratio, from all, or from the view that the
+    box comes from."""
+    mask_sides: tuple[Positive, Positive, Positive] = (224.0, 448.0, 896.0)
+    """Wanted box side in the view, in pixels, for area ratios of .5 or more, .25 to .5, below (ours)."""
+    max_detections: Count = 300
+    """Detections kept per image, by score."""
+    mask_threshold: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.5
+    """Pixels of a larger mask probability belong to the mask."""
 
 
 @dataclass(frozen=True)
 class PredictSettings:
     """How images are run through a model and where detections go."""
 
-    batch_size: int = 1
+    batch_size: Count = field(default=1, metadata=OPERATIONAL)
     """Images that go through the model together."""
-    workers: int = 2
+    workers: Natural = field(default=2, metadata=OPERATIONAL)
     """Threads that read and resize images ahead; 0: none."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Of convolutions and matrix products."""
     channels_last: bool = False
-    feature_memory_mb: int = 4096
+    """The memory layout that half precision convolutions want."""
+    feature_memory_mb: Natural = field(default=4096, metadata=OPERATIONAL)
     """Feature maps of views kept for masks, in MB; beyond it they are computed twice."""
-    shard_images: int = 500
+    shard_images: Count = field(default=500, metadata=KEPT)
     """Images per shard file; a shard that is there is complete."""
-    max_unreadable: float = 0.01
-    """Share of the images that may be broken or missing (0 to 1). They are left out and listed in
+    max_unreadable: Share = field(default=0.01, metadata=OPERATIONAL)
+    """Share of the images that may be broken or missing. They are left out and listed in
     unreadable.json; more of them end the run. One is allowed unless this is 0."""
-    max_pixels: int = MAX_PIXELS
+    max_pixels: Count = MAX_PIXELS
     """An image whose header says more pixels counts as broken: it is not decoded (Pillow's limit)."""

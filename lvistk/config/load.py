@@ -11,9 +11,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from lvistk.config.ranges import fault, range_text
 from lvistk.errors import UserError
 
 Settings = TypeVar("Settings")
+MOST_NESTED = 20
+"""Levels of tables and lists in a TOML file."""
 GONE = {"EvaluateSettings": ("engine",)}
 """Settings of earlier releases, by class, that chose between equal results."""
 
@@ -25,7 +28,7 @@ def update(settings: Settings, table: Mapping[str, Any], *, where: str) -> Setti
     the wrong type or outside its choices raises ``UserError`` with the nearest name or the mend.
     """
     fields = {field.name: field for field in dataclasses.fields(settings)}  # pyright: ignore[reportArgumentType]  # a dataclass instance
-    hints = typing.get_type_hints(type(settings))
+    hints = typing.get_type_hints(type(settings), include_extras=True)
     changes: dict[str, Any] = {}
     for key, value in _present_names(type(settings), table).items():
         if key not in fields:
@@ -53,6 +56,50 @@ def _present_names(kind: type, table: Mapping[str, Any]) -> dict[str, Any]:
     renamed = {field.metadata["was"]: field.name for field in fields if "was" in field.metadata}
     gone = GONE.get(kind.__name__, ())
     return {renamed.get(key, key): value for key, value in table.items() if key not in gone}
+
+
+def older_table(settings: Any, table: Mapping[str, Any]) -> dict[str, Any]:
+    """A table that an earlier release wrote, as ``to_table`` writes it now.
+
+    Renamed settings have today's names, those that are gone are left out, and those that joined since have
+    their values of ``settings``, the defaults. A table of changes to other settings is not filled in: a
+    missing key means another thing there.
+    """
+    fields = {field.name: field for field in dataclasses.fields(settings)}
+    present: dict[str, Any] = {}
+    for name, value in _present_names(type(settings), table).items():
+        default = getattr(settings, name, None)
+        overridden = fields[name].metadata.get("overrides") if name in fields else None
+        if isinstance(value, Mapping) and overridden is not None:
+            present[name] = _renamed(overridden(), value)
+        elif isinstance(value, Mapping) and dataclasses.is_dataclass(default):
+            present[name] = older_table(default, value)
+        else:
+            present[name] = value
+    joined = {name: value for name, value in to_table(settings).items() if name not in present}
+    return {**present, **{k: v for k, v in joined.items() if "overrides" not in fields[k].metadata}}
+
+
+def _renamed(settings: Any, table: Mapping[str, Any]) -> dict[str, Any]:
+    """A table of changes to ``settings`` under today's names."""
+    return {
+        name: _renamed(getattr(settings, name), value)
+        if isinstance(value, Mapping) and dataclasses.is_dataclass(getattr(settings, name, None))
+        else value
+        for name, value in _present_names(type(settings), table).items()
+    }
+
+
+def marked(settings: Any, mark: str, prefix: str = "") -> tuple[str, ...]:
+    """Dotted names of the settings whose field metadata hold ``mark``, at every depth."""
+    names: list[str] = []
+    for field in dataclasses.fields(settings):
+        value, name = getattr(settings, field.name), prefix + field.name
+        if mark in field.metadata:
+            names.append(name)
+        elif dataclasses.is_dataclass(value):
+            names += marked(value, mark, f"{name}.")
+    return tuple(names)
 
 
 def nearest(name: str, known: Mapping[str, Any] | Sequence[str]) -> str:
@@ -92,6 +139,8 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
         keys = path.strip().split(".")
         if not equals or not all(keys):
             raise UserError(f"--set {text}: write it as --set name.of.setting=value")
+        if len(keys) > MOST_NESTED:
+            raise UserError(f"--set {text[:40]}...: no setting has {len(keys)} levels")
         node = table
         for key in keys[:-1]:
             node = node.setdefault(key, {})
@@ -104,23 +153,41 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
 def read_toml(path: Path) -> dict[str, Any]:
     """A TOML file as a table; a missing or broken file is a ``UserError`` naming the line."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such pipeline file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # UnicodeDecodeError, TOMLDecodeError, huge numbers
         raise UserError(f"{path}: not valid TOML: {error}") from None
+    if (deepest := _depth(table)) > MOST_NESTED:
+        raise UserError(
+            f"{path}: tables are nested {deepest} deep; settings need at most {MOST_NESTED}"
+        )
+    return table
+
+
+def _depth(table: Any) -> int:
+    """How deep tables and lists are nested, without recursion."""
+    level, depth = [table], 0
+    while level:
+        depth += 1
+        inner = [one for one in level if isinstance(one, dict | list)]
+        level = [v for one in inner for v in (one.values() if isinstance(one, dict) else one)]
+    return depth
 
 
 def _toml_value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
 
 
 def _require_table(value: Any, where: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise UserError(f"{where}: expected a table of settings, got {value!r}")
+        raise UserError(f"{where}: expected a table of settings, got {_shown(value)}")
     return value
 
 
@@ -137,11 +204,26 @@ def _leaf(value: Any, hint: Any, where: str) -> Any:
     if isinstance(value, str) and hint == tuple[Path, ...]:
         value = [value]
     try:
-        return msgspec.convert(value, hint, dec_hook=_decode_path)
-    except msgspec.ValidationError as error:
+        converted = msgspec.convert(value, hint, dec_hook=_decode_path)
+        wrong = fault(converted, hint)
+    except (msgspec.ValidationError, OverflowError) as error:
         choices = typing.get_args(hint) if typing.get_origin(hint) is typing.Literal else ()
-        mend = f"; choose one of {', '.join(map(str, choices))}" if choices else f": {error}"
-        raise UserError(f"{where} = {value!r} does not fit{mend}") from None
+        allowed = range_text(hint)
+        mend = f"choose one of {', '.join(map(str, choices))}" if choices else ""
+        mend = mend or (f"range: {allowed}" if allowed else str(error))
+        raise UserError(f"{where} = {_shown(value)} does not fit; {mend}") from None
+    if wrong:
+        raise UserError(f"{where} = {_shown(value)} does not fit; it {wrong}")
+    return converted
+
+
+def _shown(value: Any) -> str:
+    """A value as an error quotes it, cut where it is long; Python refuses to print huge integers."""
+    try:
+        text = repr(value)
+    except ValueError:
+        return "a number of thousands of digits"
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _decode_path(kind: type, value: Any) -> Any:

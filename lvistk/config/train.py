@@ -1,55 +1,86 @@
 """Settings of data, optimiser and training loop."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from lvistk.config.ranges import (
+    CHANGEABLE,
+    OPERATIONAL,
+    BelowOne,
+    Count,
+    Degrees,
+    Lengths,
+    Natural,
+    NotNegative,
+    Share,
+)
+
+Milestones = tuple[Count, ...]
 
 from lvistk.config.inference import MAX_PIXELS
 
 
 @dataclass(frozen=True)
 class AugmentSettings:
-    """One affine matrix an image or mosaic tile; lengths in pixels of the network input."""
+    """One affine matrix per image or mosaic tile; lengths in pixels of the network input."""
 
-    short_edges: tuple[int, ...] = (640, 672, 704, 736, 768, 800)
+    short_edges: Lengths = (640, 672, 704, 736, 768, 800)
+    """Lengths of the shorter side, of which each sample draws one."""
     short_edge_mode: Literal["choice", "range"] = "choice"
     """``range``: any length between the first and the last (400 to 1400 for large models)."""
-    long_edge: int = 1333
-    flip: float = 0.5
-    rotate_probability: float = 0.0
-    rotate_degrees: float = 15.0
-    """Largest angle; the paper gives none (ours)."""
-    mosaic_probability: float = 0.0
-    mosaic_size: tuple[int, int] = (1280, 1280)
+    long_edge: Count = 1333
+    """The longer side is at most so long."""
+    flip: Share = 0.5
+    """Probability of a horizontal flip."""
+    rotate_probability: Share = 0.0
+    """Probability of a rotation."""
+    rotate_degrees: Degrees = 15.0
+    """Largest angle, in degrees; the paper gives none (ours)."""
+    mosaic_probability: Share = 0.0
+    """Probability that a sample is a mosaic of four images."""
+    mosaic_size: tuple[Count, Count] = (1280, 1280)
     """Height and width of the canvas."""
     mosaic_partners: Literal["repeat_factor", "uniform"] = "repeat_factor"
     """The paper's trick draws the three other images by repeat factor."""
-    min_area: float = 1.0
-    min_kept: float = 0.1
+    min_area: NotNegative = 1.0
+    """Instances of a smaller area, in square pixels, are dropped."""
+    min_kept: Share = 0.1
     """Instances clipped below this share of their area are dropped (ours)."""
     tight_boxes: bool = True
     """Boxes from the warped polygon (the paper's trick), or the envelope of the warped box."""
-    colour: float = 0.0
-    """Strength of brightness, contrast, saturation and hue jitter, 0 to 1."""
-    instaboost_probability: float = 0.0
-    copy_paste_probability: float = 0.0
+    colour: Share = 0.0
+    """Strength of brightness, contrast, saturation and hue jitter; 0: none."""
+    instaboost_probability: Share = 0.0
+    """Probability that the instances of an image are moved a little within it (InstaBoost)."""
+    copy_paste_probability: Share = 0.0
+    """Probability that instances of another image are pasted in."""
 
 
 @dataclass(frozen=True)
 class SamplerSettings:
+    """Which images an epoch holds, and how often."""
+
     repeat: Literal["ceil", "stochastic", "none"] = "ceil"
     """Repeat factor sampling: mmdetection's ceil by epoch, or detectron2's stochastic rounding."""
-    repeat_images: float = field(default=100.0, metadata={"was": "repeat_photos"})
+    repeat_images: NotNegative = field(default=100.0, metadata={"was": "repeat_photos"})
     """Categories of fewer images are repeated (on LVIS v1 t = .001)."""
-    repeat_fraction: float | None = None
+    repeat_fraction: Share | None = None
     """t itself, a share of the training images; replaces ``repeat_images`` when given."""
     aspect_grouping: bool = True
+    """Batches hold wide images or high ones, not both, which saves padding."""
 
 
 @dataclass(frozen=True)
 class LoaderSettings:
-    workers: int = 2
-    prefetch: int = 2
-    defects: Literal["fail", "skip"] = "fail"
+    """How samples are made."""
+
+    workers: Natural = field(default=2, metadata=OPERATIONAL)
+    """Processes that read and augment images; 0: the training process does it."""
+    prefetch: Count = field(default=2, metadata=OPERATIONAL)
+    """Batches that each worker makes ahead."""
+    defects: Literal["fail", "skip"] = field(default="fail", metadata=CHANGEABLE)
     """What training does with broken annotations and images."""
     max_pixels: int = MAX_PIXELS
     """An image whose header says more pixels is broken: it is not decoded (Pillow's limit)."""
@@ -60,50 +91,73 @@ class SelfTrainSettings:
     """How missing annotations and pseudo-labelled images enter training (arXiv 2009.01559,
     self-training)."""
 
-    missing_score: float = 0.5
+    missing_score: Share = 0.5
     """Detections below are not taken for missing annotations (ours)."""
-    pseudo_score: float = 0.5
+    pseudo_score: Share = 0.5
     """Pseudo labels below are not used (ours)."""
-    pseudo_images_per_epoch: int = 10_000
-    pseudo_weight: float = 0.5
+    pseudo_images_per_epoch: Natural = 10_000
+    """Pseudo-labelled images that join each epoch."""
+    pseudo_weight: NotNegative = 0.5
     """Loss weight of a pseudo-labelled image (ours)."""
 
 
 @dataclass(frozen=True)
 class OptimSettings:
+    """The optimiser and its learning rate at each step."""
+
     kind: Literal["sgd", "adamw"] = "sgd"
-    lr: float = 0.02
-    lr_batch: int = 16
+    """The optimiser."""
+    lr: NotNegative = field(default=0.02, metadata=CHANGEABLE)
+    """Learning rate after the warm-up."""
+    lr_batch: Natural = field(default=16, metadata=CHANGEABLE)
     """The batch that ``lr`` is meant for; other batches scale it linearly. 0: no scaling."""
-    momentum: float = 0.9
-    weight_decay: float = 1e-4
-    norm_weight_decay: float = 0.0
-    clip_norm: float = 0.0
+    momentum: BelowOne = field(default=0.9, metadata=CHANGEABLE)
+    """Of SGD."""
+    weight_decay: NotNegative = field(default=1e-4, metadata=CHANGEABLE)
+    """Of all parameters but those of normalisation layers."""
+    norm_weight_decay: NotNegative = field(default=0.0, metadata=CHANGEABLE)
+    """Of the parameters of normalisation layers."""
+    clip_norm: NotNegative = field(default=0.0, metadata=CHANGEABLE)
     """Largest gradient norm; 0 does not clip."""
-    warmup_steps: int = 500
-    warmup_factor: float = 0.001
-    schedule: Literal["step", "cosine"] = "step"
-    step_epochs: tuple[int, ...] = (16, 22)
-    step_factor: float = 0.1
+    warmup_steps: Natural = field(default=500, metadata=CHANGEABLE)
+    """Steps in which the rate rises linearly to ``lr``."""
+    warmup_factor: Share = field(default=0.001, metadata=CHANGEABLE)
+    """Share of ``lr`` at the first step."""
+    schedule: Literal["step", "cosine"] = field(default="step", metadata=CHANGEABLE)
+    """The rate falls at ``step_epochs``, or along a cosine to zero at the end."""
+    step_epochs: Milestones = field(default=(16, 22), metadata=CHANGEABLE)
+    """Epochs at whose end the rate is multiplied by ``step_factor``."""
+    step_factor: Annotated[float, Meta(gt=0.0, le=1.0)] = field(default=0.1, metadata=CHANGEABLE)
+    """Factor on the rate at each of ``step_epochs``."""
 
 
 @dataclass(frozen=True)
 class LoopSettings:
-    epochs: int = 24
-    batch_size: int = 16
-    """Images a step over all devices."""
-    accumulate: int = 1
+    """How long training runs, in which batches, and what it writes on the way."""
+
+    epochs: Count = field(default=24, metadata=CHANGEABLE)
+    """Passes over the images, repeats included."""
+    batch_size: Count = field(default=16, metadata=CHANGEABLE)
+    """Images per step over all devices."""
+    accumulate: Count = field(default=1, metadata=CHANGEABLE)
     """Parts that a batch is run in, to save memory."""
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    channels_last: bool = False
-    compile: bool = False
-    ema_decay: float = 0.0
+    precision: Literal["fp32", "bf16", "fp16"] = field(default="fp32", metadata=CHANGEABLE)
+    """Of convolutions and matrix products; weights and losses stay fp32."""
+    channels_last: bool = field(default=False, metadata=CHANGEABLE)
+    """The memory layout that half precision convolutions want."""
+    compile: bool = field(default=False, metadata=CHANGEABLE)
+    """Compile backbone and pyramid with torch.compile."""
+    ema_decay: BelowOne = 0.0
     """Decay of the averaged weights that are kept as the model; 0 keeps none."""
-    checkpoint_steps: int = 500
-    checkpoints_kept: int = 2
-    log_steps: int = 20
-    evaluate_epochs: int = 0
-    """Evaluate on the validation split every so many epochs; 0 never."""
-    tensorboard: bool = False
-    max_steps: int = 0
+    checkpoint_steps: Count = field(default=500, metadata=OPERATIONAL)
+    """Steps between checkpoints."""
+    checkpoints_kept: Count = field(default=2, metadata=OPERATIONAL)
+    """Newest checkpoints that are kept."""
+    log_steps: Count = field(default=20, metadata=OPERATIONAL)
+    """Steps between lines of metrics.jsonl."""
+    evaluate_epochs: Natural = field(default=0, metadata=OPERATIONAL)
+    """Evaluate on the validation split every so many epochs; 0: never."""
+    tensorboard: bool = field(default=False, metadata=OPERATIONAL)
+    """Also write the metrics for TensorBoard (needs the extra ``lvistk[tensorboard]``)."""
+    max_steps: Natural = field(default=0, metadata=CHANGEABLE)
     """Stop after so many steps; 0 runs all epochs."""

@@ -37,7 +37,7 @@ def test_stages_of_pipelines_read_back(path: Path, tmp_path: Path) -> None:
 def test_a_changed_value_shows_its_default_and_choices(tmp_path: Path) -> None:
     plan = plan_alone("train-repr", out=tmp_path, assignments=["optim.lr=0.1", "optim.kind=adamw"])
     lines = printed(plan).splitlines()
-    assert "lr = 0.1  # default 0.02" in lines
+    assert "lr = 0.1  # at least 0; default 0.02" in lines
     assert 'kind = "adamw"  # one of sgd, adamw; default "sgd"' in lines
     assert "# Largest gradient norm; 0 does not clip." in lines
 

@@ -6,16 +6,18 @@ from typing import Any, Literal
 
 from lvistk.artifacts import StageFolder
 from lvistk.config.inputs import Paths, path, paths
+from lvistk.config.ranges import Share
 from lvistk.stages.specifications.stage import Stage
 
 
 @dataclass(frozen=True)
 class FilterMissingSettings:
     seed: int = 0
+    """Of every random choice; the same seed repeats a run."""
     rule: Literal["paper", "federated"] = "paper"
-    score: float = 0.5
+    score: Share = 0.5
     """Smallest score of a missing annotation (ours)."""
-    max_iou: float = 0.1
+    max_iou: Share = 0.1
     """A detection with at most this IoU to every ground truth instance counts as overlapping
     none (ours)."""
 

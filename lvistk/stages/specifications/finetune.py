@@ -7,6 +7,7 @@ from typing import Any
 from lvistk.artifacts import StageFolder
 from lvistk.config.inputs import path
 from lvistk.config.model import ModelSettings
+from lvistk.config.ranges import CHANGEABLE
 from lvistk.config.train import (
     AugmentSettings,
     LoaderSettings,
@@ -16,7 +17,7 @@ from lvistk.config.train import (
     SelfTrainSettings,
 )
 from lvistk.stages.specifications.stage import Stage
-from lvistk.stages.specifications.training import TrainingInputs
+from lvistk.stages.specifications.training import VALIDATION, TrainingInputs, unread_validation
 
 UPGRADES: dict[str, Any] = {
     "classifier": {"kind": "group_softmax"},
@@ -36,6 +37,7 @@ class FinetuneSettings:
     """Stage 2: balanced classifier and better masks on a frozen representation."""
 
     seed: int = 0
+    """Of every random choice; the same seed repeats a run."""
     model: dict[str, Any] = field(
         default_factory=lambda: UPGRADES, metadata={"overrides": ModelSettings}
     )
@@ -43,7 +45,7 @@ class FinetuneSettings:
     freeze: tuple[str, ...] = ("backbone", "neck", "rpn")
     """Parts without gradient: backbone, neck, rpn; box_head, or of it box_features, box_regression,
     classifier; mask."""
-    augment: AugmentSettings = field(default_factory=AugmentSettings)
+    augment: AugmentSettings = field(default_factory=AugmentSettings, metadata=CHANGEABLE)
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     loader: LoaderSettings = field(default_factory=LoaderSettings)
     selftrain: SelfTrainSettings = field(default_factory=SelfTrainSettings)
@@ -68,6 +70,16 @@ def run(
     return finetune.run(settings, inputs, out, device=device)
 
 
+def unread(settings: FinetuneSettings, inputs: FinetuneInputs) -> set[str]:
+    return unread_validation(settings.loop)
+
+
+def check(settings: FinetuneSettings, inputs: FinetuneInputs, out: Path) -> None:
+    from lvistk.stages.training_check import check_training  # imports numpy
+
+    check_training(inputs, out=out, loader=settings.loader, loop=settings.loop)
+
+
 FINETUNE = Stage(
     command="finetune",
     help="Stage 2: balanced group softmax and better masks on the frozen representation.",
@@ -76,4 +88,7 @@ FINETUNE = Stage(
     outputs=("model.safetensors", "metrics.jsonl", "curves.png", "upgrade.json"),
     run=run,
     needs_device=True,
+    unread=unread,
+    uncounted=VALIDATION,
+    check=check,
 )

@@ -7,12 +7,14 @@ from typing import Any, Literal
 from lvistk.artifacts import StageFolder
 from lvistk.config.inference import MergeSettings, PredictSettings, ViewSettings
 from lvistk.config.inputs import Paths, path, paths
+from lvistk.config.ranges import Natural
 from lvistk.stages.specifications.stage import Stage
 
 
 @dataclass(frozen=True)
 class PseudoLabelSettings:
     seed: int = 0
+    """Of every random choice; the same seed repeats a run."""
     source: Literal["lvis", "openimages"] = "lvis"
     views: ViewSettings = field(default_factory=ViewSettings)
     merge: MergeSettings = field(
@@ -21,7 +23,7 @@ class PseudoLabelSettings:
         )
     )
     predict: PredictSettings = field(default_factory=PredictSettings)
-    max_images: int = field(default=0, metadata={"was": "max_photos"})
+    max_images: Natural = field(default=0, metadata={"was": "max_photos"})
     """Label at most so many Open Images images; 0 all."""
 
 
@@ -45,6 +47,12 @@ def run(
     return pseudo_label.run(settings, inputs, out, device=device)
 
 
+def unread(settings: PseudoLabelSettings, inputs: PseudoLabelInputs) -> set[str]:
+    if settings.source == "lvis":
+        return {"pool", "pool_list", "exclude"}
+    return {"train", "train_images"}
+
+
 PSEUDO_LABEL = Stage(
     command="pseudo-label",
     help="Detect on training or Open Images images; the detections become labels or ignored regions.",
@@ -53,5 +61,6 @@ PSEUDO_LABEL = Stage(
     outputs=("detections", "unreadable.json"),
     run=run,
     needs_device=True,
+    unread=unread,
     options={"source": "lvis: the training images; openimages: the pool's images."},
 )

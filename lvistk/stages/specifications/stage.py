@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 
@@ -19,6 +20,11 @@ class Stage:
     summary, JSON values. A stage that needs a device is called with the keyword ``device`` too.
     needs_device: it computes with torch on a device, and torchrun may start it on several.
     options: settings that have an option of their own, each with the option's help.
+    unread: called as ``unread(settings, inputs)``; names of inputs that such a run does not read, though
+    they may be given: a pipeline's ``[data]`` fills the inputs of all stages.
+    uncounted: inputs that cannot change the result, such as validation data of a training.
+    check: called as ``check(settings, inputs, out)`` before the folder ``out`` is touched; raises
+    ``UserError`` for inputs that cannot be used.
     """
 
     command: str
@@ -29,6 +35,9 @@ class Stage:
     run: Callable[..., dict[str, Any]]
     needs_device: bool = False
     options: Mapping[str, str] = field(default_factory=dict)
+    unread: Callable[[Any, Any], set[str]] = lambda settings, inputs: set()
+    uncounted: tuple[str, ...] = ()
+    check: Callable[[Any, Any, Path], None] = lambda settings, inputs, out: None
 
     @property
     def required(self) -> tuple[str, ...]:

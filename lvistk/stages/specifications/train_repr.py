@@ -7,6 +7,7 @@ from typing import Any
 from lvistk.artifacts import StageFolder
 from lvistk.config.inputs import path
 from lvistk.config.model import ModelSettings
+from lvistk.config.ranges import CHANGEABLE
 from lvistk.config.train import (
     AugmentSettings,
     LoaderSettings,
@@ -15,8 +16,9 @@ from lvistk.config.train import (
     SamplerSettings,
     SelfTrainSettings,
 )
+from lvistk.errors import UserError
 from lvistk.stages.specifications.stage import Stage
-from lvistk.stages.specifications.training import TrainingInputs
+from lvistk.stages.specifications.training import VALIDATION, TrainingInputs, unread_validation
 
 
 @dataclass(frozen=True)
@@ -24,8 +26,9 @@ class TrainReprSettings:
     """Stage 1, representation learning."""
 
     seed: int = 0
+    """Of every random choice; the same seed repeats a run."""
     model: ModelSettings = field(default_factory=ModelSettings)
-    augment: AugmentSettings = field(default_factory=AugmentSettings)
+    augment: AugmentSettings = field(default_factory=AugmentSettings, metadata=CHANGEABLE)
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     loader: LoaderSettings = field(default_factory=LoaderSettings)
     selftrain: SelfTrainSettings = field(default_factory=SelfTrainSettings)
@@ -48,6 +51,20 @@ def run(
     return train_repr.run(settings, inputs, out, device=device)
 
 
+def unread(settings: TrainReprSettings, inputs: TrainReprInputs) -> set[str]:
+    return unread_validation(settings.loop) | (set() if inputs.pseudo else {"pool"})
+
+
+def check(settings: TrainReprSettings, inputs: TrainReprInputs, out: Path) -> None:
+    from lvistk.stages.training_check import check_training  # imports numpy
+
+    if inputs.pseudo is not None and inputs.pool is None:
+        raise UserError("train-repr: 'pseudo' needs 'pool', the folder of its images")
+    check_training(
+        inputs, out=out, loader=settings.loader, loop=settings.loop, pseudo=inputs.pseudo
+    )
+
+
 TRAIN_REPR = Stage(
     command="train-repr",
     help="Stage 1: learn the representation (EQL, repeat factor sampling, mosaic, self-training).",
@@ -56,4 +73,7 @@ TRAIN_REPR = Stage(
     outputs=("model.safetensors", "metrics.jsonl", "curves.png"),
     run=run,
     needs_device=True,
+    unread=unread,
+    uncounted=VALIDATION,
+    check=check,
 )

@@ -7,12 +7,14 @@ from typing import Any
 from lvistk.artifacts import StageFolder
 from lvistk.config.inference import MergeSettings, PredictSettings, ViewSettings
 from lvistk.config.inputs import path
+from lvistk.config.ranges import OUTPUT_FORM
 from lvistk.stages.specifications.stage import Stage
 
 
 @dataclass(frozen=True)
 class TtaInferSettings:
     seed: int = 0
+    """Of every random choice; the same seed repeats a run."""
     views: ViewSettings = field(
         default_factory=lambda: ViewSettings(
             short_edges=(400, 600, 800, 1000, 1200, 1400), long_edge=2333, flip=True
@@ -20,7 +22,7 @@ class TtaInferSettings:
     )
     merge: MergeSettings = field(default_factory=MergeSettings)
     predict: PredictSettings = field(default_factory=PredictSettings)
-    results: bool = True
+    results: bool = field(default=True, metadata=OUTPUT_FORM)
     """Write results_segm.json and results_bbox.json beside the detection store."""
 
 
