@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from lvistk.artifacts import StageFolder, describe_inputs, differences, fingerprint
+from lvistk.artifacts import Rules, StageFolder, Wanted, describe_inputs, differences, fingerprint
 from lvistk.errors import UserError
 from lvistk.whole_file import whole_file, write_json
 
 
 def open_stage(path: Path, *, settings=None, inputs=None, force=False) -> StageFolder:
     return StageFolder.open(
-        path, command="evaluate", settings=settings or {"a": 1}, inputs=inputs or {}, force=force
+        path, Wanted("evaluate", settings or {"a": 1}, inputs or {}), force=force
     )
 
 
@@ -47,13 +47,10 @@ def test_a_setting_that_joined_later_had_its_default(tmp_path: Path) -> None:
     newer = {"optim": {"lr": 0.1, "ema": 0.0}, "kinds": ["segm"]}
 
     def opened(**changes: object) -> StageFolder:
-        return StageFolder.open(
-            tmp_path / "s",
-            command="evaluate",
-            settings={**newer, **changes},
-            inputs={},
-            defaults=newer,
+        rules = Rules(
+            older=lambda table: {**newer, **table, "optim": {**newer["optim"], **table["optim"]}}
         )
+        return StageFolder.open(tmp_path / "s", Wanted("evaluate", {**newer, **changes}, {}, rules))
 
     assert opened().state == "done"
     with pytest.raises(UserError, match=r"settings\.optim\.ema: 0\.0 -> 0\.9"):

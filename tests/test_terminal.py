@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from lvistk import console
-from lvistk.artifacts import StageFolder
+from lvistk.artifacts import StageFolder, Wanted
 from tests.evaluation.worlds import annotation, both_result, image, world, write
 
 STAGES = ("round1", "pseudo_openimages", "score_finetune")
@@ -53,9 +53,7 @@ def run(tmp_path: Path) -> Path:
     """A folder of finished stages with long names and many inputs."""
     for name in STAGES:
         described = {f"input_number_{k}": {"path": "x", "fingerprint": "y"} for k in range(6)}
-        stage = StageFolder.open(
-            tmp_path / "run" / name, command="filter-missing", settings={}, inputs=described
-        )
+        stage = StageFolder.open(tmp_path / "run" / name, Wanted("filter-missing", {}, described))
         stage.finish(summary=SCORES, outputs=[])
     return tmp_path / "run"
 

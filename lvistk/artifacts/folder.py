@@ -1,81 +1,24 @@
 """Stage folders: a manifest, and fingerprints of inputs and outputs.
 
 ``stage.json`` holds the stage's name, settings, input fingerprints, versions, times and outputs. A stage
-that is ``done`` with the same settings and inputs is not run again; one that was stopped resumes; one
-that differs refuses and says what differs.
+that is done with the same settings and inputs is not run again; one that was stopped, or whose outputs
+are missing or damaged, resumes; one that differs refuses and says what differs.
 """
 
-import contextlib
 import datetime
-import fcntl
-import hashlib
-import json
-import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
-from importlib import metadata
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
+from lvistk import console
+from lvistk.artifacts.fingerprints import describe_output
+from lvistk.artifacts.lock import LOCK, StageLock
+from lvistk.artifacts.manifest import MANIFEST, input_items, read_manifest, versions
+from lvistk.artifacts.standing import Standing, Wanted, standing
 from lvistk.errors import UserError
 from lvistk.whole_file import write_json
-
-MANIFEST = "stage.json"
-LOCK = ".lock"
-LARGE_BYTES = 64 << 20
-SAMPLES = 64
-SAMPLE_BYTES = 1 << 16
-"""A large file's fingerprint takes so many samples of so many bytes, the first and last among them."""
-
-
-def fingerprint(path: Path) -> str:
-    """What an input is known by: content of a file, outputs of a stage folder, path of an image folder.
-
-    Image folders are not read through (an LVIS split holds 100,000 files); their names enter. Files above
-    64 MiB are known by size, time of change and samples: reading 2 GB of results takes longer than
-    evaluating them.
-    """
-    if path.is_file():
-        status = path.stat()
-        return _content_hash(str(path.resolve()), status.st_size, status.st_mtime_ns)
-    if (path / MANIFEST).is_file():
-        manifest = read_manifest(path)
-        if manifest.get("state") != "done":
-            raise UserError(f"{path}: this stage is not finished; run it first")
-        text = json.dumps(manifest["outputs"], sort_keys=True)
-        return "stage:" + hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-    if path.is_dir():
-        return f"folder:{path.resolve()}"
-    raise UserError(f"{path}: no such file or folder")
-
-
-@lru_cache(maxsize=256)
-def _content_hash(path: str, size: int, modified: int) -> str:
-    """Hash of the content; of a small file, size and time of change are part of the memory's key only."""
-    with Path(path).open("rb") as handle:
-        if size > LARGE_BYTES:
-            return "large:" + _sampled_hash(handle, size, modified)
-        return hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-
-
-def _sampled_hash(handle: BinaryIO, size: int, modified: int) -> str:
-    digest = hashlib.blake2b(f"{size} {modified}".encode(), digest_size=16)
-    for k in range(SAMPLES):
-        handle.seek((size - SAMPLE_BYTES) * k // (SAMPLES - 1))
-        digest.update(handle.read(SAMPLE_BYTES))
-    return digest.hexdigest()
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        raise UserError(f"{folder}: not a stage folder (no {MANIFEST})") from None
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}: broken manifest: {error}; run with --force") from None
 
 
 @dataclass
@@ -86,57 +29,76 @@ class StageFolder:
     command: str
     state: Literal["new", "resume", "done"]
     manifest: dict[str, Any]
-    _lock: Any = field(default=None, repr=False)
+    _lock: StageLock | None = field(default=None, repr=False)
 
     @classmethod
     def open(
-        cls,
-        path: Path,
-        *,
-        command: str,
-        settings: Mapping[str, Any],
-        inputs: Mapping[str, Any],
-        defaults: Mapping[str, Any] | None = None,
-        force: bool = False,
+        cls, path: Path, wanted: Wanted, *, force: bool = False, resume_with_changes: bool = False
     ) -> "StageFolder":
-        """Open ``path`` for a run; ``settings`` and ``inputs`` are JSON values.
+        """Open ``path`` for the run ``wanted``.
 
-        Inputs are ``{name: {"path", "fingerprint"}}``. A setting that an older run does not name had its
-        value of ``defaults``: settings that join later do not make finished runs differ. Raises
-        ``UserError`` where the folder holds a run with other settings or inputs, where it belongs to
-        something else, or is in use.
+        force: delete what the folder holds and start anew.
+        resume_with_changes: go on though changeable settings differ.
+
+        Raises ``UserError`` where the folder holds a run with other settings or inputs, belongs to
+        something else, holds an input, or is in use.
         """
-        wanted = {"command": command, "settings": dict(settings), "inputs": dict(inputs)}
+        require_apart(path, wanted)
         _require_own(path)
-        found = read_manifest(path) if (path / MANIFEST).is_file() and not force else None
-        changed = _changes(found, wanted, defaults or {}) if found is not None else []
-        if found is not None and changed:
-            if found["state"] == "done" or not _holds_nothing(path):
-                raise UserError(_was_different(path, changed))
-            found = None  # it stopped at a setting or input that has been mended since
-        if found is not None and found["state"] == "done":
-            return cls(path, command, "done", found)
+        if not force:
+            now = _require_same(path, wanted, resume_with_changes=resume_with_changes)
+            if now.is_done:
+                return cls(path, wanted.command, "done", read_manifest(path))
         path.mkdir(parents=True, exist_ok=True)
-        lock = _take_lock(path)
-        if force:
-            _clear(path)
-        manifest = found or {
-            **wanted,
+        lock = StageLock(path)
+        try:
+            if force:
+                _clear(path)
+            return cls._locked(path, wanted, lock, resume_with_changes=resume_with_changes)
+        except BaseException:
+            lock.release()
+            raise
+
+    @classmethod
+    def _locked(
+        cls, path: Path, wanted: Wanted, lock: StageLock, *, resume_with_changes: bool
+    ) -> "StageFolder":
+        """What is in the folder now that no other process writes to it."""
+        now = _require_same(path, wanted, resume_with_changes=resume_with_changes)
+        old = read_manifest(path) if now.state != "none" and not now.different else None
+        if old is not None and now.is_done:
+            lock.release()
+            return cls(path, wanted.command, "done", old)
+        manifest = {
+            "command": wanted.command,
+            "settings": dict(wanted.settings),
+            "inputs": dict(wanted.inputs),
             "state": "running",
             "versions": versions(),
             "started": _now(),
         }
-        stage = cls(path, command, "resume" if found else "new", manifest, lock)
-        if found is None:
-            write_json(path / MANIFEST, manifest)
-        return stage
+        if old is not None:
+            kept = {
+                name: old[name]
+                for name in ("versions", "started", "seconds", "changes")
+                if name in old
+            }
+            manifest |= kept
+            manifest["settings"] = _with_kept(wanted, old["settings"])
+        _remove_broken(now)
+        if now.changed:
+            manifest["changes"] = [*manifest.get("changes", []), _change(path, now.changed)]
+        write_json(path / MANIFEST, manifest)
+        return cls(path, wanted.command, "new" if old is None else "resume", manifest, lock)
 
     def file(self, name: str) -> Path:
         return self.path / name
 
     def finish(self, *, outputs: list[str], summary: Mapping[str, Any]) -> None:
         """Record the outputs (files or folders below the stage folder) and close the run."""
-        self.manifest["outputs"] = {name: _describe(self.path / name) for name in sorted(outputs)}
+        self.manifest["outputs"] = {
+            name: describe_output(self.path / name) for name in sorted(outputs)
+        }
         self.manifest["summary"] = dict(summary)
         self.manifest["state"] = "done"
         self.manifest["finished"] = _now()
@@ -145,46 +107,39 @@ class StageFolder:
 
     def close(self) -> None:
         if self._lock is not None:
-            self._lock.close()
+            self._lock.release()
             self._lock = None
-            (self.path / LOCK).unlink(missing_ok=True)
 
 
-def describe_inputs(inputs: Mapping[str, Path | tuple[Path, ...] | None]) -> dict[str, Any]:
-    """Path and fingerprint of each given input; a missing one is a ``UserError``."""
-    described: dict[str, Any] = {}
-    for name, value in inputs.items():
-        if isinstance(value, tuple) and value:
-            described[name] = [{"path": str(p), "fingerprint": fingerprint(p)} for p in value]
-        elif isinstance(value, Path):
-            described[name] = {"path": str(value), "fingerprint": fingerprint(value)}
-    return described
+def _with_kept(wanted: Wanted, old: Mapping[str, Any]) -> dict[str, Any]:
+    """The wanted settings with the old values of those that a run keeps."""
+    settings, before = dict(wanted.settings), wanted.rules.older(old)
+    for name in wanted.rules.kept:
+        table, _, key = name.partition(".")
+        if key and key in before.get(table, {}):
+            settings[table] = {**settings[table], key: before[table][key]}
+    return settings
 
 
-def versions() -> dict[str, str]:
-    """Versions that a result may depend on, without importing the packages."""
-    found = {"python": platform.python_version(), "platform": platform.platform()}
-    for package in ("lvistk", "torch", "torchvision", "numpy", "timm"):
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[package] = metadata.version(package)
-    return found
+def require_apart(path: Path, wanted: Wanted) -> None:
+    """Raise ``UserError`` where a file that the run reads lies in the folder that it writes into."""
+    folder = path.resolve()
+    read = {item["path"]: name for name, item in input_items({"inputs": wanted.inputs})}
+    read |= {text: f"setting {name}" for name, text in _texts(wanted.settings) if text}
+    for given, name in read.items():
+        lies = Path(given).resolve()
+        if (lies == folder or folder in lies.parents) and lies.exists():
+            raise UserError(
+                f"--out {path}: holds what the run reads ({name}: {given}); choose another --out"
+            )
 
 
-def differences(old: Any, new: Any, prefix: str = "") -> list[str]:
-    """``name: old -> new`` for every leaf that differs between two nested tables."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        found = []
-        for key in sorted({*old, *new}):
-            where = f"{prefix}.{key}" if prefix else str(key)
-            found += differences(old.get(key), new.get(key), where)
-        return found
-    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        return [
-            line
-            for i, (a, b) in enumerate(zip(old, new, strict=True))
-            for line in differences(a, b, f"{prefix}[{i}]")
-        ]
-    return [] if old == new else [f"{prefix}: {old} -> {new}"]
+def _texts(table: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(table, Mapping):
+        for key, value in table.items():
+            yield from _texts(value, f"{prefix}.{key}" if prefix else str(key))
+    elif isinstance(table, str) and len(table) < 1000:
+        yield prefix, table
 
 
 def _require_own(path: Path) -> None:
@@ -193,6 +148,37 @@ def _require_own(path: Path) -> None:
         return
     if any(p.name != LOCK and not _is_part(p) for p in path.iterdir()):
         raise UserError(f"{path}: folder is not empty and not a stage folder; choose another --out")
+
+
+def _require_same(path: Path, wanted: Wanted, *, resume_with_changes: bool) -> Standing:
+    """How the folder stands; ``UserError`` where it holds a run that must not go on as ``wanted``."""
+    now = standing(path, wanted)
+    refused = now.different if resume_with_changes else (*now.different, *now.changed)
+    if refused and (now.state == "done" or not _holds_nothing(path)):
+        raise UserError(_was_different(path, refused, mendable=not now.different))
+    return now
+
+
+def _was_different(path: Path, lines: tuple[str, ...], *, mendable: bool) -> str:
+    shown = "; ".join(lines[:6])
+    more = f"; and {len(lines) - 6} more" if len(lines) > 6 else ""
+    go_on = "use --resume-with-changes to go on from the last checkpoint, or " if mendable else ""
+    return f"{path}: was run differently ({shown}{more}); {go_on}use --force to restart or another --out"
+
+
+def _remove_broken(now: Standing) -> None:
+    for name, files in now.broken.items():
+        console.warn(f"output {name} is missing or has changed since it was finished; made again")
+        for file in files:
+            for one in file.rglob("*") if file.is_dir() else [file]:
+                if one.is_file():
+                    one.unlink()
+
+
+def _change(path: Path, lines: tuple[str, ...]) -> dict[str, Any]:
+    """The record of changed settings: what, when, and after which step."""
+    steps = [int(p.stem.removeprefix("step_")) for p in path.glob("checkpoints/step_*.json")]
+    return {"after_step": max(steps, default=0), "time": _now(), "settings": list(lines)}
 
 
 def _holds_nothing(path: Path) -> bool:
@@ -205,43 +191,6 @@ def _is_part(path: Path) -> bool:
     return path.name.startswith(".") and path.name.endswith(".part")
 
 
-def _changes(
-    found: Mapping[str, Any], wanted: Mapping[str, Any], defaults: Mapping[str, Any]
-) -> list[str]:
-    """What settings and inputs differ in; where an input lies does not matter."""
-    normal = json.loads(json.dumps(wanted))
-    older = {key: found.get(key) for key in normal}
-    older["settings"] = _filled(older["settings"], json.loads(json.dumps(defaults)))
-    if found.get("command") == "evaluate":  # earlier releases had two engines with the same scores
-        older["settings"].pop("engine", None)
-    changed = differences(older, normal)
-    return [line for line in changed if not line.startswith("inputs.") or ".path" not in line]
-
-
-def _filled(table: Any, defaults: Any) -> Any:
-    """``table`` with what only ``defaults`` has, at every depth."""
-    if not isinstance(table, Mapping) or not isinstance(defaults, Mapping):
-        return table
-    own = {key: _filled(value, defaults.get(key)) for key, value in table.items()}
-    return {**defaults, **own}
-
-
-def _was_different(path: Path, changed: list[str]) -> str:
-    shown = "; ".join(changed[:6])
-    more = f"; and {len(changed) - 6} more" if len(changed) > 6 else ""
-    return f"{path}: was run differently ({shown}{more}); use --force to restart or another --out"
-
-
-def _take_lock(path: Path) -> Any:
-    handle = (path / LOCK).open("w")
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        handle.close()
-        raise UserError(f"{path}: another process is running this stage") from None
-    return handle
-
-
 def _clear(path: Path) -> None:
     for child in path.iterdir():
         if child.name == LOCK:
@@ -250,14 +199,6 @@ def _clear(path: Path) -> None:
             shutil.rmtree(child)
         else:
             child.unlink()
-
-
-def _describe(path: Path) -> dict[str, Any]:
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    digest = hashlib.blake2b(digest_size=16)
-    for file in files:
-        digest.update(fingerprint(file).encode())
-    return {"bytes": sum(file.stat().st_size for file in files), "fingerprint": digest.hexdigest()}
 
 
 def _now() -> str:

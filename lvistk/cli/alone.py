@@ -26,7 +26,12 @@ def run_alone(
 
     plan = plan_of(command, shared)
     plan = with_inputs(with_settings(plan, settings), inputs)
-    run_stage(plan, force=shared.force, device=shared.device)
+    run_stage(
+        plan,
+        force=shared.force,
+        resume_with_changes=shared.resume_with_changes,
+        device=shared.device,
+    )
 
 
 def plan_of(command: str, shared: Shared) -> StagePlan:

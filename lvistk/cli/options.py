@@ -24,6 +24,13 @@ Assign = Annotated[
 Force = Annotated[
     bool, typer.Option("--force", help="Delete what the folder holds and start from the beginning.")
 ]
+ResumeWithChanges = Annotated[
+    bool,
+    typer.Option(
+        "--resume-with-changes",
+        help="Go on from the last checkpoint with other settings for the rest: rate, epochs, ...",
+    ),
+]
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:N, or auto.")]
 
 
@@ -36,4 +43,5 @@ class Shared:
     out: Path | None = None
     assign: list[str] | None = None
     force: bool = False
+    resume_with_changes: bool = False
     device: str = "cpu"

@@ -8,7 +8,7 @@ import typer
 from lvistk import console
 from lvistk.cli.alone import plan_of
 from lvistk.cli.app import app
-from lvistk.cli.options import Assign, Config, Device, Force, Out, Shared, Stage
+from lvistk.cli.options import Assign, Config, Device, Force, Out, ResumeWithChanges, Shared, Stage
 from lvistk.stages.pipeline_file import load_pipeline
 
 
@@ -90,13 +90,20 @@ def run(
     out: Out = None,
     assign: Assign = None,
     force: Force = False,
+    resume_with_changes: ResumeWithChanges = False,
     device: Device = "auto",
 ) -> None:
     """Run the stages of a pipeline file that are not done yet, in order."""
     from lvistk.stages.pipeline import run_pipeline
 
     loaded = load_pipeline(pipeline, assignments=assign or (), out=out)
-    run_pipeline(loaded, only=tuple(only or ()), force=force, device=device)
+    run_pipeline(
+        loaded,
+        only=tuple(only or ()),
+        force=force,
+        resume_with_changes=resume_with_changes,
+        device=device,
+    )
 
 
 @app.command("status")

@@ -11,7 +11,8 @@ import typer
 
 from lvistk.cli.alone import run_alone
 from lvistk.cli.app import app
-from lvistk.cli.options import Assign, Config, Device, Force, Out, Shared, Stage
+from lvistk.cli.options import Assign, Config, Device, Force, Out, ResumeWithChanges, Shared, Stage
+from lvistk.config.load import marked
 from lvistk.stages.specifications import STAGES
 from lvistk.stages.specifications import Stage as Specification
 
@@ -44,6 +45,8 @@ def _shared(stage: Specification) -> Iterator[Parameter]:
     yield _parameter("out", Out)
     yield _parameter("assign", Assign)
     yield _parameter("force", Force, default=False)
+    if marked(stage.settings(), "changeable"):
+        yield _parameter("resume_with_changes", ResumeWithChanges, default=False)
     if stage.needs_device:
         yield _parameter("device", Device, default="auto")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lvistk.artifacts import fingerprint
+from lvistk.artifacts import find_input, is_same_input
 from lvistk.config.evaluation import EvaluateSettings
 from lvistk.config.load import from_table
 from lvistk.errors import UserError
@@ -44,9 +44,9 @@ def examine(stage: StageRecord, *, threads: int) -> Examined | str:
     for name in ("val", "detections", "boxes"):
         if name not in inputs:
             continue
-        path = Path(inputs[name]["path"])
+        path = find_input(stage.path, inputs[name])
         try:
-            same = fingerprint(path) == inputs[name]["fingerprint"]
+            same = is_same_input(path, inputs[name])
         except UserError:
             return f"{stage.label}: {path} is no longer there"
         if not same:

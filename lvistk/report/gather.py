@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lvistk.artifacts import MANIFEST, read_manifest
+from lvistk.artifacts import MANIFEST, find_input, read_manifest
 from lvistk.console import read_metrics
 from lvistk.errors import UserError
 
@@ -46,7 +46,7 @@ class StageRecord:
         """Paths of an input that are still there."""
         given = self.manifest.get("inputs", {}).get(name, [])
         items = given if isinstance(given, list) else [given]
-        return [path for item in items if (path := Path(item["path"])).exists()]
+        return [path for item in items if (path := find_input(self.path, item)).exists()]
 
 
 @dataclass(frozen=True, eq=False)

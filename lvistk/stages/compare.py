@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lvistk import console
-from lvistk.artifacts import MANIFEST, fingerprint, read_manifest
+from lvistk.artifacts import MANIFEST, find_input, fingerprint, is_same_input, read_manifest
 from lvistk.comparison.compare import Comparison, Difference, compare
 from lvistk.comparison.side import Side, side_of
 from lvistk.config.evaluation import EvaluateSettings
@@ -91,8 +91,8 @@ def _side(path: Path, gt: Path | None) -> Inputs:
     paths = {}
     for name in ("val", "detections", "boxes"):
         if name in inputs:
-            paths[name] = Path(inputs[name]["path"])
-            if fingerprint(paths[name]) != inputs[name]["fingerprint"]:
+            paths[name] = find_input(path, inputs[name])
+            if not is_same_input(paths[name], inputs[name]):
                 raise UserError(f"{path}: {paths[name]} has changed since; run evaluate again")
     settings = from_table(EvaluateSettings, manifest["settings"], where=f"{path}/{MANIFEST}")
     return Inputs(

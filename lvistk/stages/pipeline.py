@@ -1,26 +1,33 @@
 """Run the stages of a pipeline file in order, and say how far each one is."""
 
+import dataclasses
 import datetime
-import json
 from pathlib import Path
 from typing import Any
 
 from lvistk import artifacts, console
-from lvistk.config.load import to_table
 from lvistk.errors import UserError
 from lvistk.stages.pipeline_file import Pipeline, StagePlan
-from lvistk.stages.runner import run_stage
+from lvistk.stages.runner import run_stage, wanted_of
 
 SCORES = ("AP", "APr", "APc", "APf")
 
 
 def run_pipeline(
-    pipeline: Pipeline, *, only: tuple[str, ...] = (), force: bool = False, device: str = "auto"
+    pipeline: Pipeline,
+    *,
+    only: tuple[str, ...] = (),
+    force: bool = False,
+    resume_with_changes: bool = False,
+    device: str = "auto",
 ) -> None:
-    """Run what is not done yet. ``only`` names the stages to run; ``force`` restarts them."""
+    """Run what is not done yet.
+
+    only: names of the stages to run; without any, all in order. The rest as ``run_stage``.
+    """
     wanted = [pipeline.stage(name) for name in only] or list(pipeline.stages)
     for plan in wanted:
-        run_stage(plan, force=force, device=device)
+        run_stage(plan, force=force, resume_with_changes=resume_with_changes, device=device)
 
 
 def status_rows(folder: Path) -> list[list[object]]:
@@ -41,7 +48,7 @@ def pipeline_rows(pipeline: Pipeline) -> list[list[object]]:
     for plan in pipeline.stages:
         if (plan.out / artifacts.MANIFEST).is_file():
             row = _status_row(plan.out, artifacts.read_manifest(plan.out))
-            row[2] = _state(plan, row[2])
+            row[2] = _state(plan)
             rows.append(row)
         else:
             rows.append([plan.name, plan.command, "not run", "", None, None, *[None] * len(SCORES)])
@@ -54,23 +61,21 @@ def print_status(rows: list[list[object]], *, title: str) -> None:
     console.table(title, columns, rows, left=4, spare=["inputs"])
 
 
-def _state(plan: StagePlan, found: object) -> object:
-    """``stale`` where the settings of the file, or an input's content, are no longer those of the run."""
-    manifest = artifacts.read_manifest(plan.out)
-    if manifest["settings"] != json.loads(json.dumps(to_table(plan.settings))):
-        return "stale: settings"
-    for name, described in manifest["inputs"].items():
-        for item in described if isinstance(described, list) else [described]:
-            if _changed(Path(item["path"]), item["fingerprint"]):
-                return f"stale: {name}"
-    return found
-
-
-def _changed(path: Path, fingerprint: str) -> bool:
+def _state(plan: StagePlan) -> str:
+    """What ``run`` would find, by the same comparison."""
     try:
-        return artifacts.fingerprint(path) != fingerprint
+        return artifacts.standing(plan.out, wanted_of(plan)).text()
     except UserError:
-        return True
+        return f"stale: {_unusable_input(plan)}"
+
+
+def _unusable_input(plan: StagePlan) -> str:
+    for one in dataclasses.fields(plan.inputs):
+        try:
+            artifacts.describe_inputs({one.name: getattr(plan.inputs, one.name)})
+        except UserError:
+            return one.name
+    return "inputs"
 
 
 def _status_row(path: Path, manifest: dict[str, Any]) -> list[object]:

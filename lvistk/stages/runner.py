@@ -3,10 +3,11 @@
 import dataclasses
 import gc
 import time
+from functools import partial
 from typing import Any
 
 from lvistk import artifacts, console
-from lvistk.config.load import to_table
+from lvistk.config.load import marked, older_table, to_table, update
 from lvistk.errors import UserError
 from lvistk.stages.pipeline_file import StagePlan
 from lvistk.stages.specifications.stage import Stage
@@ -16,13 +17,21 @@ ORDINARY_COLLECTION = (700, 10, 10)
 """Python's own thresholds: tensors in cycles must not wait as long as modules may (``cli.app.main``)."""
 
 
-def run_stage(plan: StagePlan, *, force: bool = False, device: str = "auto") -> dict[str, Any]:
+def run_stage(
+    plan: StagePlan,
+    *,
+    force: bool = False,
+    resume_with_changes: bool = False,
+    device: str = "auto",
+) -> dict[str, Any]:
     """Run ``plan`` unless it is done; returns the stage's summary.
 
+    force: delete what the folder holds and start anew.
+    resume_with_changes: go on though settings that change only the rest of a run differ.
     device: ``cpu``, ``cuda``, ``cuda:N`` or ``auto``.
 
     Raises ``UserError`` where an input is missing, or where the folder holds a run with other settings
-    or inputs.
+    or inputs; nothing is deleted then.
     """
     stage = plan.stage
     _require_inputs(plan)
@@ -31,7 +40,7 @@ def run_stage(plan: StagePlan, *, force: bool = False, device: str = "auto") -> 
         return {}  # rank 0 does it; the others wait at the next stage's first barrier
     chosen = _join_ranks(device) if stage.needs_device else "cpu"
     if main:
-        folder = _open(plan, force=force)
+        folder = _open(plan, force=force, resume_with_changes=resume_with_changes)
     _barrier(stage)
     if not main:
         manifest = artifacts.read_manifest(plan.out)
@@ -59,29 +68,55 @@ def run_stage(plan: StagePlan, *, force: bool = False, device: str = "auto") -> 
     return summary
 
 
-def _call(plan: StagePlan, folder: artifacts.StageFolder, *, device: str) -> dict[str, Any]:
-    if plan.stage.needs_device:
-        return plan.stage.run(plan.settings, plan.inputs, folder, device=device)
-    return plan.stage.run(plan.settings, plan.inputs, folder)
+def wanted_of(plan: StagePlan) -> artifacts.Wanted:
+    """What the plan's folder is compared with, by ``run`` and by ``status``.
+
+    Raises ``UserError`` where an input that the run reads is not there, not finished or damaged.
+    """
+    stage = plan.stage
+    unread = stage.unread(plan.settings, plan.inputs)
+    read = {
+        one.name: getattr(plan.inputs, one.name)
+        for one in dataclasses.fields(plan.inputs)
+        if one.name not in unread
+    }
+    default = type(plan.settings)()
+    rules = artifacts.Rules(
+        older=partial(older_table, default),
+        operational=marked(default, "operational"),
+        changeable=marked(default, "changeable"),
+        kept=marked(default, "kept"),
+        reopening=marked(default, "reopens"),
+        uncounted=(*stage.uncounted, *unread),
+    )
+    inputs = artifacts.describe_inputs(read, out=plan.out)
+    return artifacts.Wanted(plan.command, to_table(plan.settings), inputs, rules)
 
 
-def _open(plan: StagePlan, *, force: bool) -> artifacts.StageFolder:
-    inputs = {f.name: getattr(plan.inputs, f.name) for f in dataclasses.fields(plan.inputs)}
+def _open(plan: StagePlan, *, force: bool, resume_with_changes: bool) -> artifacts.StageFolder:
+    """The folder, once everything that the run reads is known to be sound."""
+    wanted = wanted_of(plan)
+    artifacts.require_apart(plan.out, wanted)
+    if force or not artifacts.standing(plan.out, wanted).is_done:
+        plan.stage.check(plan.settings, plan.inputs, plan.out)
     return artifacts.StageFolder.open(
-        plan.out,
-        command=plan.command,
-        settings=to_table(plan.settings),
-        defaults=_defaults(plan.settings),
-        inputs=artifacts.describe_inputs(inputs),
-        force=force,
+        plan.out, wanted, force=force, resume_with_changes=resume_with_changes
     )
 
 
-def _defaults(settings: Any) -> dict[str, Any]:
-    """The table of a stage's defaults, without a partial one, where a missing key means another thing."""
-    table = to_table(type(settings)())
-    partial = [f.name for f in dataclasses.fields(settings) if "overrides" in f.metadata]
-    return {name: value for name, value in table.items() if name not in partial}
+def _call(plan: StagePlan, folder: artifacts.StageFolder, *, device: str) -> dict[str, Any]:
+    settings = _with_kept(plan.settings, folder.manifest["settings"])
+    if plan.stage.needs_device:
+        return plan.stage.run(settings, plan.inputs, folder, device=device)
+    return plan.stage.run(settings, plan.inputs, folder)
+
+
+def _with_kept(settings: Any, table: dict[str, Any]) -> Any:
+    """``settings`` with the values that the folder's run began with, of those that it keeps."""
+    for name in marked(settings, "kept"):
+        group, _, key = name.partition(".")
+        settings = update(settings, {group: {key: table[group][key]}}, where=artifacts.MANIFEST)
+    return settings
 
 
 def _require_inputs(plan: StagePlan) -> None:

@@ -9,7 +9,6 @@ from torch import Tensor
 from lvistk import console
 from lvistk.artifacts import StageFolder
 from lvistk.data.index.annotation_index import AnnotationIndex
-from lvistk.errors import UserError
 from lvistk.importing.backbone_weights import load_backbone_weights
 from lvistk.importing.category_rows import rows_by_name, rows_of_model
 from lvistk.models.build import build_model
@@ -89,8 +88,7 @@ def _pseudo(
 ) -> PseudoSource | None:
     if inputs.pseudo is None:
         return None
-    if inputs.pool is None:
-        raise UserError("train-repr: 'pseudo' needs 'pool', the folder of its images")
+    assert inputs.pool is not None  # checked before the run
     source = open_pseudo_source(
         inputs.pseudo,
         inputs.pool,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lvistk.artifacts import StageFolder
+from lvistk.artifacts import StageFolder, Wanted
 from lvistk.data.index.lvis_json import read_categories
 from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
 from lvistk.errors import UserError
@@ -104,7 +104,7 @@ def train(tmp_path: Path) -> Path:
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[StageFolder]:
     out = tmp_path / "out"
-    with closing(StageFolder.open(out, command="filter-missing", settings={}, inputs={})) as stage:
+    with closing(StageFolder.open(out, Wanted("filter-missing", {}, {}))) as stage:
         yield stage
 
 

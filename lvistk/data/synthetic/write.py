@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 
 from lvistk import console
-from lvistk.artifacts import StageFolder
+from lvistk.artifacts import StageFolder, Wanted
 from lvistk.data.synthetic.catalogue import kinds
 from lvistk.data.synthetic.plan import SPLITS, Popularity, Split, plan_image
 from lvistk.data.synthetic.records import (
@@ -88,7 +88,7 @@ def generate(out: Path, *, settings: GenerateSettings, force: bool = False) -> S
         UserError: `out` holds something else, or the disk is full.
     """
     wanted = {key: value for key, value in asdict(settings).items() if key != "workers"}
-    stage = StageFolder.open(out, command="generate", settings=wanted, inputs={}, force=force)
+    stage = StageFolder.open(out, Wanted("generate", wanted, inputs={}), force=force)
     if stage.state == "done":
         return stage
     counts = (settings.images, settings.val_images, settings.pool_images)

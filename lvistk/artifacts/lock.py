@@ -1,0 +1,52 @@
+"""One process at a time in a stage folder."""
+
+import fcntl
+import os
+from pathlib import Path
+
+from lvistk.errors import UserError
+
+LOCK = ".lock"
+
+
+class StageLock:
+    """An exclusive lock on the file ``.lock`` of a folder, held until ``release`` or the process's end.
+
+    The file is removed while the lock is held, so that a process that had opened it before gets a lock
+    on a file without a name; it notices and tries again with the file that has the name now.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Raises ``UserError`` where another process holds the lock, or ``.lock`` is a link."""
+        self._path = folder / LOCK
+        while True:
+            self._handle = _open(self._path)
+            try:
+                fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(self._handle)
+                raise UserError(f"{folder}: another process is running this stage") from None
+            if self._is_current():
+                return
+            os.close(self._handle)
+
+    def _is_current(self) -> bool:
+        held = os.fstat(self._handle)
+        try:
+            named = self._path.lstat()
+        except FileNotFoundError:
+            return False
+        return (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino)
+
+    def release(self) -> None:
+        self._path.unlink(missing_ok=True)
+        os.close(self._handle)
+
+
+def _open(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if path.is_symlink():
+            raise UserError(f"{path}: is a link, which a run does not follow; remove it") from error
+        raise

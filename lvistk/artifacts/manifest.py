@@ -1,0 +1,149 @@
+"""``stage.json``: what a stage ran with, on what, and what came of it."""
+
+import contextlib
+import json
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from lvistk.artifacts.fingerprints import (
+    broken_files,
+    describe_images,
+    describe_store,
+    file_fingerprint,
+    outputs_fingerprint,
+    require_file,
+    same_input,
+)
+from lvistk.errors import UserError
+
+MANIFEST = "stage.json"
+DATA_COMMAND = "generate"
+"""Its folders are data, which people add to and change; their outputs are not compared."""
+TABLES = ("settings", "inputs", "outputs", "summary")
+
+
+def fingerprint(path: Path) -> str:
+    """What an input is known by: content of a file, outputs of a stage, names and sizes of images.
+
+    Raises ``UserError`` where there is nothing, or where a stage is unfinished or damaged.
+    """
+    return describe_input(path)["fingerprint"]
+
+
+def describe_input(path: Path) -> dict[str, Any]:
+    """``path`` as it was given, its ``fingerprint`` and, of an image folder, a ``sample``."""
+    if path.is_file():
+        require_file(path)
+        return {"path": str(path), "fingerprint": file_fingerprint(path)}
+    if (path / MANIFEST).is_file():
+        manifest = read_manifest(path)
+        if manifest["state"] != "done":
+            raise UserError(f"{path}: this stage is not finished; run it first")
+        for name in broken_outputs(path, manifest):
+            raise UserError(
+                f"{path}: its output {name} is missing or has changed since it finished; run that "
+                "stage again"
+            )
+        return {"path": str(path), "fingerprint": outputs_fingerprint(manifest["outputs"])}
+    if path.is_dir() and next(path.glob("*.h5"), None) is not None:
+        return {"path": str(path), **describe_store(path)}
+    if path.is_dir():
+        return {"path": str(path), **describe_images(path)}
+    raise UserError(f"{path}: no such file or folder")
+
+
+def describe_inputs(
+    inputs: Mapping[str, Path | tuple[Path, ...] | None], *, out: Path | None = None
+) -> dict[str, Any]:
+    """Each given input by ``describe_input``; a missing one is a ``UserError``.
+
+    out: the stage folder, from which ``relative`` leads to the input when both have been moved.
+    """
+    described: dict[str, Any] = {}
+    for name, value in inputs.items():
+        if isinstance(value, tuple) and value:
+            described[name] = [_with_relative(describe_input(p), out) for p in value]
+        elif isinstance(value, Path):
+            described[name] = _with_relative(describe_input(value), out)
+    return described
+
+
+def _with_relative(described: dict[str, Any], out: Path | None) -> dict[str, Any]:
+    if out is None:
+        return described
+    return {**described, "relative": os.path.relpath(described["path"], out)}
+
+
+def find_input(folder: Path, described: Mapping[str, Any]) -> Path:
+    """Where an input of the stage in ``folder`` lies now; its path as given where it is nowhere.
+
+    Tried in order: relative to the stage folder, as it was given, as it was given below a folder that
+    holds the stage folder, and beside the stage folder.
+    """
+    given = Path(str(described["path"]))
+    tries = [folder / described["relative"]] if "relative" in described else []
+    tries.append(given)
+    if not given.is_absolute():
+        tries += [parent / given for parent in folder.absolute().parents]
+    tries.append(folder.parent / given.name)
+    return next((Path(os.path.normpath(one)) for one in tries if one.exists()), given)
+
+
+def is_same_input(path: Path, described: Mapping[str, Any]) -> bool:
+    """Whether ``path`` still holds what a manifest's description of an input says."""
+    return same_input(described, describe_input(path))
+
+
+def input_items(manifest: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Name and description of every input; one of several paths comes several times."""
+    for name, described in manifest["inputs"].items():
+        for item in described if isinstance(described, list) else [described]:
+            yield name, item
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a stage folder, its tables complete; ``UserError`` where it is none or broken."""
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(manifest, dict) or manifest.get("state") not in ("running", "done"):
+            raise ValueError("no state")
+        complete = {
+            **{name: {} for name in TABLES},
+            **manifest,
+            "command": str(manifest["command"]),
+        }
+        for name in TABLES:
+            if not isinstance(complete[name], dict):
+                raise ValueError(f"{name} is no table")
+        for name, item in input_items(complete):
+            if not isinstance(item, dict) or not isinstance(item.get("path"), str):
+                raise ValueError(f"input {name} has no path")
+        for name, item in complete["outputs"].items():
+            if not isinstance(item, dict) or not {"bytes", "fingerprint"} <= item.keys():
+                raise ValueError(f"output {name} has no fingerprint")
+    except FileNotFoundError:
+        raise UserError(f"{folder}: not a stage folder (no {MANIFEST})") from None
+    except (ValueError, KeyError, RecursionError) as error:
+        raise UserError(f"{path}: broken manifest: {error}; run with --force") from None
+    return complete
+
+
+def broken_outputs(path: Path, manifest: Mapping[str, Any]) -> dict[str, list[Path]]:
+    if manifest["command"] == DATA_COMMAND:
+        return {}
+    files = {name: broken_files(path / name, one) for name, one in manifest["outputs"].items()}
+    return {name: broken for name, broken in files.items() if broken}
+
+
+def versions() -> dict[str, str]:
+    """Versions that a result may depend on, without importing the packages."""
+    known = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in ("lvistk", "torch", "torchvision", "numpy", "timm"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            known[package] = metadata.version(package)
+    return known
