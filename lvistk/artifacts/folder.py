@@ -177,7 +177,7 @@ def _remove_broken(now: Standing) -> None:
 
 def _change(path: Path, lines: tuple[str, ...]) -> dict[str, Any]:
     """The record of changed settings: what, when, and after which step."""
-    steps = [int(p.stem.removeprefix("step_")) for p in path.glob("checkpoints/step_*.json")]
+    steps = [int(p.stem.removeprefix("step_")) for p in path.glob("checkpoints/step_*.safetensors")]
     return {"after_step": max(steps, default=0), "time": _now(), "settings": list(lines)}
 
 

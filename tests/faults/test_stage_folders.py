@@ -125,7 +125,7 @@ def test_what_cannot_change_the_result_never_counts(tmp_path: Path) -> None:
 def test_what_changes_only_the_rest_goes_on_when_asked_to_and_is_recorded(tmp_path: Path) -> None:
     folder = finished(tmp_path / "s", wanted(settings(2, 0.1), rules=RULES))
     (folder / "checkpoints").mkdir()
-    (folder / "checkpoints" / "step_00000070.json").write_text("{}")
+    (folder / "checkpoints" / "step_00000070.safetensors").touch()
     lower = wanted(settings(2, 0.01), rules=RULES)
     with pytest.raises(UserError, match=r"--resume-with-changes .* or use --force"):
         StageFolder.open(folder, lower)

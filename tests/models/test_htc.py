@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from lvistk.config.pipeline import load_pipeline
 from torch import Tensor
 
 from lvistk.importing.parameter_names import MMDETECTION, translate
 from lvistk.models.mask_rcnn import MaskRCNN
+from lvistk.stages.pipeline_file import load_pipeline
 from tests.models.build_small import (
     ALL_MASK_PARTS,
     CASCADE,
