@@ -415,9 +415,10 @@ def test_nothing_left_or_found_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=rf"{tmp_path}/a\.json: category id 2 is used twice"):
         convert.run([write(tmp_path / "a.json", [image(1)], [], twice)], out, kind="coco")
     captions = {"images": [image(1)], "annotations": [{"id": 1, "image_id": 1, "caption": "a"}]}
-    (tmp_path / "c.json").write_text(json.dumps(captions))
-    with pytest.raises(UserError, match="a captions file"):
-        convert.run([tmp_path / "c.json"], out, kind="coco")
+    for more in ({}, {"categories": []}):
+        (tmp_path / "c.json").write_text(json.dumps({**captions, **more}))
+        with pytest.raises(UserError, match="a captions file"):
+            convert.run([tmp_path / "c.json"], out, kind="coco")
     assert not out.exists()
 
 

@@ -24,7 +24,7 @@ def split(records: Records, *, val_share: float, seed: int) -> tuple[Records, Re
     empty = [image.id for image in records.images if image.id not in in_val]
     draw.shuffle(empty)
     wanted = round(len(records.images) * val_share) - sum(in_val.values())
-    in_val |= {image_id: place < wanted for place, image_id in enumerate(empty)}
+    in_val |= {image_id: rank < wanted for rank, image_id in enumerate(empty)}
     return _side(records, in_val, val=False), _side(records, in_val, val=True)
 
 
@@ -38,8 +38,8 @@ def _deal(
     if len(images) > 1:
         wanted = min(max(wanted, 1), len(images) - 1)
     missing = wanted - sum(in_val.get(image_id, False) for image_id in images)
-    for place, image_id in enumerate(free):
-        in_val[image_id] = place < missing
+    for rank, image_id in enumerate(free):
+        in_val[image_id] = rank < missing
 
 
 def _side(records: Records, in_val: dict[int, bool], *, val: bool) -> Records:

@@ -39,11 +39,11 @@ def _of_yaml(text: str, path: Path) -> dict[int, str]:
         names = dict(enumerate(names))
     if not isinstance(names, dict):
         raise UserError(f"{path}: no list 'names' in it; give a text file of one name a line")
-    found: dict[int, str] = {}
+    by_number: dict[int, str] = {}
     for key, name in names.items():
         if not str(key).strip().isdecimal() or not isinstance(name, str):
             raise UserError(f"{path}: names: '{key}: {name}' is not a class number and its name")
-        if int(key) in found:
+        if int(key) in by_number:
             raise UserError(f"{path}: names: class {int(key)} has two names")
-        found[int(key)] = name.strip()
-    return found
+        by_number[int(key)] = name.strip()
+    return by_number

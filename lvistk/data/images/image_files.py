@@ -45,7 +45,7 @@ def display_name(file_name: str, coco_url: str) -> str:
     """How an image is called: the last two parts of its address (``train2017/000000000001.jpg``), or its
     ``file_name``; '' where it has neither."""
     parts = name_parts(coco_url) if _ADDRESS.match(coco_url) or not file_name else ()
-    named = len(parts) > 1 and PurePosixPath(parts[-1]).suffix
+    named = len(parts) > 1 and "." in parts[-1]
     return "/".join(parts[-2:]) if named else file_name
 
 

@@ -47,9 +47,9 @@ def check_annotations(
     defects: list[Defect] = []
 
     def report(kind: str, wrong: np.ndarray, reason: Callable[[int], str]) -> None:
-        for place in np.flatnonzero(wrong).tolist():
-            number = int(chunk.ids[place])
-            defects.append(Defect(source, "annotation", number, kind, reason(place)))
+        for index in np.flatnonzero(wrong).tolist():
+            number = int(chunk.ids[index])
+            defects.append(Defect(source, "annotation", number, kind, reason(index)))
 
     facts = mask_facts(chunk, sizes)
     image_ids, category_ids = chunk.image_ids, chunk.category_ids
@@ -62,9 +62,9 @@ def check_annotations(
     )
     report("crowd", chunk.crowd, lambda _: "is a crowd region (iscrowd), not an instance")
     sound &= ~unknown_image & ~unknown_category & ~chunk.crowd
-    for place, (kind, text) in sorted(facts.faults.items()):
-        defects.append(Defect(source, "annotation", int(chunk.ids[place]), kind, text))
-        sound[place] = False
+    for index, (kind, text) in sorted(facts.faults.items()):
+        defects.append(Defect(source, "annotation", int(chunk.ids[index]), kind, text))
+        sound[index] = False
     dropped = chunk.masks.dropped
     has_bad_part = np.isin(np.arange(len(chunk)), list(dropped))
     report("bad_part", sound & has_bad_part, lambda n: f"{dropped[n]} of its parts are no polygons")
@@ -102,12 +102,12 @@ def _areas(
         larger = np.maximum(chunk.areas, areas)
         return ~(np.abs(chunk.areas - areas) <= AREA_SHARE * larger + slack)
 
-    for place in np.flatnonzero(sound & differs()).tolist():
-        if chunk.masks.rle[place] is None:
-            size = (int(sizes[place, 0]), int(sizes[place, 1]))
-            counts = rle.from_polygons(chunk.masks.polygons.parts(place), size)
+    for index in np.flatnonzero(sound & differs()).tolist():
+        if chunk.masks.rle[index] is None:
+            size = (int(sizes[index, 0]), int(sizes[index, 1]))
+            counts = rle.from_polygons(chunk.masks.polygons.parts(index), size)
             pixels = float(rle.areas([counts], size)[0])
-            areas[place] = pixels or areas[place]  # less than a pixel stays what it is
+            areas[index] = pixels or areas[index]  # less than a pixel stays what it is
     return areas, sound & ~lacking & differs()
 
 

@@ -76,15 +76,15 @@ class AnnotationChunk:
         masks = self.masks
         parts = np.repeat(keep, np.diff(masks.polygons.instance_start))
         points = np.repeat(parts, np.diff(masks.polygons.part_start))
-        places = np.flatnonzero(keep).tolist()
+        indices = np.flatnonzero(keep).tolist()
         polygons = Polygons(
             points=masks.polygons.points[points],
             part_start=starts(np.diff(masks.polygons.part_start)[parts]),
             instance_start=starts(np.diff(masks.polygons.instance_start)[keep]),
         )
-        errors = {new: masks.errors[old] for new, old in enumerate(places) if old in masks.errors}
+        errors = {new: masks.errors[old] for new, old in enumerate(indices) if old in masks.errors}
         dropped = {
-            new: masks.dropped[old] for new, old in enumerate(places) if old in masks.dropped
+            new: masks.dropped[old] for new, old in enumerate(indices) if old in masks.dropped
         }
         return AnnotationChunk(
             ids=self.ids[keep],
@@ -93,7 +93,7 @@ class AnnotationChunk:
             boxes=self.boxes[keep],
             areas=self.areas[keep],
             crowd=self.crowd[keep],
-            masks=Masks(polygons, [masks.rle[place] for place in places], errors, dropped),
+            masks=Masks(polygons, [masks.rle[index] for index in indices], errors, dropped),
         )
 
 
@@ -138,40 +138,40 @@ def _parse(segmentations: Sequence[msgspec.Raw]) -> Masks:
     return Masks(polygons, rest.rle, rest.errors, rest.dropped)
 
 
-def _parse_slowly(segmentations: Sequence[msgspec.Raw], places: Sequence[int]) -> Masks:
-    """The masks at ``places`` of N, the others left empty, with a reason for each broken one."""
+def _parse_slowly(segmentations: Sequence[msgspec.Raw], indices: Sequence[int]) -> Masks:
+    """The masks at ``indices`` of N, the others left empty, with a reason for each broken one."""
     decode = msgspec.json.Decoder(list[list[float]]).decode
     parts: list[list[list[float]]] = [[] for _ in segmentations]
     masks = Masks(Polygons.from_lists([]), [None] * len(segmentations), {})
-    for place in places:
-        raw = segmentations[place]
+    for index in indices:
+        raw = segmentations[index]
         is_rle = bytes(memoryview(raw)[:1]) == b"{"
         try:
             if is_rle:
-                masks.rle[place] = _rle(msgspec.json.decode(raw, type=RleRecord))
+                masks.rle[index] = _rle(msgspec.json.decode(raw, type=RleRecord))
             else:
-                parts[place] = decode(raw)
+                parts[index] = decode(raw)
         except (*JSON_ERRORS, ValueError):
             try:
-                _read_other_form(raw, place, masks, parts)
+                _read_other_form(raw, index, masks, parts)
             except (*JSON_ERRORS, ValueError, OverflowError) as error:
                 kind = "broken_rle" if is_rle else "degenerate_polygon"
-                masks.errors[place] = (kind, f"segmentation: {plain_message(error)}")
+                masks.errors[index] = (kind, f"segmentation: {plain_message(error)}")
     masks.polygons = _flat(parts, masks)
     return masks
 
 
 def _read_other_form(
-    raw: msgspec.Raw, place: int, masks: Masks, parts: list[list[list[float]]]
+    raw: msgspec.Raw, index: int, masks: Masks, parts: list[list[list[float]]]
 ) -> None:
     """A mask that is not in COCO's two forms. Raises ``ValueError`` where it is in none."""
     mask = read_segmentation(msgspec.json.decode(raw))
-    masks.other_form.add(place)
+    masks.other_form.add(index)
     if mask.rle is not None:
-        masks.rle[place] = _rle(msgspec.convert(mask.rle, RleRecord))
-    parts[place] = mask.polygons or []
+        masks.rle[index] = _rle(msgspec.convert(mask.rle, RleRecord))
+    parts[index] = mask.polygons or []
     if mask.dropped:
-        masks.dropped[place] = mask.dropped
+        masks.dropped[index] = mask.dropped
 
 
 def _without_bad_parts(masks: Masks) -> Masks:
@@ -194,8 +194,8 @@ def _without_bad_parts(masks: Masks) -> Masks:
     single_counts = np.bincount(owners[lengths == 1], minlength=len(polygons))
     is_list_of_points = (single_counts == part_counts) & (part_counts >= MIN_POINTS)
     kept_points = good | (good_counts == 0)[owners]
-    for place in owners[~kept_points].tolist():
-        masks.dropped[place] = masks.dropped.get(place, 0) + 1
+    for index in owners[~kept_points].tolist():
+        masks.dropped[index] = masks.dropped.get(index, 0) + 1
     first = np.zeros(len(lengths), bool)
     first[polygons.instance_start[:-1][part_counts > 0]] = True
     masks.other_form |= set(np.flatnonzero(is_list_of_points).tolist())
@@ -212,18 +212,18 @@ def _without_bad_parts(masks: Masks) -> Masks:
 
 def _flat(parts: list[list[list[float]]], masks: Masks) -> Polygons:
     """All parts as arrays; parts of an odd length are left out, or are the instance's error."""
-    for place, instance in enumerate(parts):
+    for index, instance in enumerate(parts):
         odd = [number for number, part in enumerate(instance) if len(part) % 2]
         if not odd:
             continue
-        parts[place] = [part for part in instance if len(part) % 2 == 0]
-        if any(len(part) >= 2 * MIN_POINTS for part in parts[place]):
-            masks.dropped[place] = len(odd)
+        parts[index] = [part for part in instance if len(part) % 2 == 0]
+        if any(len(part) >= 2 * MIN_POINTS for part in parts[index]):
+            masks.dropped[index] = len(odd)
             continue
         length = len(instance[odd[0]])
         text = f"polygon {odd[0]} has {length} numbers, not pairs of x and y"
-        masks.errors[place] = ("degenerate_polygon", text)
-        parts[place] = []
+        masks.errors[index] = ("degenerate_polygon", text)
+        parts[index] = []
     flat = [part for instance in parts for part in instance]
     lengths = np.array([len(part) for part in flat], np.int64)
     numbers = np.fromiter(chain.from_iterable(flat), np.float64, count=int(lengths.sum()))

@@ -16,18 +16,18 @@ def union_categories(files: Sequence[tuple[Path, Sequence[CategoryRecord]]]) -> 
     the name ``category ID``. Raises ``UserError`` where an id has two names or two frequencies,
     naming the file that differs.
     """
-    found: dict[int, tuple[Path, CategoryRecord]] = {}
+    by_id: dict[int, tuple[Path, CategoryRecord]] = {}
     for path, records in files:
         categories_of(records, path)  # refuses an id used twice within the file
         for record in records:
-            first, known = found.setdefault(record.id, (path, record))
+            first, known = by_id.setdefault(record.id, (path, record))
             _require_same(known, record, first=first, path=path)
             if (bool(record.name), bool(record.frequency)) > (
                 bool(known.name),
                 bool(known.frequency),
             ):
-                found[record.id] = (path, record)
-    records = [record for _, record in found.values()]
+                by_id[record.id] = (path, record)
+    records = [record for _, record in by_id.values()]
     for record in records:
         record.name = record.name or f"category {record.id}"
     united = categories_of(records, files[0][0])

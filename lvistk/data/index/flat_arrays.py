@@ -104,15 +104,15 @@ def checksum(path: Path) -> int:
     """CRC-32 of a file; 0 for an empty one."""
     if not path.stat().st_size:
         return 0
-    found = 0
+    crc = 0
     with (
         path.open("rb") as handle,
         mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as data,
         memoryview(data) as view,
     ):
         for start in range(0, len(view), CHUNK_BYTES):
-            found = zlib.crc32(view[start : start + CHUNK_BYTES], found)
-    return found
+            crc = zlib.crc32(view[start : start + CHUNK_BYTES], crc)
+    return crc
 
 
 def _table_checksum(table: Mapping[str, Any]) -> int:

@@ -74,8 +74,8 @@ class ImageTable:
             ):
                 lists[name].ids.extend(ids)
                 lists[name].counts.append(len(ids))
-        for name, found in lists.items():
-            defects += self._take_lists(name, found, number, first_row)
+        for name, one in lists.items():
+            defects += self._take_lists(name, one, number, first_row)
         return defects
 
     def rows(self, image_ids: np.ndarray, *, source: int) -> np.ndarray:
@@ -113,7 +113,7 @@ class ImageTable:
             return Defect(number, "image", record.id, "wrong_type", text)
         if self._row_of.get(record.id, -1) >= first_row:
             return Defect(number, "image", record.id, "id_twice", "its id is used twice")
-        if not record.name:
+        if not (record.coco_url or record.file_name):
             text = "it has neither coco_url nor file_name"
             return Defect(number, "image", record.id, "no_name", text)
         return None
@@ -123,9 +123,10 @@ class ImageTable:
         self._ids.append(record.id)
         self._sizes.append((record.height, record.width))
         self._sources.append(number)
-        self._names.append(record.name.encode())
+        name = record.name
+        self._names.append(name.encode())
         others = (record.file_name, record.coco_url)
-        self._other_names.append("\0".join(n for n in others if n != record.name and n).encode())
+        self._other_names.append("\0".join(one for one in others if one and one != name).encode())
 
     def _take_lists(self, name: str, lists: "_Lists", number: int, first_row: int) -> list[Defect]:
         """Keep the category lists of the images from ``first_row`` on; unknown ids are defects."""
@@ -138,11 +139,11 @@ class ImageTable:
             Defect(
                 number,
                 "image",
-                self._ids[rows[place]],
+                self._ids[rows[index]],
                 "unknown_category",
-                f"{FIELDS[name]} names category {lists.ids[place]}, which is not in the file",
+                f"{FIELDS[name]} names category {lists.ids[index]}, which is not in the file",
             )
-            for place in np.flatnonzero(~known)
+            for index in np.flatnonzero(~known)
         ]
 
     def _twice(self, record: ImageRecord, path: Path, others: list[Path]) -> str:

@@ -95,10 +95,10 @@ def _file_hash(path: Path, cache: Path) -> str:
         if _is_own(note):
             return note.read_text()
     with path.open("rb") as handle:
-        found = hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        digest = hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     with whole_file(note) as temporary:
-        temporary.write_text(found)
-    return found
+        temporary.write_text(digest)
+    return digest
 
 
 def _is_own(path: Path) -> bool:

@@ -137,11 +137,10 @@ class AnnotationFile:
         self._sections = _decode(json_text(path).data, _Sections, path=path)
         if _is_absent(self._sections.images):
             raise UserError(f"{path}: no 'images' list: not an LVIS annotation file")
+        if self.mentions('"caption"') and not self.mentions('"segmentation"'):
+            raise UserError(f"{path}: a captions file; give the file of instances")
         if _is_absent(self._sections.categories):
-            what = "not an LVIS annotation file"
-            if self.mentions('"caption"'):
-                what = "a captions file; give the file of instances"
-            raise UserError(f"{path}: no 'categories' list: {what}")
+            raise UserError(f"{path}: no 'categories' list: not an LVIS annotation file")
 
     def images(self) -> Iterator[ImageRecord | Broken]:
         return self._records("images", ImageRecord)

@@ -35,20 +35,20 @@ def mask_facts(chunk: AnnotationChunk, sizes: np.ndarray) -> MaskFacts:
         areas = instance_areas(polygons)
         _measure_unions(polygons, areas)
         _measure_within_images(polygons, sizes, boxes, areas)
-    for place, mask in enumerate(chunk.masks.rle):
+    for index, mask in enumerate(chunk.masks.rle):
         if mask is None:
             continue
-        fault = rle_fault(mask, sizes[place])
+        fault = rle_fault(mask, sizes[index])
         if fault:
-            faults[place] = ("broken_rle", fault)
+            faults[index] = ("broken_rle", fault)
         else:
-            boxes[place] = rle.boxes([mask.counts], mask.size)[0]
-            areas[place] = rle.areas([mask.counts], mask.size)[0]
+            boxes[index] = rle.boxes([mask.counts], mask.size)[0]
+            areas[index] = rle.areas([mask.counts], mask.size)[0]
     broken = list(faults)
     boxes[broken] = np.nan
     areas[broken] = np.nan
-    for place in np.flatnonzero(areas == 0):
-        faults[int(place)] = ("empty_mask", "its mask has no area within its image")
+    for index in np.flatnonzero(areas == 0):
+        faults[int(index)] = ("empty_mask", "its mask has no area within its image")
     return MaskFacts(faults, boxes, areas)
 
 
@@ -79,11 +79,11 @@ def _measure_within_images(
         return
     from lvistk.masks.clipping import clip_polygons, select_polygons, union_areas
 
-    for place in leaving.tolist():
-        rectangle = (0, 0, int(sizes[place, 1]), int(sizes[place, 0]))
-        clipped = clip_polygons(select_polygons(polygons, np.array([place])), rectangle)
-        boxes[place] = clipped.boxes[0]
-        areas[place] = min(union_areas(clipped.polygons)[0], areas[place])
+    for index in leaving.tolist():
+        rectangle = (0, 0, int(sizes[index, 1]), int(sizes[index, 0]))
+        clipped = clip_polygons(select_polygons(polygons, np.array([index])), rectangle)
+        boxes[index] = clipped.boxes[0]
+        areas[index] = min(union_areas(clipped.polygons)[0], areas[index])
 
 
 def rle_fault(mask: Rle, size: np.ndarray) -> str | None:
@@ -116,7 +116,7 @@ def _polygon_faults(chunk: AnnotationChunk, known: set[int]) -> dict[int, tuple[
             else "has numbers that are not finite"
         )
         faults.setdefault(int(owners[part]), ("degenerate_polygon", f"polygon {number} {why}"))
-    for place in np.flatnonzero(np.diff(polygons.instance_start) == 0):
-        if chunk.masks.rle[place] is None and place not in known:
-            faults[int(place)] = ("degenerate_polygon", "it has no polygon")
+    for index in np.flatnonzero(np.diff(polygons.instance_start) == 0):
+        if chunk.masks.rle[index] is None and index not in known:
+            faults[int(index)] = ("degenerate_polygon", "it has no polygon")
     return faults

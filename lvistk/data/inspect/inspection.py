@@ -83,7 +83,7 @@ class Inspection(msgspec.Struct):
     similar_names: list[str]
     defect_counts: dict[str, int]
     defects: list[DefectLine]
-    image_faults: list[ImageFault] | None
+    image_faults: list[ImageFault] | None = msgspec.field(name="photos")  # as files have it
 
 
 def inspect_index(index: AnnotationIndex, *, image_faults: list[ImageFault] | None) -> Inspection:
@@ -123,12 +123,12 @@ def _categories(index: AnnotationIndex, ratios: np.ndarray) -> list[CategorySumm
     categories = index.categories
     sums = np.bincount(index.labels, weights=ratios, minlength=len(categories))
     said = _file_counts(index.sources)
-    found = []
+    summaries = []
     for label, number in enumerate(categories.ids.tolist()):
         images = int(categories.image_count[label])
         instances = int(categories.instance_count[label])
         file_images, file_instances = said.get(number, (None, None))
-        found.append(
+        summaries.append(
             CategorySummary(
                 id=number,
                 name=categories.names[label],
@@ -142,7 +142,7 @@ def _categories(index: AnnotationIndex, ratios: np.ndarray) -> list[CategorySumm
                 area_ratio=_mean(float(sums[label]), instances),
             )
         )
-    return found
+    return summaries
 
 
 def _file_counts(sources: Sequence[Path]) -> dict[int, tuple[int | None, int | None]]:
@@ -159,7 +159,7 @@ def _file_counts(sources: Sequence[Path]) -> dict[int, tuple[int | None, int | N
 
 
 def _groups(categories: Sequence[CategorySummary]) -> list[GroupSummary]:
-    found = [
+    summaries = [
         GroupSummary(
             group=group,
             categories_by_file=sum(c.frequency == group for c in categories),
@@ -168,7 +168,7 @@ def _groups(categories: Sequence[CategorySummary]) -> list[GroupSummary]:
         )
         for group in (*FREQUENCIES, "")
     ]
-    return [g for g in found if g.group or g.categories_by_file or g.categories_by_count]
+    return [g for g in summaries if g.group or g.categories_by_file or g.categories_by_count]
 
 
 def _mean(total: float, count: int) -> float | None:

@@ -102,16 +102,20 @@ def _cell(index: AnnotationIndex, i: int, root: Path) -> np.ndarray | None:
         image = read_image(index.image_path(i, root), size=size)
     except (ImageError, UserError):
         return None
-    found = index.annotations(i)
-    order = np.argsort(found.areas, kind="stable")  # the smallest lies on top
-    masks = [found.rle[g] or rle.from_polygons(found.polygons.parts(g), size) for g in order]
+    annotations = index.annotations(i)
+    order = np.argsort(annotations.areas, kind="stable")  # the smallest lies on top
+    masks = [
+        annotations.rle[g] or rle.from_polygons(annotations.polygons.parts(g), size) for g in order
+    ]
     captioned = set(order[-CAPTIONS:].tolist())
     drawn = draw_instances(
         cv2.cvtColor(image, cv2.COLOR_BGR2RGB),
-        boxes=found.boxes[order],
-        labels=found.labels[order],
+        boxes=annotations.boxes[order],
+        labels=annotations.labels[order],
         masks=masks,
-        captions=[index.categories.names[found.labels[g]] if g in captioned else "" for g in order],
+        captions=[
+            index.categories.names[annotations.labels[g]] if g in captioned else "" for g in order
+        ],
     )
     scale = min(CELL[0] / drawn.shape[1], CELL[1] / drawn.shape[0])
     return cv2.resize(drawn, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)

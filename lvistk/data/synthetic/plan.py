@@ -25,8 +25,8 @@ SPLITS: tuple[Split, ...] = ("train", "val", "pool")
 Reason = Literal["", "category", "not_exhaustive", "missed"]
 
 IMAGES_CAP = (np.inf, 95.0, 9.0)  # frequent, common, rare
-HEAD_CATEGORIES_A_IMAGE = 2.6  # annotated frequent categories an image
-FLAT_CATEGORIES_A_IMAGE = 3.2  # the same over all categories in val and the pool
+HEAD_CATEGORIES_PER_IMAGE = 2.6  # annotated frequent categories per image
+FLAT_CATEGORIES_PER_IMAGE = 3.2  # the same over all categories in val and the pool
 INSTANCES = np.array([0.5, 0.27, 0.15, 0.08])  # 1, 2, 3, 4 of a category in an image
 REASONS: tuple[Reason, ...] = ("category", "not_exhaustive", "missed")
 REASON_SHARES = {"train": (0.6, 0.25, 0.15), "val": (0.75, 0.25, 0.0)}
@@ -70,15 +70,15 @@ class Popularity:
         self.slope = np.empty(count)
         if split == "train":
             zipf = (np.arange(head) + 2.0) ** -0.7
-            rate = settings.crowding * HEAD_CATEGORIES_A_IMAGE / zipf.sum() if head else 0.0
+            rate = settings.crowding * HEAD_CATEGORIES_PER_IMAGE / zipf.sum() if head else 0.0
             self.slope[:head] = np.minimum(zipf * rate, 0.6)
             self.slope[head : head + common] = np.geomspace(30.0, 11.0, common)
             self.slope[head + common :] = np.geomspace(4.2, 1.2, rare)
         else:
             self.group = np.zeros(count, dtype=int)
             flat = np.linspace(1.6, 0.8, count)
-            a_image = settings.crowding * FLAT_CATEGORIES_A_IMAGE
-            self.slope[:] = np.minimum(flat * a_image / flat.sum(), 0.6)
+            per_image = settings.crowding * FLAT_CATEGORIES_PER_IMAGE
+            self.slope[:] = np.minimum(flat * per_image / flat.sum(), 0.6)
         # at the first images, one annotated category an image comes from the common and rare ones
         self.tau = max(self.slope[self.group > 0].sum(), 1.0)
 
@@ -97,13 +97,13 @@ class Popularity:
         """Ranks of the annotated categories of image `index` (from 0), ascending."""
         ranks = np.arange(len(self.slope))
         first, last = np.floor(self._reached(index)), np.floor(self._reached(index + 1))
-        found = np.zeros(len(ranks), dtype=bool)
+        is_member = np.zeros(len(ranks), dtype=bool)
         for image in (first, last):
-            place = image + _hash01(self._seed, self._split, ranks, image.astype(np.int64))
-            time = np.nan_to_num(np.floor(self._time(place)), posinf=2.0**62)
+            at = image + _hash01(self._seed, self._split, ranks, image.astype(np.int64))
+            time = np.nan_to_num(np.floor(self._time(at)), posinf=2.0**62)
             cap = np.asarray(IMAGES_CAP)[self.group]
-            found |= (time == index) & (image < cap)
-        return np.flatnonzero(found)
+            is_member |= (time == index) & (image < cap)
+        return np.flatnonzero(is_member)
 
     def density(self, index: int) -> np.ndarray:
         """How often each category is annotated around image `index`: images an image, (C,)."""

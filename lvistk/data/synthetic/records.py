@@ -16,7 +16,7 @@ from lvistk.data.synthetic.catalogue import Kind
 from lvistk.data.synthetic.outline import signed_area
 from lvistk.data.synthetic.scene import Drawn
 
-IDS_PER_IMAGE = 1000  # annotation id = image id * 1000 + place in the image
+IDS_PER_IMAGE = 1000  # annotation id = image id * 1000 + number in the image
 HOST = "http://lvistk.invalid"  # the last two parts of an address are folder and file
 INFO = {
     "description": "Drawn by `lvistk generate`",
@@ -46,7 +46,7 @@ class ImageRecords:
 def category_ids(kinds: tuple[Kind, ...]) -> list[int]:
     """The 1-based id of each rank: alphabetical, as in LVIS, so that ids tell nothing of counts."""
     order = sorted(range(len(kinds)), key=lambda rank: kinds[rank].name)
-    ids = {rank: place for place, rank in enumerate(order, 1)}
+    ids = {rank: number for number, rank in enumerate(order, 1)}
     return [ids[rank] for rank in range(len(kinds))]
 
 
@@ -66,13 +66,13 @@ def image_records(
     """
     annotated = {item.wanted.rank for item in drawn if not item.wanted.reason}
     gt, incomplete = [], set()
-    for place, item in enumerate(drawn, 1):
+    for number, item in enumerate(drawn, 1):
         rank, reason = item.wanted.rank, item.wanted.reason
         if reason and rank not in annotated:
             reason = "category"  # whatever was planned: nothing of it got annotated
         if reason == "not_exhaustive":
             incomplete.add(ids[rank])
-        row = _annotation(item, image["id"] * IDS_PER_IMAGE + place, image["id"], ids[rank])
+        row = _annotation(item, image["id"] * IDS_PER_IMAGE + number, image["id"], ids[rank])
         gt.append({**row, "annotated": not reason, "reason": reason})
     present = {row["category_id"] for row in gt}
     absent = [category for category in sorted(ids) if category not in present]

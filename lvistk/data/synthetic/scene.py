@@ -18,7 +18,7 @@ from lvistk.data.synthetic.shapes import Part
 from lvistk.data.synthetic.texture import background, camera, colour, surface
 
 SCALE = 3  # fine cells a pixel and side
-TRIES = 14  # places tried for an object
+TRIES = 14  # positions tried for an object
 MIN_EXTENT_PIXELS = 6.5  # below, no shape can be told from another
 MIN_VISIBLE = 0.5  # of an object must stay visible under those on top of it
 MIN_INSIDE = 0.65  # of an object must lie in the image
@@ -103,7 +103,7 @@ class Scene:
         self._paint(box, inside, None)
 
     def finish(self) -> tuple[Array, list[Drawn]]:
-        """The image, `(H, W, 3)` uint8 RGB, and what can be seen in it, in painting order."""
+        """The image, `(H, W, 3)` uint8 RGB, and its visible objects, in painting order."""
         drawn = []
         for label, (wanted, box) in enumerate(zip(self._wanted, self._boxes, strict=True), 1):
             x0, y0, x1, y1 = box
@@ -228,8 +228,8 @@ def draw(
 ) -> tuple[Array, list[Drawn]]:
     """Draw the wanted objects, in random order from back to front, in an image of (H, W) `size`.
 
-    Returns the image `(H, W, 3)` uint8 RGB and the visible objects; those that found no place, or
-    of which hardly anything is left to be seen, are missing from the list.
+    Returns the image `(H, W, 3)` uint8 RGB and the visible objects; those for which there was no room, or
+    of which hardly anything is visible, are missing from the list.
     """
     scene = Scene(*size, rng=rng, style=style)
     for index in rng.permutation(len(wanted)):

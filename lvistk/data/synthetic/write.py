@@ -168,8 +168,8 @@ def draw_image(out: Path, settings: GenerateSettings, split: Split, index: int) 
         pixels = np.rot90(pixels, -round(float(rotation or 0)) // 90)
     folder = f"train_{name[0]}" if split == "pool" else f"{split}2017"
     data = _jpeg(pixels, settings.jpeg_quality)
-    place = out / "openimages" / folder if split == "pool" else out / folder
-    (place / f"{name}.jpg").write_bytes(data)
+    folder_path = out / "openimages" / folder if split == "pool" else out / folder
+    (folder_path / f"{name}.jpg").write_bytes(data)
     negative = settings.val_negative_share if split == "val" else settings.negative_share
     image = image_record(image_id, f"{folder}/{name}.jpg", height=height, width=width)
     ids = category_ids(drawn_kinds)
