@@ -6,12 +6,15 @@ M x M cells fill the box exactly and beyond which it is zero (detectron2's ``pas
 and written as runs at once; no image of the image's size ever exists.
 """
 
-import numba
 import numpy as np
+
+from lvistk.jit import kernel
+from lvistk.masks.rle import Size, check_size
+from lvistk.masks.rle_encode import MOST_BYTES, write_counts
 
 
 def paste_masks(
-    probs: np.ndarray, boxes: np.ndarray, *, size: tuple[int, int], threshold: float = 0.5
+    probs: np.ndarray, boxes: np.ndarray, *, size: Size, threshold: float = 0.5
 ) -> list[bytes]:
     """Compressed RLE counts of N masks.
 
@@ -20,6 +23,7 @@ def paste_masks(
     image; ``size`` height and width of the image; a pixel is foreground from ``threshold`` (above 0) on.
     A box without area gives an empty mask. N = 0 gives an empty list.
     """
+    check_size(size)
     if not len(probs):
         return []
     flat, offsets = _paste(
@@ -33,7 +37,7 @@ def paste_masks(
     return [data[offsets[k] : offsets[k + 1]] for k in range(len(probs))]
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _axis(low: np.float32, high: np.float32, side: int, cells: int):
     """Pixels of one axis that a mask can reach: first pixel, (n,) left cell and (n,) weight of the right.
 
@@ -53,7 +57,7 @@ def _axis(low: np.float32, high: np.float32, side: int, cells: int):
     return first, left, weight
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _column(mask: np.ndarray, left: int, weight: np.float32, column: np.ndarray) -> None:
     """Into ``column`` (M + 4,): the mask between two of its columns, with two zeros at each end."""
     cells = len(mask)
@@ -66,7 +70,7 @@ def _column(mask: np.ndarray, left: int, weight: np.float32, column: np.ndarray)
         column[row + 2] = value
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _runs(mask, box, height, width, threshold, runs):
     """Runs (n,) of one pasted mask, background first: the buffer, perhaps a larger one, and n."""
     x0, columns, x_weight = _axis(box[0], box[2], width, len(mask))
@@ -105,26 +109,7 @@ def _runs(mask, box, height, width, threshold, runs):
     return runs, n + 1
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
-def _compress(runs: np.ndarray, n: int, out: np.ndarray, at: int) -> int:
-    """Write runs (n,) as COCO's compressed counts from ``out[at]`` on; returns the end.
-
-    Five bits a byte, lowest first, 32 says that more follow; from the fourth run on the difference to the
-    run two before is written.
-    """
-    for k in range(n):
-        value = runs[k] - runs[k - 2] if k > 2 else runs[k]
-        more = True
-        while more:
-            bits = value & 31
-            value >>= 5
-            more = value != -1 if bits & 16 else value != 0
-            out[at] = 48 + (bits | 32 if more else bits)
-            at += 1
-    return at
-
-
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _paste(probs, boxes, height, width, threshold):
     """All masks' counts one behind the other, (bytes,) uint8, and their offsets (N + 1,)."""
     offsets = np.zeros(len(probs) + 1, np.int64)
@@ -133,10 +118,10 @@ def _paste(probs, boxes, height, width, threshold):
     at = 0
     for k in range(len(probs)):
         runs, n = _runs(probs[k], boxes[k], height, width, threshold, runs)
-        if at + 13 * n > len(out):  # a run takes at most 13 bytes of 5 bits
-            larger = np.empty(2 * len(out) + 13 * n, np.uint8)
+        if at + MOST_BYTES * n > len(out):
+            larger = np.empty(2 * len(out) + MOST_BYTES * n, np.uint8)
             larger[:at] = out[:at]
             out = larger
-        at = _compress(runs, n, out, at)
+        at = write_counts(runs, n, out, at)
         offsets[k + 1] = at
     return out[:at], offsets

@@ -8,7 +8,7 @@ so here each edge yields its toggles directly, a fifth of the walk.
 import numpy as np
 
 from lvistk.jit import kernel
-from lvistk.masks.codes import BAD_POLYGON, COORDINATE_LIMIT, OK
+from lvistk.masks.codes import BAD_POLYGON, COORDINATE_LIMIT, MOST_PIXELS, OK, TOO_LARGE
 from lvistk.masks.spans import union_spans
 
 SCALE = 5
@@ -132,6 +132,8 @@ def spans_of_polygons(xy, first, height, width):
     starts = np.empty(1, np.uint32)
     stops = np.empty(1, np.uint32)
     m = 0
+    if height * width > MOST_PIXELS:
+        return starts, stops, 0, 0, TOO_LARGE
     parts = np.int64(xy[first])
     p = first + 1
     if parts == 0:

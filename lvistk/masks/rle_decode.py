@@ -1,13 +1,21 @@
-"""Compressed RLEs of regular masks, decoded 64 bytes at a time.
+"""The decoder of compressed RLEs: bytes to runs, and to spans of foreground.
 
-The text of an RLE holds numbers of five bits a byte, the lowest first; bit 5 says that more follow. Where
-numbers end is one comparison for 64 bytes, and a number of up to eight bytes comes out of one load.
-Whatever is odd (an empty run, a number too long, a wrong byte) is left to ``spans.decode_counts``.
+The text of an RLE is numbers of five bits a byte, the lowest first; bit 5 of a byte says that more follow.
+The numbers are the runs, background first; from the fourth on each is the difference to the run two before.
+
+``spans_of_rle`` is the way in. Masks as programs write them (no run empty, numbers of up to 30 bits) are
+decoded 64 bytes at a time: one comparison finds the ends of numbers in 64 bytes, and a number of up to eight
+bytes is one load. Every other text is read byte by byte (``decode_counts``), which keeps empty runs and
+tells a broken text.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
 from lvistk.jit import kernel
+from lvistk.masks.codes import BAD_COUNTS, MOST_PIXELS, OK, TOO_LARGE
+from lvistk.masks.spans import box_of_spans
 from lvistk.wide import (
     BLOCK,
     SPREAD,
@@ -25,6 +33,65 @@ SLACK = 2 * BLOCK
 LONGEST = 6
 """Bytes of the longest number taken here, 30 bits."""
 _U = np.uint64
+
+
+class Scratch(NamedTuple):
+    """Arrays that RLEs of up to L bytes or runs are decoded in; a mask stays there until the next one.
+
+    runs: (L,) int64, the runs where ``spans_of_rle`` says that it read them
+    numbers: (L + SLACK,) int32
+    plain: (L + SLACK,) uint8
+    starts: (L // 2 + 1,) uint32, first pixels of the spans
+    stops: (L // 2 + 1,) uint32, pixels behind the spans
+    """
+
+    runs: np.ndarray
+    numbers: np.ndarray
+    plain: np.ndarray
+    starts: np.ndarray
+    stops: np.ndarray
+
+
+@kernel
+def new_scratch(longest):
+    """Scratch for RLEs of up to ``longest`` bytes or runs."""
+    return Scratch(
+        np.empty(longest, np.int64),
+        np.empty(longest + SLACK, np.int32),
+        np.empty(longest + SLACK, np.uint8),
+        np.empty(longest // 2 + 1, np.uint32),
+        np.empty(longest // 2 + 1, np.uint32),
+    )
+
+
+@kernel
+def spans_of_rle(text, first, last, escaped, total, scratch):
+    """Decode the RLE ``text[first:last]`` of ``total`` pixels: (number of spans, area, runs, code).
+
+    text: (B,) uint8, which goes on for SLACK bytes after ``last``
+    escaped: whether the text stands in a JSON string, where a backslash is doubled
+    scratch: has the fields of ``Scratch`` with room for ``last - first``; the spans are put there
+    runs: how many runs stand in ``scratch.runs``; -1 where none is empty and they were not needed
+    """
+    if total > MOST_PIXELS:
+        return 0, 0, -1, TOO_LARGE
+    m, area, regular = spans_of_text(
+        text,
+        first,
+        last,
+        escaped,
+        total,
+        scratch.plain,
+        scratch.numbers,
+        scratch.starts,
+        scratch.stops,
+    )
+    if regular:
+        return m, area, -1, OK
+    count, code = decode_counts(text, first, last, escaped, scratch.runs)
+    if code == OK:
+        m, area, code = spans_of_runs(scratch.runs, count, total, scratch.starts, scratch.stops)
+    return m, area, count, code
 
 
 @kernel
@@ -131,3 +198,105 @@ def spans_of_text(text, first, last, escaped, total, plain, numbers, starts, sto
         least |= empty - 1
         position += empty
     return n >> 1, area, n >= 0 and least >= 0 and position == total
+
+
+@kernel
+def decode_counts(text, first, last, escaped, counts):
+    """Runs of the compressed RLE ``text[first:last]`` into ``counts``: (number of runs, code).
+
+    ``counts`` has room for last - first; ``escaped``: the text stands in a JSON string, where a backslash
+    is doubled.
+    """
+    n = 0
+    p = first
+    while p < last:
+        value = 0
+        shift = 0
+        more = True
+        while more:
+            if p >= last or shift > 30:
+                return n, BAD_COUNTS
+            c = np.int64(text[p]) - 48
+            p += 1
+            if escaped and c == 44:
+                if p >= last or text[p] != 92:
+                    return n, BAD_COUNTS
+                p += 1
+            if c < 0 or c > 63:
+                return n, BAD_COUNTS
+            value |= (c & 31) << shift
+            shift += 5
+            more = (c & 32) != 0
+            if not more and (c & 16) != 0:
+                value |= -1 << shift
+        if n > 2:
+            value += counts[n - 2]
+        if value < 0:
+            return n, BAD_COUNTS
+        counts[n] = value
+        n += 1
+    return n, OK
+
+
+@kernel
+def spans_of_runs(counts, n, total, starts, stops):
+    """Spans of n runs that begin with background: (number, area, code).
+
+    ``starts`` and ``stops`` have room for n // 2 + 1; ``total`` is height * width.
+    """
+    if total > MOST_PIXELS:
+        return 0, 0, TOO_LARGE
+    m = 0
+    area = 0
+    position = 0
+    for k in range(n):
+        run = counts[k]
+        if run < 0 or position + run > total:
+            return 0, 0, BAD_COUNTS
+        if k % 2 == 1 and run > 0:
+            if m > 0 and np.int64(stops[m - 1]) == position:
+                stops[m - 1] = position + run
+            else:
+                starts[m] = position
+                stops[m] = position + run
+                m += 1
+            area += run
+        position += run
+    if position != total:
+        return 0, 0, BAD_COUNTS
+    return m, area, OK
+
+
+@kernel
+def extents_of_rles(text, offsets, height, width, areas, boxes):
+    """Areas (N,) and tight boxes (N, 4) xyxy of the RLEs ``text[offsets[k]:offsets[k + 1]]``: (mask, code).
+
+    The mask that a code other than OK is about ends the work. ``text`` goes on for SLACK bytes.
+    """
+    longest = 0
+    for k in range(len(areas)):
+        longest = max(longest, offsets[k + 1] - offsets[k])
+    scratch = new_scratch(longest)
+    box = np.zeros(4, np.int64)
+    for k in range(len(areas)):
+        m, area, _, code = spans_of_rle(
+            text, offsets[k], offsets[k + 1], False, height * width, scratch
+        )
+        if code != OK:
+            return k, code
+        box_of_spans(scratch.starts, scratch.stops, m, height, box)
+        areas[k] = area
+        boxes[k, 0], boxes[k, 1] = box[0], box[1]
+        boxes[k, 2], boxes[k, 3] = box[0] + box[2], box[1] + box[3]
+    return 0, OK
+
+
+@kernel
+def bitmap_of_rle(text, last, bitmap):
+    """Draw the RLE ``text[:last]`` into ``bitmap (H * W,)`` of zeros, column after column: its code."""
+    scratch = new_scratch(last)
+    m, _, _, code = spans_of_rle(text, 0, last, False, len(bitmap), scratch)
+    if code == OK:
+        for k in range(m):
+            bitmap[scratch.starts[k] : scratch.stops[k]] = 1
+    return code

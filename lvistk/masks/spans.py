@@ -8,7 +8,6 @@ the next. Everything here is compiled; the results equal pycocotools' (``maskApi
 import numpy as np
 
 from lvistk.jit import kernel
-from lvistk.masks.codes import BAD_COUNTS, OK
 
 
 @kernel
@@ -18,71 +17,6 @@ def grown(array, size):
     for k in range(len(array)):
         larger[k] = array[k]
     return larger
-
-
-@kernel
-def decode_counts(text, first, last, escaped, counts):
-    """Runs of the compressed RLE ``text[first:last]`` into ``counts``: (number of runs, code).
-
-    ``counts`` has room for last - first; ``escaped``: the text stands in a JSON string, where a backslash
-    is doubled.
-    """
-    n = 0
-    p = first
-    while p < last:
-        value = 0
-        shift = 0
-        more = True
-        while more:
-            if p >= last or shift > 30:
-                return n, BAD_COUNTS
-            c = np.int64(text[p]) - 48
-            p += 1
-            if escaped and c == 44:
-                if p >= last or text[p] != 92:
-                    return n, BAD_COUNTS
-                p += 1
-            if c < 0 or c > 63:
-                return n, BAD_COUNTS
-            value |= (c & 31) << shift
-            shift += 5
-            more = (c & 32) != 0
-            if not more and (c & 16) != 0:
-                value |= -1 << shift
-        if n > 2:
-            value += counts[n - 2]
-        if value < 0:
-            return n, BAD_COUNTS
-        counts[n] = value
-        n += 1
-    return n, OK
-
-
-@kernel
-def spans_of_runs(counts, n, total, starts, stops):
-    """Spans of n runs that begin with background: (number, area, code).
-
-    ``starts`` and ``stops`` have room for n // 2 + 1; ``total`` is height * width.
-    """
-    m = 0
-    area = 0
-    position = 0
-    for k in range(n):
-        run = counts[k]
-        if run < 0 or position + run > total:
-            return 0, 0, BAD_COUNTS
-        if k % 2 == 1 and run > 0:
-            if m > 0 and np.int64(stops[m - 1]) == position:
-                stops[m - 1] = position + run
-            else:
-                starts[m] = position
-                stops[m] = position + run
-                m += 1
-            area += run
-        position += run
-    if position != total:
-        return 0, 0, BAD_COUNTS
-    return m, area, OK
 
 
 @kernel

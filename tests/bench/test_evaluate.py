@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 import pytest
 
-from lvistk.masks.rle_extent import extents
+from lvistk.masks.rle import extents
 from tests.shared_data import BENCH
 
 pytestmark = pytest.mark.bench

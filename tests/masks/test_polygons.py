@@ -1,11 +1,9 @@
 """Areas and tight boxes of flat polygons against plain loops."""
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lvistk.masks import rle
 from lvistk.masks.polygons import (
     Polygons,
     instance_areas,
@@ -67,20 +65,3 @@ def test_against_the_twin(instances: list) -> None:
     np.testing.assert_allclose(instance_areas(polygons), [sum(row) for row in areas], atol=1e-9)
     boxes = [twin.tight_box(parts) for parts in instances]
     np.testing.assert_array_equal(tight_boxes(polygons), np.array(boxes).reshape(-1, 4))
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.integers(0, 2**32), st.integers(1, 40), st.integers(1, 40), st.floats(0, 1))
-def test_runs_of_an_rle(seed: int, height: int, width: int, share: float) -> None:
-    bitmap = np.random.default_rng(seed).random((height, width)) < share
-    counts = rle.encode(bitmap)
-    found = rle.runs(counts)
-    assert found.tolist() == twin.runs(counts.decode())
-    values = np.arange(len(found)) % 2
-    np.testing.assert_array_equal(np.repeat(values, found), bitmap.T.reshape(-1))
-
-
-@pytest.mark.parametrize("counts", [b"\x00", b"P", b"PPPPPPPP0", b"5L", b"~"])
-def test_runs_of_what_is_no_rle(counts: bytes) -> None:
-    with pytest.raises(ValueError, match=r"byte|middle|digits|negative"):
-        rle.runs(counts)

@@ -31,15 +31,3 @@ def paste(mask, box, *, height, width, threshold):
             row.append(inside)
         rows.append(row)
     return rows
-
-
-def runs(rows):
-    """Column-major run lengths that start with background."""
-    pixels = [rows[y][x] for x in range(len(rows[0])) for y in range(len(rows))]
-    lengths, value, count = [], 0, 0
-    for pixel in pixels:
-        if pixel != value:
-            lengths.append(count)
-            value, count = pixel, 0
-        count += 1
-    return [*lengths, count]

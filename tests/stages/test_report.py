@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pycocotools import mask as coco_mask
 from typer.testing import CliRunner
 
 from lvistk.cli import app
 from lvistk.data.synthetic import GenerateSettings, generate
 from lvistk.errors import UserError
-from lvistk.masks.rle import coco_mask
 from lvistk.stages.compare import run as compare
 from lvistk.stages.report import run
 

@@ -24,7 +24,7 @@ from lvistk.data.store.detection_shard import open_shard
 from lvistk.data.store.shard_file import write_shard_file
 from lvistk.errors import UserError
 from lvistk.masks.polygons import starts
-from lvistk.masks.rle_extent import extents
+from lvistk.masks.rle import extents
 from lvistk.structures.categories import Categories
 from lvistk.structures.detections import Detections
 

@@ -10,7 +10,7 @@ import numpy as np
 from lvistk.errors import UserError
 from lvistk.evaluation.results_json import records as scan
 from lvistk.evaluation.results_json.sections import JsonArray
-from lvistk.masks.codes import BAD_COUNTS, BAD_POLYGON
+from lvistk.masks.codes import BAD_COUNTS, BAD_POLYGON, MOST_PIXELS, TOO_LARGE
 
 
 class _Top(msgspec.Struct):
@@ -168,6 +168,7 @@ def bad_mask(record: np.void, code: int, path: Path) -> UserError:
 
 MASK_COMPLAINTS = {
     BAD_COUNTS: "its RLE does not fill the image",
+    TOO_LARGE: f"its image has more than {MOST_PIXELS} pixels, too many for a mask",
     BAD_POLYGON: "a polygon with fewer than three points, an odd number of coordinates, or "
     "coordinates far outside; or no mask",
 }

@@ -9,12 +9,12 @@ from lvistk.evaluation.results_json.records import HAS_BOX, NO_MASK, POLYGONS, R
 from lvistk.jit import kernel
 from lvistk.masks.codes import OK
 from lvistk.masks.polygon_spans import spans_of_polygons
-from lvistk.masks.rle_decode import SLACK, spans_of_text
-from lvistk.masks.spans import box_of_runs, box_of_spans, decode_counts, spans_of_runs
+from lvistk.masks.rle_decode import SLACK, spans_of_rle, spans_of_runs
+from lvistk.masks.spans import box_of_runs, box_of_spans
 
 
 class Scratch(NamedTuple):
-    """Arrays that every mask of a section is made in."""
+    """Arrays that every mask of a section is made in: those of ``rle_decode.Scratch``, and its boxes."""
 
     runs: np.ndarray
     numbers: np.ndarray
@@ -90,28 +90,6 @@ def mask_of(text, record, numbers, height, width, boxed, scratch):
         elif boxless:  # runs without length move the official box
             box_of_runs(scratch.runs, count, height, width, scratch.box)
     return starts, stops, m, area, code
-
-
-@kernel
-def spans_of_rle(text, first, last, escaped, total, scratch):
-    """Spans of the RLE ``text[first:last]`` in the scratch: (number, area, runs there or -1, code)."""
-    m, area, regular = spans_of_text(
-        text,
-        first,
-        last,
-        escaped,
-        total,
-        scratch.plain,
-        scratch.numbers,
-        scratch.starts,
-        scratch.stops,
-    )
-    if regular:
-        return m, area, -1, OK
-    count, code = decode_counts(text, first, last, escaped, scratch.runs)
-    if code == OK:
-        m, area, code = spans_of_runs(scratch.runs, count, total, scratch.starts, scratch.stops)
-    return m, area, count, code
 
 
 @kernel

@@ -8,7 +8,8 @@ from lvistk.evaluation.results_json.records import NO_MASK, POLYGONS, RLE_RUNS, 
 from lvistk.jit import kernel
 from lvistk.masks.codes import BAD_COUNTS, BAD_POLYGON, OK
 from lvistk.masks.polygon_spans import spans_of_polygons
-from lvistk.masks.spans import box_of_spans, decode_counts, grown, spans_of_runs
+from lvistk.masks.rle_decode import new_scratch, spans_of_rle, spans_of_runs
+from lvistk.masks.spans import box_of_spans, grown
 
 
 class Masks(NamedTuple):
@@ -49,15 +50,17 @@ def longest_rle(records):
 
 
 @kernel
-def runs_of_record(text, record, numbers, runs):
-    """Runs of a record's RLE, compressed or plain, into ``runs``: (number, code)."""
+def _spans_of_record(text, record, numbers, total, scratch):
+    """Spans of a record's RLE, compressed or plain, into the scratch: (number, area, code)."""
     first = record["mask_start"]
     last = record["mask_stop"]
     if record["mask_kind"] == RLE_TEXT:
-        return decode_counts(text, first, last, record["escaped"] != 0, runs)
+        escaped = record["escaped"] != 0
+        m, area, _, code = spans_of_rle(text, first, last, escaped, total, scratch)
+        return m, area, code
     for k in range(last - first):
-        runs[k] = np.int64(numbers[first + k])
-    return last - first, OK
+        scratch.runs[k] = np.int64(numbers[first + k])
+    return spans_of_runs(scratch.runs, last - first, total, scratch.starts, scratch.stops)
 
 
 @kernel
@@ -68,24 +71,20 @@ def _rasterise(text, records, numbers, heights, widths):
     boxes = np.zeros((n, 4), np.int32)
     starts = np.empty(64 * n + 64, np.uint32)
     stops = np.empty(64 * n + 64, np.uint32)
-    runs = np.empty(longest_rle(records), np.int64)
-    some_starts = np.empty(len(runs) // 2 + 1, np.uint32)
-    some_stops = np.empty(len(runs) // 2 + 1, np.uint32)
+    scratch = new_scratch(longest_rle(records))
     used = 0
     for k in range(n):
         record = records[k]
         height = np.int64(heights[k])
         width = np.int64(widths[k])
-        s, e = some_starts, some_stops
+        s, e = scratch.starts, scratch.stops
         m, area, code = 0, 0, BAD_POLYGON
         if record["mask_kind"] == POLYGONS:
             s, e, m, area, code = spans_of_polygons(numbers, record["mask_start"], height, width)
         elif record["mask_kind"] != NO_MASK:
-            count, code = runs_of_record(text, record, numbers, runs)
+            m, area, code = _spans_of_record(text, record, numbers, height * width, scratch)
             if record["mask_height"] != height or record["mask_width"] != width:
                 code = BAD_COUNTS
-            if code == OK:
-                m, area, code = spans_of_runs(runs, count, height * width, s, e)
         if code != OK:
             return counts, starts[:0], stops[:0], areas, boxes, code, k
         if used + m > len(starts):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from lvistk.errors import UserError
-from lvistk.masks.codes import BAD_COUNTS, BAD_POLYGON
+from lvistk.masks.codes import BAD_COUNTS, BAD_POLYGON, MOST_PIXELS, TOO_LARGE
 
 PADDING = 128
 """Zeros that must follow the text of records in its buffer: a block of 64 bytes may be read behind a place
@@ -48,6 +48,7 @@ COMPLAINTS = {
     BAD_COUNTS: "its RLE does not fill its size",
     BAD_POLYGON: "a polygon with fewer than three points, an odd number of coordinates, or "
     "coordinates far outside",
+    TOO_LARGE: f"its image has more than {MOST_PIXELS} pixels, too many for a mask",
     NO_FIELDS: "image_id, category_id or score is missing",
     BAD_SCORE: "its score is not a finite number",
     NO_BOX: "it has no bbox, but the first detection has one",
