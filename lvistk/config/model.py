@@ -234,7 +234,7 @@ class MaskHeadSettings:
     mask_iou: bool = False
     """Mask scoring head (arXiv 1903.00241)."""
     mask_iou_weight: NotNegative = 1.0
-    """Weight of the mask scoring loss."""
+    """Weight of the mask scoring loss, which is .5 d^2 per RoI as published."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ encouraging ones, and are dropped.
 """
 
 import math
+from fractions import Fraction
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -54,18 +55,26 @@ def equalization_scores(logits: Tensor) -> Tensor:
 def tail_categories(image_counts: Tensor, *, below: float) -> Tensor:
     """Which categories are tail: those in at most so many training images.
 
-    image_counts: (C,) images with the category. images: 109 on LVIS v1, where it is the paper's
-    frequency threshold .0011 (815 of 1203 categories). Returns (C,) bool.
+    image_counts: (C,) images with the category.
+    below: 109 on LVIS v1, where it is the paper's frequency threshold .0011 (815 of 1203 categories).
+
+    Returns (C,) bool.
     """
     return image_counts <= below
 
 
 def images_below(fraction: float, *, images: int) -> int:
-    """`below` of the paper's threshold: the most images that are less than a share of them all.
+    """`below` of the paper's threshold: the most images that are strictly less than a share of all.
 
-    fraction: of the `images` images with any annotation. Returns 0 if there is no such number.
+    A category is tail if count / images < fraction. The fraction is taken as the decimal that was
+    written: .07 of 100 images gives 6, while .07 * 100 in floats is a little more than 7.
+
+    fraction: 0 to 1.
+    images: images with any annotation.
+
+    Returns 0 if no number of images is below.
     """
-    return max(math.ceil(fraction * images) - 1, 0)
+    return max(math.ceil(Fraction(str(fraction)) * images) - 1, 0)
 
 
 def prior_bias(probability: float = 0.001) -> float:

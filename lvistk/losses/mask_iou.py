@@ -41,16 +41,20 @@ def mask_iou_loss(
     weights: Tensor | None = None,
     normalizer: Tensor | None = None,
 ) -> Tensor:
-    """Mean squared error over the RoIs whose target is positive.
+    """Half the squared error, averaged over the RoIs whose target is positive.
 
-    predicted, targets: (N,), the predicted IoU of the RoI's own category. weights: (N,).
+    The paper names an L2 loss; .5 d^2 is what the published code of Mask Scoring R-CNN computes.
+
+    predicted: (N,), the predicted IoU of the RoI's own category.
+    targets: (N,) in [0, 1].
+    weights: (N,) factor of each RoI, its image's loss weight.
     normalizer: 0-d count of positive targets; default that of this call.
 
     Returns a 0-d loss in [0, inf); zero with a graph if no target is positive.
     """
     predicted = full_precision(predicted)
     positive = targets > 0
-    values = (predicted - targets.to(predicted.dtype)).square() * positive  # (N,)
+    values = 0.5 * (predicted - targets.to(predicted.dtype)).square() * positive  # (N,)
     if weights is not None:
         values = values * weights
     count = positive.sum() if normalizer is None else normalizer

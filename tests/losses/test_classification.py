@@ -94,6 +94,9 @@ def test_tail_of_lvis_v1_threshold() -> None:
     assert images_below(0.0011, images=99_388) == 109
     assert images_below(0.1, images=100) == 9
     assert images_below(0.0001, images=100) == 0
+    for count in range(1, 100):  # strictly below, as exact as the decimal
+        assert images_below(count / 100, images=100) == count - 1
+    assert images_below(1e-5, images=200_000) == 1
     tail = tail_categories(torch.tensor([0, 109, 110]), below=109)
     assert tail.tolist() == [True, True, False]
 

@@ -166,9 +166,9 @@ def test_areas_in_mask_pixels() -> None:
     torch.testing.assert_close(areas, torch.tensor([50 / 200 * 784, 0.0]))
 
 
-def test_mask_iou_loss_counts_positive_targets_only() -> None:
+def test_mask_iou_loss_is_half_the_square_over_positive_targets() -> None:
     predicted = torch.tensor([0.5, 0.9, 0.2])
     targets = torch.tensor([1.0, 0.0, 0.4])
     loss = mask_iou_loss(predicted, targets)
-    assert loss.item() == pytest.approx((0.25 + 0.04) / 2)
+    assert loss.item() == pytest.approx(0.5 * (0.25 + 0.04) / 2)
     assert mask_iou_loss(predicted, torch.zeros(3)).item() == 0
