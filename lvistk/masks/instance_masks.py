@@ -25,9 +25,15 @@ FRAME = 112
 class ImageMasks:
     """Masks of G instances on the CPU (an ``InstanceMasks``); an instance is polygons or a bitmap.
 
-    Fields as in ``roi_crops``: ``points (P, 2)`` float64, ``part_start``, ``instance_start``; ``pixels``
-    uint8 of all bitmaps, ``pixel_start (G + 1,)``, ``pixel_box (G, 4)`` int64, zeros for polygons;
-    ``boxes (G, 4)`` float32, tight. All are tensors, so that workers hand them over by shared memory.
+    points: (P, 2) float64 of all polygons, x before y
+    part_start, instance_start: (R + 1,) and (G + 1,) int64, as in ``Polygons``
+    pixels: (X,) uint8 of all bitmaps, row by row
+    pixel_start: (G + 1,) int64, where each bitmap starts; polygons have none
+    pixel_box: (G, 4) int64 xyxy of the bitmaps; zeros for polygons
+    boxes: (G, 4) float32 xyxy, tight
+    size: height and width of the image, at whose border bitmaps end
+
+    All lengths are in network-input pixels. Tensors, so that workers hand them over by shared memory.
     """
 
     points: Tensor
@@ -37,16 +43,26 @@ class ImageMasks:
     pixel_start: Tensor
     pixel_box: Tensor
     boxes: Tensor
+    size: tuple[int, int]
 
     def __len__(self) -> int:
         return len(self.instance_start) - 1
 
     @classmethod
     def build(
-        cls, polygons: Polygons, *, boxes: np.ndarray, bitmaps: Mapping[int, Bitmap] | None = None
+        cls,
+        polygons: Polygons,
+        *,
+        boxes: np.ndarray,
+        size: tuple[int, int],
+        bitmaps: Mapping[int, Bitmap] | None = None,
     ) -> "ImageMasks":
-        """From polygons of G instances in network-input pixels, the tight ``boxes (G, 4)``, and the
-        bitmaps of those instances that have no polygon."""
+        """Masks of G instances, all in network-input pixels.
+
+        boxes: (G, 4) xyxy, tight
+        size: height and width of the image
+        bitmaps: of those instances that have no polygon
+        """
         count = len(polygons)
         lengths, pixel_box = np.zeros(count, np.int64), np.zeros((count, 4), np.int64)
         for i, bitmap in (bitmaps or {}).items():
@@ -60,6 +76,7 @@ class ImageMasks:
             pixel_start=torch.from_numpy(starts(lengths)),
             pixel_box=torch.from_numpy(pixel_box),
             boxes=torch.from_numpy(np.array(boxes, np.float32).reshape(-1, 4)),
+            size=size,
         )
 
     def crop(self, instances: Tensor, boxes: Tensor, size: int) -> Tensor:
@@ -78,6 +95,7 @@ class ImageMasks:
                 self.pixels.numpy(),
                 self.pixel_start.numpy(),
                 self.pixel_box.numpy(),
+                self.size,
                 chosen,
                 rois,
                 size,

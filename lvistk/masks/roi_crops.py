@@ -1,28 +1,34 @@
 """Mask targets of RoIs on the CPU: polygons by COCO's rule, bitmaps by RoIAlign's.
 
+Polygons are drawn in the RoI's own grid of ``size`` x ``size`` cells, at coordinates between pixels. That is
+another task than whole images as spans, which the evaluation needs (``polygon_spans``): nothing outside the
+RoI is drawn, parts go straight into a small bitmap, and no list of spans is made or merged.
+
 COCO draws a polygon on a grid of a fifth of a pixel, looks in every pixel column at the one fine column
 through its middle, and toggles between outside and inside where an edge crosses it (even-odd). Edges
 that cross none of the columns cost nothing here, and nothing is drawn outside the RoI.
 """
 
-import numba
 import numpy as np
+
+from lvistk.jit import kernel
 
 FINE = 5
 """Fine grid lines a pixel."""
 SMALLEST_SIDE = 0.1
-"""RoIs are taken to be at least so wide and high, in pixels (detectron2's rule)."""
+"""RoIs of polygons are taken to be at least this wide and high, in pixels (detectron2's rule)."""
 
 
-@numba.njit(cache=True, nogil=True)
-def crop_polygons(
-    points, part_start, instance_start, instances, boxes, size
-):  # pragma: no cover - compiled
+@kernel
+def crop_polygons(points, part_start, instance_start, instances, boxes, size):
     """Masks (K, size, size) uint8 of polygon instances in RoIs.
 
-    ``points (P, 2)`` float64, ``part_start (R + 1,)`` and ``instance_start (G + 1,)`` as in ``Polygons``;
-    ``instances (K,)`` int64; ``boxes (K, 4)`` float32 xyxy. Bit for bit what pycocotools gives for the
-    polygon moved to the RoI's corner and scaled to ``size``, as detectron2 does it.
+    points: (P, 2) float64, with ``part_start (R + 1,)`` and ``instance_start (G + 1,)`` as in ``Polygons``
+    instances: (K,) int64
+    boxes: (K, 4) float32 xyxy
+
+    Bit for bit what pycocotools gives for the polygon moved to the RoI's corner and scaled to ``size``,
+    as detectron2 does it.
     """
     masks = np.zeros((len(instances), size, size), np.uint8)
     toggles = np.zeros(size * size + 1, np.uint8)
@@ -46,27 +52,27 @@ def crop_polygons(
                 _toggle_edge(toggles, previous_x, previous_y, x, y, size)
                 previous_x, previous_y = x, y
             inside = 0
-            for place in range(size * size):
-                inside ^= toggles[place]
+            for cell in range(size * size):
+                inside ^= toggles[cell]
                 if inside:
-                    masks[k, place % size, place // size] = 1
+                    masks[k, cell % size, cell // size] = 1
     return masks
 
 
-@numba.njit(cache=True, nogil=True)
-def _fine(value):  # pragma: no cover - compiled
+@kernel
+def _fine(value):
     """A coordinate on the fine grid; cut towards zero, as COCO's C code does."""
     return np.int64(FINE * value + 0.5)
 
 
-@numba.njit(cache=True, nogil=True)
-def _toggle_edge(toggles, xa, ya, xb, yb, size):  # pragma: no cover - compiled
+@kernel
+def _toggle_edge(toggles, xa, ya, xb, yb, size):
     """Toggle, in each column that the edge crosses in its middle, the first pixel below the crossing."""
     middle = FINE // 2
     low, high = min(xa, xb), max(xa, xb)
     first = max(
         0, -((middle - low) // FINE)
-    )  # smallest column whose middle is not left of the edge
+    )  # the first column whose middle is not left of the edge
     last = min(size - 1, (high - middle - 1) // FINE)
     if first > last:
         return
@@ -96,54 +102,65 @@ def _toggle_edge(toggles, xa, ya, xb, yb, size):  # pragma: no cover - compiled
         _toggle(toggles, column, ya + step - 1, size)
 
 
-@numba.njit(cache=True, nogil=True)
-def _beyond(x, slope, step, border):  # pragma: no cover - compiled
+@kernel
+def _beyond(x, slope, step, border):
     """Whether an edge has passed the border between two fine columns after ``step`` fine rows."""
     here = np.int64(x + slope * step + 0.5)
     return here > border if slope > 0 else here <= border
 
 
-@numba.njit(cache=True, nogil=True)
-def _toggle(toggles, column, fine_row, size):  # pragma: no cover - compiled
+@kernel
+def _toggle(toggles, column, fine_row, size):
     row = (fine_row + 0.5) / FINE - 0.5
     row = np.ceil(min(max(row, 0.0), np.float64(size)))
     toggles[column * size + np.int64(row)] ^= 1
 
 
-@numba.njit(cache=True, nogil=True)
-def crop_bitmaps(
-    pixels, pixel_start, pixel_box, instances, boxes, size
-):  # pragma: no cover - compiled
-    """Masks (K, size, size) uint8 of bitmap instances in RoIs.
+@kernel
+def crop_bitmaps(pixels, pixel_start, pixel_box, image_size, instances, boxes, size):
+    """Masks (K, size, size) uint8 of bitmap instances in RoIs, by RoIAlign's rule.
 
-    Instance g has the bitmap ``pixels[pixel_start[g]:pixel_start[g + 1]]``, row by row, in the box
-    ``pixel_box[g]`` (int64 xyxy). A cell is 1 when the mean of the bitmap, interpolated linearly at one
-    place a pixel (RoIAlign, adaptive sampling), is at least half; outside its box a bitmap is 0.
+    pixels: (X,) uint8; instance g has ``pixels[pixel_start[g]:pixel_start[g + 1]]``, row by row
+    pixel_box: (G, 4) int64 xyxy, the box of each bitmap; outside it, within the image, a bitmap is 0
+    image_size: height and width of the image
+    instances: (K,) int64
+    boxes: (K, 4) float32 xyxy
+
+    A cell is 1 when the mean of the bitmap, interpolated linearly at one point per pixel (adaptive
+    sampling, aligned), is at least half. Up to one pixel beyond the image's border its last pixels are
+    repeated; farther out is 0. A box without area gives zeros.
     """
     masks = np.zeros((len(instances), size, size), np.uint8)
+    height, width = image_size
     for k in range(len(instances)):
         g = instances[k]
         x0, y0, x1, y1 = pixel_box[g]
         if x0 >= x1 or y0 >= y1:
             continue
         bitmap = pixels[pixel_start[g] : pixel_start[g + 1]].reshape((y1 - y0, x1 - x0))
-        cell_x = max(boxes[k, 2] - boxes[k, 0], np.float32(SMALLEST_SIDE)) / size
-        cell_y = max(boxes[k, 3] - boxes[k, 1], np.float32(SMALLEST_SIDE)) / size
-        count_x, count_y = max(1, int(np.ceil(cell_x))), max(1, int(np.ceil(cell_y)))
+        cell_x, cell_y = (boxes[k, 2] - boxes[k, 0]) / size, (boxes[k, 3] - boxes[k, 1]) / size
+        count_x, count_y = int(np.ceil(cell_x)), int(np.ceil(cell_y))
+        if count_x <= 0 or count_y <= 0:
+            continue
         for row in range(size):
             for column in range(size):
                 total = 0.0
                 for j in range(count_y):
-                    y = boxes[k, 1] + (row + (j + 0.5) / count_y) * cell_y - y0 - 0.5
+                    y = boxes[k, 1] + (row + (j + 0.5) / count_y) * cell_y - 0.5
+                    if y < -1 or y > height:
+                        continue
+                    y = min(max(y, 0.0), height - 1.0) - y0
                     for i in range(count_x):
-                        x = boxes[k, 0] + (column + (i + 0.5) / count_x) * cell_x - x0 - 0.5
-                        total += _interpolate(bitmap, x, y)
+                        x = boxes[k, 0] + (column + (i + 0.5) / count_x) * cell_x - 0.5
+                        if -1 <= x <= width:
+                            x = min(max(x, 0.0), width - 1.0) - x0
+                            total += _interpolate(bitmap, x, y)
                 masks[k, row, column] = total >= 0.5 * count_x * count_y
     return masks
 
 
-@numba.njit(cache=True, nogil=True)
-def _interpolate(bitmap, x, y):  # pragma: no cover - compiled
+@kernel
+def _interpolate(bitmap, x, y):
     """Linear interpolation at (x, y), where whole numbers are pixel centres; 0 outside."""
     height, width = bitmap.shape
     if x <= -1 or y <= -1 or x >= width or y >= height:

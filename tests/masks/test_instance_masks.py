@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torchvision.ops import roi_align
 
 from lvistk.data.index.lvis_json import AnnotationFile
 from lvistk.masks import rle
@@ -29,7 +30,7 @@ def crop(masks: ImageMasks | FrameMasks, instances: list[int], boxes: np.ndarray
 
 
 def polygon_masks(polygons: Polygons) -> ImageMasks:
-    return ImageMasks.build(polygons, boxes=tight_boxes(polygons))
+    return ImageMasks.build(polygons, boxes=tight_boxes(polygons), size=(64, 64))
 
 
 @settings(max_examples=300, deadline=None)
@@ -49,23 +50,50 @@ def test_polygons_are_drawn_as_pycocotools_draws_them(
     np.testing.assert_array_equal(got[0].numpy(), expected)
 
 
-@settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 1000), size=st.sampled_from([5, 14]))
-def test_bitmaps_are_averaged_as_roi_align_does(seed: int, size: int) -> None:
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    size=st.sampled_from([5, 14]),
+    overhang=st.sampled_from([0.0, 0.7, 9.0]),
+)
+def test_bitmaps_are_cropped_as_roi_align_does(seed: int, size: int, overhang: float) -> None:
+    """Bitmaps that reach the border, RoIs that begin or end on it or so many pixels beyond."""
     rng = np.random.default_rng(seed)
-    whole = np.zeros((40, 50), np.uint8)
-    pixels = (rng.random((20, 25)) < 0.6).astype(np.uint8)
-    whole[7:27, 11:36] = pixels
-    x0, y0 = rng.uniform(0, 30, 2)
-    box = np.array([x0, y0, x0 + rng.uniform(1, 40), y0 + rng.uniform(1, 40)], np.float32)
-    bitmap = Bitmap(11, 7, pixels)
+    height, width = 40, 50
+    left, right = np.sort(rng.choice(width + 1, 2, replace=False))
+    top, bottom = np.sort(rng.choice(height + 1, 2, replace=False))
+    left, bottom = (0 if rng.random() < 0.5 else left), (height if rng.random() < 0.5 else bottom)
+    pixels = (rng.random((bottom - top, right - left)) < 0.7).astype(np.uint8)
+    whole = np.zeros((height, width), np.uint8)
+    whole[top:bottom, left:right] = pixels
+    bitmap = Bitmap(int(left), int(top), pixels)
+    x, y = np.sort(rng.uniform(0, width, (6, 2))), np.sort(rng.uniform(0, height, (6, 2)))
+    x[::2, 0], x[::3, 1], y[1::2, 0], y[::3, 1] = -overhang, width + overhang, -overhang, height
+    boxes = np.stack([x[:, 0], y[:, 0], x[:, 1], y[:, 1]], 1).astype(np.float32)
     masks = ImageMasks.build(
-        Polygons.from_lists([[]]), boxes=np.array([bitmap.box]), bitmaps={0: bitmap}
+        Polygons.from_lists([[]]),
+        boxes=np.array([bitmap.box]),
+        size=(height, width),
+        bitmaps={0: bitmap},
     )
-    expected = bitmap_in_roi(whole, box, size)
-    sure = np.abs(expected - 0.5) > 1e-5
-    got = crop(masks, [0], box, size)[0].numpy()
+    rois = torch.from_numpy(np.insert(boxes, 0, 0, axis=1))
+    aligned = roi_align(torch.from_numpy(whole)[None, None].float(), rois, size, aligned=True)
+    expected = aligned[:, 0].numpy()
+    got = crop(masks, [0] * len(boxes), boxes, size).numpy()
+    sure = np.abs(expected - 0.5) > 1e-5  # elsewhere the last bit of a float32 decides
     np.testing.assert_array_equal(got[sure], (expected >= 0.5)[sure])
+    np.testing.assert_allclose(bitmap_in_roi(whole, boxes[0], size), expected[0], atol=1e-4)
+
+
+def test_a_bitmap_at_the_border_does_not_fade() -> None:
+    """Narrow cells at the border of a full mask: each samples half a pixel beyond the last centre."""
+    full = Bitmap(0, 0, np.ones((20, 30), np.uint8))
+    masks = ImageMasks.build(
+        Polygons.from_lists([[]]), boxes=np.array([full.box]), size=(20, 30), bitmaps={0: full}
+    )
+    boxes = np.array([[0, 0, 4, 4], [27, 17, 30, 20], [29.5, 5, 30, 9], [3, 3, 3, 9]])
+    got = crop(masks, [0] * 4, boxes, 14)
+    assert got[:3].all() and not got[3].any()
 
 
 def test_both_kinds_in_one_image() -> None:
@@ -75,6 +103,7 @@ def test_both_kinds_in_one_image() -> None:
     masks = ImageMasks.build(
         Polygons.from_lists([[square], []]),
         boxes=np.array([[2, 2, 10, 10], [20, 20, 28, 28]]),
+        size=(40, 40),
         bitmaps={1: Bitmap(20, 20, ring)},
     )
     got = crop(masks, [1, 0, 1], masks.boxes.numpy()[[1, 0, 0]], 8).numpy()

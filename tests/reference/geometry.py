@@ -62,7 +62,10 @@ def polygon_in_roi(parts: Sequence[np.ndarray], box: np.ndarray, side: int) -> n
 
 
 def bitmap_in_roi(bitmap: np.ndarray, box: np.ndarray, side: int) -> np.ndarray:
-    """Mean of the linearly interpolated bitmap (H, W) in each cell, at one place a pixel (RoIAlign)."""
+    """Mean of the linearly interpolated bitmap (H, W) in each cell, at one point per pixel (RoIAlign).
+
+    Up to a pixel beyond the border the last pixels are repeated; farther out is zero.
+    """
     height, width = bitmap.shape
     x0, y0, x1, y1 = (float(v) for v in box)
     cell_x, cell_y = (x1 - x0) / side, (y1 - y0) / side
@@ -74,6 +77,9 @@ def bitmap_in_roi(bitmap: np.ndarray, box: np.ndarray, side: int) -> np.ndarray:
                 for i in range(count_x):
                     x = x0 + (column + (i + 0.5) / count_x) * cell_x - 0.5
                     y = y0 + (row + (j + 0.5) / count_y) * cell_y - 0.5
+                    if x < -1 or y < -1 or x > width or y > height:
+                        continue
+                    x, y = min(max(x, 0), width - 1), min(max(y, 0), height - 1)
                     for yy in (math.floor(y), math.floor(y) + 1):
                         for xx in (math.floor(x), math.floor(x) + 1):
                             if 0 <= xx < width and 0 <= yy < height:

@@ -226,7 +226,10 @@ def targets_of(picture: Picture, image: SourceImage, *, seed: int) -> Targets:
         boxes=torch.from_numpy(np.array(instances.boxes)),
         labels=torch.from_numpy(np.array(instances.labels)),
         masks=ImageMasks.build(
-            instances.polygons, boxes=instances.boxes, bitmaps=instances.bitmaps
+            instances.polygons,
+            boxes=instances.boxes,
+            size=picture.pixels.shape[:2],
+            bitmaps=instances.bitmaps,
         ),
         area_ratio=torch.from_numpy(ratio.astype(np.float32)),
         ignore_boxes=torch.from_numpy(np.array(labels.missing.boxes)),
