@@ -1,57 +1,30 @@
-"""Polygons under a matrix, and clipped exactly to a rectangle, with tight boxes and areas.
+"""Polygons clipped exactly to a rectangle, with tight boxes.
 
 Coordinates are continuous: pixel i covers [i, i + 1). A part is even-odd (as COCO rasterises it); an
 instance is the union of its parts.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from lvistk.jit import kernel
-from lvistk.masks.polygons import Polygons, starts
-
-LINES_PER_PIXEL = 2.0
-"""Scanlines of an area, and the fewest and most of an instance; exact in x, sampled in y."""
-FEWEST_LINES, MOST_LINES = 64, 2048
+from lvistk.masks.polygons import Polygons
 
 Rectangle = tuple[float, float, float, float]
 
 
 @dataclass(eq=False)
 class Clipped:
-    """Polygons within a rectangle; ``boxes (G, 4)`` float64 tight, zeros where nothing is left;
-    ``touched (G,)`` bool where the rectangle took something away."""
+    """Polygons of G instances within a rectangle.
+
+    boxes: (G, 4) float64 xyxy, tight; zeros where nothing is left
+    touched: (G,) bool, where the rectangle took something away
+    """
 
     polygons: Polygons
     boxes: np.ndarray
     touched: np.ndarray
-
-
-def map_polygons(polygons: Polygons, matrix: np.ndarray) -> Polygons:
-    """The polygons under an affine matrix (2 or 3, 3), in float64."""
-    points = polygons.points @ matrix[:2, :2].T + matrix[:2, 2]
-    return Polygons(points, polygons.part_start, polygons.instance_start)
-
-
-def select_polygons(polygons: Polygons, instances: np.ndarray) -> Polygons:
-    """The instances at ``instances`` (K,), in that order."""
-    parts = _ranges(polygons.instance_start, instances)
-    return Polygons(
-        points=polygons.points[_ranges(polygons.part_start, parts)],
-        part_start=starts(np.diff(polygons.part_start)[parts]),
-        instance_start=starts(np.diff(polygons.instance_start)[instances]),
-    )
-
-
-def concatenate_polygons(several: Sequence[Polygons]) -> Polygons:
-    """The instances of several images, one after the other; at least one."""
-    return Polygons(
-        points=np.concatenate([p.points for p in several]),
-        part_start=starts(np.concatenate([np.diff(p.part_start) for p in several])),
-        instance_start=starts(np.concatenate([np.diff(p.instance_start) for p in several])),
-    )
 
 
 def clip_polygons(polygons: Polygons, rectangle: Rectangle) -> Clipped:
@@ -69,22 +42,8 @@ def clip_polygons(polygons: Polygons, rectangle: Rectangle) -> Clipped:
     return Clipped(Polygons(points, part_start, instance_start), boxes, touched)
 
 
-def union_areas(polygons: Polygons) -> np.ndarray:
-    """Areas (G,) float64 of the unions of parts, in square pixels."""
-    points = np.ascontiguousarray(polygons.points, dtype=np.float64)
-    return _areas(points, polygons.part_start, polygons.instance_start)
-
-
-def _ranges(first: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """Indices of ``first[i]:first[i + 1]`` for every chosen i, one after the other."""
-    lengths = first[chosen + 1] - first[chosen]
-    ends = np.cumsum(lengths)
-    total = int(ends[-1]) if len(ends) else 0
-    return np.arange(total) + np.repeat(first[chosen] - ends + lengths, lengths)
-
-
 @kernel
-def _cut(source, count, target, axis, limit, sign):  # pragma: no cover - compiled
+def _cut(source, count, target, axis, limit, sign):
     """The part of a polygon where ``sign * (limit - coordinate) >= 0``; returns its length."""
     written = 0
     for i in range(count):
@@ -107,7 +66,7 @@ def _cut(source, count, target, axis, limit, sign):  # pragma: no cover - compil
 
 
 @kernel
-def _grow(box, x, y):  # pragma: no cover - compiled
+def _grow(box, x, y):
     box[0] = min(box[0], x)
     box[1] = min(box[1], y)
     box[2] = max(box[2], x)
@@ -115,7 +74,7 @@ def _grow(box, x, y):  # pragma: no cover - compiled
 
 
 @kernel
-def _inside(points, first, last, x, y):  # pragma: no cover - compiled
+def _inside(points, first, last, x, y):
     """Whether (x, y) is inside a part by the even-odd rule."""
     odd = False
     j = last - 1
@@ -130,7 +89,7 @@ def _inside(points, first, last, x, y):  # pragma: no cover - compiled
 
 
 @kernel
-def _grow_by_clipped_edges(box, points, first, last, corners):  # pragma: no cover - compiled
+def _grow_by_clipped_edges(box, points, first, last, corners):
     """Extend ``box`` by a part's boundary within the rectangle, and by corners inside the part.
 
     These are all the points where the clipped region can reach farthest (Liang and Barsky 1984 for the
@@ -168,7 +127,7 @@ def _grow_by_clipped_edges(box, points, first, last, corners):  # pragma: no cov
 
 
 @kernel
-def _clip(points, part_start, instance_start, corners):  # pragma: no cover - compiled
+def _clip(points, part_start, instance_start, corners):
     parts, instances = len(part_start) - 1, len(instance_start) - 1
     longest = 0
     for n in range(parts):
@@ -228,87 +187,3 @@ def _clip(points, part_start, instance_start, corners):  # pragma: no cover - co
             boxes[g, 2] = min(box[2], corners[2])
             boxes[g, 3] = min(box[3], corners[3])
     return out[:written].copy(), out_parts[: kept + 1].copy(), out_instances, boxes, touched
-
-
-@kernel
-def _areas(points, part_start, instance_start):  # pragma: no cover - compiled
-    instances = len(instance_start) - 1
-    areas = np.zeros(instances)
-    for g in range(instances):
-        first, last = instance_start[g], instance_start[g + 1]
-        if first == last or part_start[first] == part_start[last]:
-            continue
-        low = points[part_start[first] : part_start[last], 1].min()
-        high = points[part_start[first] : part_start[last], 1].max()
-        lines = int(np.ceil((high - low) * LINES_PER_PIXEL))
-        lines = min(max(lines, FEWEST_LINES), MOST_LINES)
-        step = (high - low) / lines
-        if step == 0.0:
-            continue
-        cells, crossings = _crossings(points, part_start[first : last + 1], lines, low, step)
-        intervals = np.empty((len(crossings), 2))
-        for line in range(lines):
-            found = 0
-            for part in range(last - first):
-                cell = part * lines + line
-                for k in range(cells[cell], cells[cell + 1] - 1, 2):
-                    intervals[found, 0] = crossings[k]
-                    intervals[found, 1] = crossings[k + 1]
-                    found += 1
-            areas[g] += step * _union_length(intervals[:found])
-    return areas
-
-
-@kernel
-def _crossings(points, part_start, lines, low, step):  # pragma: no cover - compiled
-    """Sorted x where lines cross parts: of part n and line l from ``cells[n * lines + l]`` on."""
-    parts = len(part_start) - 1
-    cells = np.zeros(parts * lines + 1, np.int64)
-    crossings = np.empty(0)
-    for filling in range(2):
-        for n in range(parts):
-            j = part_start[n + 1] - 1
-            for i in range(part_start[n], part_start[n + 1]):
-                yi, yj = points[i, 1], points[j, 1]
-                first = int(np.ceil((min(yi, yj) - low) / step - 0.5))
-                last = int(np.ceil((max(yi, yj) - low) / step - 0.5))
-                for line in range(first, last):
-                    cell = n * lines + line
-                    if not filling:
-                        cells[cell + 1] += 1
-                        continue
-                    share = (low + (line + 0.5) * step - yi) / (yj - yi)
-                    crossings[cells[cell]] = points[i, 0] + share * (points[j, 0] - points[i, 0])
-                    cells[cell] += 1
-                j = i
-        if not filling:
-            cells = np.cumsum(cells)
-            crossings = np.empty(cells[-1])
-    cells[1:] = cells[:-1].copy()  # filling moved every start to its end
-    cells[0] = 0
-    for cell in range(len(cells) - 1):
-        if cells[cell + 1] - cells[cell] == 2:
-            if crossings[cells[cell]] > crossings[cells[cell] + 1]:
-                here = crossings[cells[cell]]
-                crossings[cells[cell]] = crossings[cells[cell] + 1]
-                crossings[cells[cell] + 1] = here
-        else:
-            crossings[cells[cell] : cells[cell + 1]].sort()
-    return cells, crossings
-
-
-@kernel
-def _union_length(intervals):  # pragma: no cover - compiled
-    """Length of the union of intervals (N, 2)."""
-    if len(intervals) == 0:
-        return 0.0
-    if len(intervals) == 1:
-        return intervals[0, 1] - intervals[0, 0]
-    order = np.argsort(intervals[:, 0])
-    length, reached = 0.0, -np.inf
-    for k in order:
-        start, end = max(intervals[k, 0], reached), intervals[k, 1]
-        if end > start:
-            length += end - start
-            reached = end
-    return length

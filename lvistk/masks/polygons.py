@@ -1,4 +1,4 @@
-"""Polygons of many instances as flat arrays: area, tight boxes, validity.
+"""Polygons of many instances as flat arrays: chosen, joined, moved; areas of parts and tight boxes.
 
 An instance is the union of its parts; nested parts make a disk, not a ring.
 """
@@ -14,9 +14,10 @@ import numpy as np
 class Polygons:
     """Polygons of G instances with R parts of P points in all.
 
-    Fields: ``points (P, 2)`` float32, x before y, in pixels; ``part_start (R + 1,)`` int64, part r has the
-    points ``part_start[r]:part_start[r + 1]``; ``instance_start (G + 1,)`` int64, instance g has the
-    parts ``instance_start[g]:instance_start[g + 1]``. An instance may have no part.
+    points: (P, 2) float32 as read, float64 once moved; x before y, in pixels
+    part_start: (R + 1,) int64, part r has the points ``part_start[r]:part_start[r + 1]``
+    instance_start: (G + 1,) int64, instance g has the parts ``instance_start[g]:instance_start[g + 1]``;
+        an instance may have no part
     """
 
     points: np.ndarray
@@ -45,10 +46,35 @@ class Polygons:
 
 
 def starts(counts: Sequence[int] | np.ndarray) -> np.ndarray:
-    """Where each of R runs of ``counts`` items starts, and the end of the last: (R + 1,) int64."""
-    found = np.zeros(len(counts) + 1, np.int64)
-    np.cumsum(counts, out=found[1:])
-    return found
+    """Where each of R groups of ``counts`` items starts, and the end of the last: (R + 1,) int64."""
+    offsets = np.zeros(len(counts) + 1, np.int64)
+    np.cumsum(counts, out=offsets[1:])
+    return offsets
+
+
+def map_polygons(polygons: Polygons, matrix: np.ndarray) -> Polygons:
+    """The polygons under an affine matrix (2 or 3, 3), in float64."""
+    points = polygons.points @ matrix[:2, :2].T + matrix[:2, 2]
+    return Polygons(points, polygons.part_start, polygons.instance_start)
+
+
+def select_polygons(polygons: Polygons, instances: np.ndarray) -> Polygons:
+    """The instances at ``instances`` (K,), in that order."""
+    parts = _ranges(polygons.instance_start, instances)
+    return Polygons(
+        points=polygons.points[_ranges(polygons.part_start, parts)],
+        part_start=starts(np.diff(polygons.part_start)[parts]),
+        instance_start=starts(np.diff(polygons.instance_start)[instances]),
+    )
+
+
+def concatenate_polygons(several: Sequence[Polygons]) -> Polygons:
+    """The instances of several images, one after the other; at least one."""
+    return Polygons(
+        points=np.concatenate([p.points for p in several]),
+        part_start=starts(np.concatenate([np.diff(p.part_start) for p in several])),
+        instance_start=starts(np.concatenate([np.diff(p.instance_start) for p in several])),
+    )
 
 
 def signed_part_areas(polygons: Polygons) -> np.ndarray:
@@ -96,3 +122,11 @@ def tight_boxes(polygons: Polygons) -> np.ndarray:
 def _sum_runs(values: np.ndarray, start: np.ndarray) -> np.ndarray:
     totals = np.concatenate([[0.0], np.cumsum(values)])
     return totals[start[1:]] - totals[start[:-1]]
+
+
+def _ranges(first: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Indices of ``first[i]:first[i + 1]`` for every chosen i, one after the other."""
+    lengths = first[chosen + 1] - first[chosen]
+    ends = np.cumsum(lengths)
+    total = int(ends[-1]) if len(ends) else 0
+    return np.arange(total) + np.repeat(first[chosen] - ends + lengths, lengths)

@@ -5,14 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lvistk.masks.clipping import (
-    clip_polygons,
-    concatenate_polygons,
-    map_polygons,
-    select_polygons,
-    union_areas,
-)
-from lvistk.masks.polygons import Polygons
+from lvistk.masks.clipping import clip_polygons
+from lvistk.masks.polygons import Polygons, concatenate_polygons, map_polygons, select_polygons
+from lvistk.masks.union_area import union_areas
 from tests.reference.geometry import perimeter, sampled_mask
 
 SQUARE = np.array([[0, 0], [10, 0], [10, 10], [0, 10]], float)

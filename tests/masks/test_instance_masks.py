@@ -14,9 +14,10 @@ from torchvision.ops import roi_align
 from lvistk.data.index.lvis_json import AnnotationFile
 from lvistk.masks import rle
 from lvistk.masks.bitmaps import Bitmap, bitmap_from_rle
-from lvistk.masks.clipping import clip_polygons, map_polygons, union_areas
+from lvistk.masks.clipping import clip_polygons
 from lvistk.masks.instance_masks import FrameMasks, ImageMasks
-from lvistk.masks.polygons import Polygons, tight_boxes
+from lvistk.masks.polygons import Polygons, map_polygons, tight_boxes
+from lvistk.masks.union_area import union_areas
 from tests.reference.geometry import bitmap_in_roi, polygon_in_roi
 from tests.shared_data import REALDATA, needs_realdata
 

@@ -6,8 +6,7 @@ from lvistk.config.train import AugmentSettings
 from lvistk.data.augment.instances import Instances
 from lvistk.data.augment.mosaic import Labels, Picture
 from lvistk.masks.bitmaps import Bitmap
-from lvistk.masks.clipping import select_polygons
-from lvistk.masks.polygons import Polygons
+from lvistk.masks.polygons import Polygons, select_polygons
 
 CHOSEN = 0.5
 """Chance of each object of the other image to be pasted."""

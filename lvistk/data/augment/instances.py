@@ -7,15 +7,9 @@ import numpy as np
 
 from lvistk.config.train import AugmentSettings
 from lvistk.masks.bitmaps import Bitmap, bitmap_from_polygons
-from lvistk.masks.clipping import (
-    Rectangle,
-    clip_polygons,
-    concatenate_polygons,
-    map_polygons,
-    select_polygons,
-    union_areas,
-)
-from lvistk.masks.polygons import Polygons
+from lvistk.masks.clipping import Rectangle, clip_polygons
+from lvistk.masks.polygons import Polygons, concatenate_polygons, map_polygons, select_polygons
+from lvistk.masks.union_area import union_areas
 
 
 @dataclass(eq=False)
