@@ -1,4 +1,4 @@
-"""Detections drawn on an image, and pictures side by side, with OpenCV alone."""
+"""Instances drawn on an image, and pictures side by side, with OpenCV alone."""
 
 import colorsys
 from collections.abc import Sequence
@@ -33,11 +33,16 @@ def draw_instances(
     captions: Sequence[str],
     min_side: int = 320,
 ) -> np.ndarray:
-    """A copy of ``image`` (H, W, 3) uint8 RGB with N masks, outlines, boxes and captions.
+    """A copy of an image with N masks, outlines, boxes and captions: (H', W', 3) uint8 RGB.
 
-    ``boxes`` (N, 4) xyxy and RLE ``masks`` in image pixels; ``labels`` (N,) choose the colours. The
-    first instance is drawn last, so that the best lies on top. An image whose short side is below
-    ``min_side`` is enlarged by a whole factor first, so that captions can be read.
+    image: (H, W, 3) uint8 RGB
+    boxes: (N, 4) xyxy in image pixels
+    labels: (N,), which choose the colours
+    masks: N RLEs of the image's size; None draws boxes alone
+    captions: N texts; an empty one draws nothing
+    min_side: pixels; a smaller image is enlarged by a whole factor first, so that captions can be read
+
+    The first instance is drawn last, so that the best is on top.
     """
     factor = max(1, -(-min_side // min(image.shape[:2])))
     canvas = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
@@ -55,7 +60,7 @@ def draw_instances(
 
 
 def side_by_side(pictures: Sequence[np.ndarray], *, titles: Sequence[str]) -> np.ndarray:
-    """Pictures (H, W, 3) uint8 in a row on white, each under its title; smaller ones are padded."""
+    """Pictures (H, W, 3) uint8 in a row on white, each below its title; smaller ones are padded."""
     height = max(picture.shape[0] for picture in pictures)
     columns = []
     for picture, title in zip(pictures, titles, strict=True):
@@ -67,7 +72,7 @@ def side_by_side(pictures: Sequence[np.ndarray], *, titles: Sequence[str]) -> np
 
 
 def write_picture(path: Path, picture: np.ndarray) -> None:
-    """A picture (H, W, 3) uint8 RGB as PNG or JPEG, by the name's ending; whole or not at all."""
+    """Write a picture (H, W, 3) uint8 RGB as PNG or JPEG, by the ending of ``path``; whole or not at all."""
     good, data = cv2.imencode(path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     if not good:
         raise ValueError(f"{path}: cannot write pictures of this kind")

@@ -128,8 +128,8 @@ def sample_others(
     member[0] = True
     keys = torch.rand(member.shape, generator=generator, device=labels.device)
     order = keys.masked_fill(member, 2.0).argsort(dim=1)  # others first, in random order
-    places = torch.arange(member.shape[1], device=labels.device).expand_as(order)
-    rank = torch.empty_like(order).scatter_(1, order, places)  # (G + 1, N)
+    positions = torch.arange(member.shape[1], device=labels.device).expand_as(order)
+    rank = torch.empty_like(order).scatter_(1, order, positions)  # (G + 1, N)
     allowed = (beta * member.sum(dim=1, keepdim=True)).floor()  # (G + 1, 1)
     return member | (rank < allowed)
 

@@ -1,4 +1,4 @@
-"""A mask as a bitmap in its own box: what RLE masks, and masks with holes, are warped as."""
+"""A mask as a bitmap in its own box: the form in which RLE masks are warped, since they may have holes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,11 @@ SHRINK = 0.6
 
 @dataclass(eq=False)
 class Bitmap:
-    """``pixels (h, w)`` uint8 of 0 and 1, whose upper left pixel is column ``x``, row ``y`` of the image."""
+    """A mask in a box of its own.
+
+    x, y: column and row of its upper left pixel in the image
+    pixels: (h, w) uint8 of 0 and 1
+    """
 
     x: int
     y: int
@@ -32,7 +36,7 @@ class Bitmap:
         return self.x, self.y, self.x + width, self.y + height
 
     def tighten(self) -> "Bitmap | None":
-        """The same mask without empty rows and columns at its rim; None when it is empty."""
+        """The same mask without empty rows and columns around it; None when it is empty."""
         columns = np.flatnonzero(self.pixels.any(axis=0))
         if not len(columns):
             return None
@@ -43,10 +47,13 @@ class Bitmap:
     def warp(
         self, matrix: np.ndarray, rectangle: tuple[float, float, float, float]
     ) -> "Bitmap | None":
-        """The mask under an affine ``matrix`` (3, 3) within ``rectangle`` of whole numbers, tight.
+        """The mask under an affine matrix, tight; None when nothing is left.
 
-        A pixel belongs to it when the mask, interpolated linearly at its centre, is at least half
-        there. None when nothing is left.
+        matrix: (3, 3)
+        rectangle: x0, y0, x1, y1 in whole numbers, where the mask is cut
+
+        A pixel belongs to the mask when the mask, interpolated linearly at the pixel's centre, is at least
+        half there.
         """
         x0, y0, x1, y1 = self._reach(matrix, rectangle)
         if x0 >= x1 or y0 >= y1:

@@ -1,8 +1,8 @@
 """The boundary of a mask: its pixels within a distance of the outside (Boundary IoU, arXiv 2103.16562).
 
-The distance is 2% of the image's diagonal, rounded, at least 1 pixel; it is counted in steps of 8
-neighbours,
-and the image's border is outside. So the boundary is the mask without its erosion by a square of 2d + 1.
+The distance d is 2% of the image's diagonal, rounded, at least 1 pixel; it is counted in steps between 8
+neighbours, and what is beyond the image's border is outside. So the boundary is the mask without its erosion
+by a square of side 2d + 1.
 """
 
 import numpy as np
@@ -21,7 +21,13 @@ def boundary_distances(heights: np.ndarray, widths: np.ndarray) -> np.ndarray:
 
 @kernel
 def boundary_spans(starts, stops, n, height, box, distance):
-    """Spans of the boundary of n spans with tight ``box``: (starts, stops, number, area)."""
+    """Spans of the boundary of a mask: (starts, stops, number, area).
+
+    starts, stops: (n,) uint32, the mask's spans
+    height: of the image, in pixels
+    box: (4,) int64, the mask's tight x, y, width, height
+    distance: in pixels
+    """
     x0, y0, columns, rows = box[0], box[1], box[2], box[3]
     side = 2 * distance + 1
     m = 0
@@ -56,7 +62,7 @@ def boundary_spans(starts, stops, n, height, box, distance):
         else:
             for r in range(rows):
                 depth[r] = 0
-        # the column d behind is now known: its pixels with depth of a whole side are inside
+        # now the column ``distance`` before this one is known: its pixels of full depth are inside
         behind = column - distance
         if behind < 0:
             continue

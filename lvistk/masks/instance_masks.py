@@ -118,8 +118,11 @@ class ImageMasks:
 
 @dataclass(eq=False)
 class FrameMasks:
-    """Masks of G instances as ``frames (G, F, F)`` uint8 in their ``boxes (G, 4)`` (an
-    ``InstanceMasks``)."""
+    """Masks of G instances, each drawn in its own box (an ``InstanceMasks``).
+
+    frames: (G, F, F) uint8 of 0 and 1
+    boxes: (G, 4) float32 xyxy in network-input pixels
+    """
 
     frames: Tensor
     boxes: Tensor
@@ -128,9 +131,10 @@ class FrameMasks:
         return len(self.frames)
 
     def crop(self, instances: Tensor, boxes: Tensor, size: int) -> Tensor:
-        """Mask targets (K, size, size): the frame, interpolated at the centre of each cell, at least half.
+        """Mask targets (K, size, size) float32 of 0 and 1.
 
-        One gather and one ``grid_sample``; nothing waits for the device.
+        A cell is 1 where the frame, interpolated at the cell's centre, is at least half. One gather and one
+        ``grid_sample``; nothing waits for the device.
         """
         if not len(self) or not len(boxes):
             return boxes.new_zeros((len(boxes), size, size))
@@ -139,9 +143,9 @@ class FrameMasks:
         rois = boxes.detach().to(torch.float32)
         axes = []
         for low, high in ((0, 2), (1, 3)):
-            places = rois[:, low, None] + steps * (rois[:, high] - rois[:, low])[:, None]  # (K, M)
+            centres = rois[:, low, None] + steps * (rois[:, high] - rois[:, low])[:, None]  # (K, M)
             sides = (own[:, high] - own[:, low]).clamp(min=1e-3)[:, None]
-            axes.append((places - own[:, low, None]) / sides * 2 - 1)
+            axes.append((centres - own[:, low, None]) / sides * 2 - 1)
         x, y = (axis.clamp(-4, 4) for axis in axes)
         grid = torch.stack(
             [x[:, None, :].expand(-1, size, -1), y[:, :, None].expand(-1, -1, size)], dim=-1
@@ -151,9 +155,11 @@ class FrameMasks:
         return (sampled[:, 0] >= 0.5).to(torch.float32)
 
     def to(self, device: torch.device) -> "FrameMasks":
+        """The same masks on ``device``."""
         return FrameMasks(
             self.frames.to(device, non_blocking=True), self.boxes.to(device, non_blocking=True)
         )
 
     def pin_memory(self) -> "FrameMasks":
+        """The same masks in page-locked memory."""
         return FrameMasks(self.frames.pin_memory(), self.boxes.pin_memory())

@@ -16,12 +16,14 @@ from lvistk.masks.rle_encode import MOST_BYTES, write_counts
 def paste_masks(
     probs: np.ndarray, boxes: np.ndarray, *, size: Size, threshold: float = 0.5
 ) -> list[bytes]:
-    """Compressed RLE counts of N masks.
+    """Compressed RLE counts of N masks; N = 0 gives an empty list.
 
-    ``probs`` (N, M, M) float32 from 0 to 1; ``boxes`` (N, 4) xyxy in image pixels, which may reach
-    beyond the
-    image; ``size`` height and width of the image; a pixel is foreground from ``threshold`` (above 0) on.
-    A box without area gives an empty mask. N = 0 gives an empty list.
+    probs: (N, M, M) float32, 0 to 1
+    boxes: (N, 4) xyxy in image pixels; they may reach beyond the image, and without area give an empty mask
+    size: height and width of the image
+    threshold: above 0; a pixel is foreground from this value on
+
+    Raises ``UserError`` for an image of 2 ** 32 pixels or more.
     """
     check_size(size)
     if not len(probs):
@@ -50,10 +52,10 @@ def _axis(low: np.float32, high: np.float32, side: int, cells: int):
     left = np.empty(count, np.int64)
     weight = np.empty(count, np.float32)
     for k in range(count):
-        place = (np.float32(first + k) + np.float32(0.5) - low) / cell - np.float32(0.5)
-        floor = np.floor(place)
+        position = (np.float32(first + k) + np.float32(0.5) - low) / cell - np.float32(0.5)
+        floor = np.floor(position)
         left[k] = int(floor)
-        weight[k] = place - floor
+        weight[k] = position - floor
     return first, left, weight
 
 
@@ -111,7 +113,7 @@ def _runs(mask, box, height, width, threshold, runs):
 
 @kernel
 def _paste(probs, boxes, height, width, threshold):
-    """All masks' counts one behind the other, (bytes,) uint8, and their offsets (N + 1,)."""
+    """The counts of all masks one after the other, (B,) uint8, and their offsets (N + 1,)."""
     offsets = np.zeros(len(probs) + 1, np.int64)
     out = np.empty(256 * len(probs) + 64, np.uint8)
     runs = np.empty(4096, np.int64)

@@ -1,8 +1,10 @@
-"""Polygons to spans, pixel for pixel as COCO rasterises them (``rleFrPoly``).
+"""Polygons to spans of a whole image, pixel for pixel as COCO rasterises them (``rleFrPoly``).
 
-There the outline is walked on a grid five times finer, and wherever it steps between the two fine columns
-in the middle of a pixel column, the fill of that column toggles at that height. Only these steps matter,
-so here each edge yields its toggles directly, a fifth of the walk.
+Training crops polygons in RoIs by the same rule but into small bitmaps, which is another task: ``roi_crops``.
+
+In COCO's code the outline is walked on a grid five times finer, and wherever it steps between the two fine
+columns in the middle of a pixel column, the fill of that column toggles at that height. Only these steps
+matter, so here each edge yields its toggles directly, a fifth of the walk.
 """
 
 import numpy as np
@@ -25,8 +27,8 @@ def _edge_columns(x0, x1, width):
 
 @kernel
 def _edge_toggles(toggles, columns, n, x0, y0, x1, y1, height, width):
-    """Put the toggles of one edge between fine points at ``toggles[n:]``, their columns at
-    ``columns[n:]``; n after it."""
+    """Put the toggles of the edge between two fine points at ``toggles[n:]`` and their columns at
+    ``columns[n:]``; returns the new n."""
     dx = abs(x1 - x0)
     dy = abs(y1 - y0)
     flat = dx >= dy

@@ -1,1 +1,1 @@
-"""What flows between the rooms: boxes, masks, targets, detections, image batches, categories."""
+"""The objects that cross a boundary between rooms: targets, image batches, detections, categories."""

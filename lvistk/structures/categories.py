@@ -1,4 +1,4 @@
-"""Categories: the one place where ``category_id`` and label meet."""
+"""Categories: the one module in which ``category_id`` and label meet."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +15,14 @@ RARE_IMAGES, COMMON_IMAGES = 10, 100
 
 @dataclass(frozen=True, eq=False)
 class Categories:
-    """C categories in label order (ascending id).
+    """C categories in label order, which is that of ascending ids.
 
-    Fields: ``ids (C,)`` int64; ``names`` C strings; ``frequency (C,)`` of 'r', 'c', 'f' or '' where
-    the file has none; ``image_count (C,)`` and ``instance_count (C,)`` int64, counted on the
-    annotations given to training, not taken from the file's own fields;
-    ``photo_count``, the images with any annotation among them, 0 if unknown.
+    ids: (C,) int64, the ``category_id`` of each label
+    names: C strings
+    frequency: (C,) of 'r', 'c', 'f', or '' where the file gives none
+    image_count, instance_count: (C,) int64, counted on the annotations given to training; the file's own
+        count fields are ignored
+    annotated_images: images with any annotation; 0 if unknown
     """
 
     ids: np.ndarray
@@ -38,15 +40,15 @@ class Categories:
         wanted = np.asarray(category_ids, dtype=np.int64)
         if not len(self.ids):
             return np.full(wanted.shape, -1, np.int64)
-        places = np.searchsorted(self.ids, wanted).clip(0, len(self.ids) - 1)
-        return np.where(self.ids[places] == wanted, places, -1)
+        labels = np.searchsorted(self.ids, wanted).clip(0, len(self.ids) - 1)
+        return np.where(self.ids[labels] == wanted, labels, -1)
 
     def group(self, letter: str) -> np.ndarray:
         """Labels of a frequency group, 'r', 'c' or 'f'."""
         return np.flatnonzero(self.frequency == letter)
 
     def to_table(self) -> dict[str, Any]:
-        """JSON values, for a model's metadata."""
+        """JSON values, for a model's metadata; ``photo_count`` is ``annotated_images``."""
         return {
             "ids": self.ids.tolist(),
             "names": list(self.names),
@@ -58,6 +60,7 @@ class Categories:
 
     @classmethod
     def from_table(cls, table: Mapping[str, Any]) -> "Categories":
+        """The categories that ``to_table`` wrote."""
         return cls(
             ids=np.asarray(table["ids"], np.int64),
             names=tuple(table["names"]),

@@ -1,4 +1,4 @@
-"""Detections of one image, in numpy: what inference gives and the detection store holds."""
+"""Detections of one image, in numpy: what inference returns and the detection store holds."""
 
 from dataclasses import dataclass
 
@@ -9,10 +9,13 @@ import numpy as np
 class Detections:
     """N detections of one image, best box score first.
 
-    Fields: ``image_id``; ``size`` (height, width) of the original image; ``boxes (N, 4)`` float32 xyxy in
-    its pixels; ``scores (N,)`` float32; ``labels (N,)`` int32; ``masks`` N compressed RLE ``bytes`` of
-    that size, or none at all (boxes only); ``mask_scores (N,)`` float32 where mask scoring is on:
-    masks are ranked by these, boxes by ``scores``.
+    image_id: id of the image in its annotation file
+    size: height and width of the original image, in pixels
+    boxes: (N, 4) float32 xyxy in pixels of the original image
+    scores: (N,) float32, 0 to 1; boxes are ranked by these
+    labels: (N,) int32 in 0..C-1
+    masks: N compressed RLE ``bytes`` of ``size``; None where only boxes are known
+    mask_scores: (N,) float32, 0 to 1, with mask scoring: masks are ranked by these; else None
     """
 
     image_id: int
@@ -41,6 +44,7 @@ class Detections:
 
     @classmethod
     def empty(cls, image_id: int, size: tuple[int, int]) -> "Detections":
+        """No detections (N = 0) of an image, masks included."""
         return cls(
             image_id=image_id,
             size=size,

@@ -9,7 +9,10 @@ from torch import Tensor
 
 @dataclass
 class ImageBatch:
-    """B images: ``images (B, 3, H, W)`` uint8 RGB; ``sizes (B, 2)`` int64, height and width before padding.
+    """B images.
+
+    images: (B, 3, H, W) uint8 RGB
+    sizes: (B, 2) int64 on the CPU, height and width before padding
 
     The model normalises and then sets everything beyond ``sizes`` to zero, so that an image alone and in
     a mixed batch gives the same detections.
@@ -22,7 +25,7 @@ class ImageBatch:
         return len(self.images)
 
     def size_list(self) -> list[tuple[int, int]]:
-        """``sizes`` as Python numbers (kept on the CPU, so this waits for no device)."""
+        """``sizes`` as Python numbers; they are on the CPU, so this waits for no device."""
         return [(int(h), int(w)) for h, w in self.sizes.tolist()]
 
     def to(self, device: torch.device, *, channels_last: bool = False) -> "ImageBatch":
@@ -33,12 +36,12 @@ class ImageBatch:
         )
 
     def pin_memory(self) -> "ImageBatch":
-        """The same batch in page-locked memory, from which copies to a device don't wait."""
+        """The same batch in page-locked memory, from which it is copied to a device without waiting."""
         return ImageBatch(self.images.pin_memory(), self.sizes)
 
     @classmethod
     def stack(cls, tensors: Sequence[Tensor], *, divisor: int = 32) -> "ImageBatch":
-        """Images (3, h, w) uint8 in the upper left of one tensor whose sides ``divisor`` divides."""
+        """Images (3, h, w) uint8, each in the upper left of one tensor; ``divisor`` divides its sides."""
         sizes = torch.tensor([tensor.shape[-2:] for tensor in tensors], dtype=torch.int64).view(
             -1, 2
         )

@@ -1,4 +1,4 @@
-"""What a training image teaches: boxes, labels, masks, ignored regions, federated lists."""
+"""Training targets of one image: boxes, labels, masks, ignored regions, federated lists."""
 
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -17,27 +17,33 @@ class InstanceMasks(Protocol):
         ...
 
     def pin_memory(self) -> "InstanceMasks":
-        """The same masks in page-locked memory, where they are copied to a device."""
+        """The same masks in page-locked memory, if they are ever copied to a device."""
         ...
 
     def crop(self, instances: Tensor, boxes: Tensor, size: int) -> Tensor:
-        """Mask targets (K, size, size) float32 of 0 and 1.
+        """Mask targets (K, size, size) float32 of 0 and 1; K = 0 gives (0, size, size).
 
-        ``instances (K,)`` int64 says which instance each box (K, 4), xyxy in network-input pixels, is
-        matched to. K = 0 gives (0, size, size).
+        instances: (K,) int64, which instance each box is matched to
+        boxes: (K, 4) xyxy in network-input pixels
+        size: side of a target in cells
         """
         ...
 
 
 @dataclass
 class Targets:
-    """Ground truth of one image of G instances; lengths in network-input pixels.
+    """Ground truth of one image with G instances; lengths in network-input pixels.
 
-    Fields: ``boxes (G, 4)`` float32 xyxy; ``labels (G,)`` int64 in 0..C-1; ``masks`` of the G
-    instances; ``area_ratio (G,)`` mask area over box area, 0 to 1; ``ignore_boxes (I, 4)`` missing
-    annotations; ``negative_labels`` and ``not_exhaustive_labels`` int64; ``loss_weight`` of the image;
-    ``image_id``, named in errors; ``seed``, from which every random choice about this sample is drawn,
-    so that the choice does not depend on workers, ranks or batches.
+    boxes: (G, 4) float32 xyxy
+    labels: (G,) int64 in 0..C-1
+    masks: of the G instances
+    area_ratio: (G,) float32, mask area over box area, 0 to 1
+    ignore_boxes: (I, 4) float32 xyxy, missing annotations
+    negative_labels: int64, categories verified to be absent
+    not_exhaustive_labels: int64, categories of which not every instance is annotated
+    loss_weight: factor of the image's loss
+    image_id: named in errors
+    seed: of every random choice about this sample, so that none depends on workers, ranks or batches
     """
 
     boxes: Tensor
@@ -59,6 +65,7 @@ class Targets:
         return torch.Generator(device=device).manual_seed(self.seed)
 
     def to(self, device: torch.device) -> "Targets":
+        """The same targets on ``device``."""
         return Targets(
             boxes=self.boxes.to(device, non_blocking=True),
             labels=self.labels.to(device, non_blocking=True),
@@ -73,7 +80,7 @@ class Targets:
         )
 
     def pin_memory(self) -> "Targets":
-        """The same targets in page-locked memory, from which copies to a device don't wait."""
+        """The same targets in page-locked memory, from which they are copied to a device without waiting."""
         return replace(
             self,
             boxes=self.boxes.pin_memory(),
