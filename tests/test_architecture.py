@@ -18,6 +18,7 @@ ROOMS = (
     "distributed",
     "jit",
     "wide",
+    "json_numbers",
     "structures",
     "masks",
     "drawing",

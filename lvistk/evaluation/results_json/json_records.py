@@ -11,9 +11,9 @@ import numpy as np
 from lvistk.errors import UserError
 from lvistk.evaluation.results_json.json_general import parse_array, parse_records
 from lvistk.evaluation.results_json.json_scan import scan_records
-from lvistk.evaluation.results_json.numbers import PARSED
 from lvistk.evaluation.results_json.records import PADDING, RECORD
 from lvistk.evaluation.results_json.sections import WHOLE_BYTES, JsonArray
+from lvistk.json_numbers import PARSED
 
 Result = TypeVar("Result")
 LEAST_RECORD_BYTES = 8

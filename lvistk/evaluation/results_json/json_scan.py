@@ -25,7 +25,6 @@ from lvistk.evaluation.results_json.json_values import (
     skip_value,
     string_end,
 )
-from lvistk.evaluation.results_json.numbers import PARSED, UNUSUAL, parse_number
 from lvistk.evaluation.results_json.records import (
     HAS_AREA,
     HAS_BOX,
@@ -39,6 +38,7 @@ from lvistk.evaluation.results_json.records import (
     RLE_TEXT,
 )
 from lvistk.jit import kernel
+from lvistk.json_numbers import PARSED, UNUSUAL, parse_number
 from lvistk.wide import byte_at
 
 

@@ -5,8 +5,8 @@ Places are of bytes in ``text (bytes,)`` uint8; the text goes on for PADDING zer
 
 import numpy as np
 
-from lvistk.evaluation.results_json.numbers import PARSED, UNUSUAL, parse_number, read_digits
 from lvistk.jit import kernel
+from lvistk.json_numbers import PARSED, UNUSUAL, parse_number, read_digits
 from lvistk.wide import (
     BLOCK,
     byte_at,
