@@ -1,4 +1,4 @@
-"""Decimal numbers of JSON text to the nearest float64, compiled.
+"""Decimal numbers of JSON text, alone and in flat lists, to the nearest float64, compiled.
 
 Fourteen to nineteen digits are the rule in scores and boxes, and ties between scores decide the order of
 detections, so the result must be the correctly rounded one: exact products where 53 bits suffice, else the
@@ -189,3 +189,36 @@ def _parse_word(text, p, negative):
     if word == _INFINITY:
         return (-np.inf if negative else np.inf), p + 8, PARSED
     return 0.0, p, UNUSUAL
+
+
+@kernel
+def skip_space(text, p):
+    """The offset of the first byte at or after p that is no white space."""
+    while (
+        byte_at(text, p) == 32
+        or byte_at(text, p) == 10
+        or byte_at(text, p) == 13
+        or byte_at(text, p) == 9
+    ):
+        p += 1
+    return p
+
+
+@kernel
+def read_numbers(text, p, stop, numbers, n):
+    """A flat list of numbers at p, put at ``numbers[n:]``: (n after it, offset after it, code)."""
+    if byte_at(text, p) != 91:
+        return n, p, UNUSUAL
+    p = skip_space(text, p + 1)
+    if byte_at(text, p) == 93:
+        return n, p + 1, PARSED
+    while p < stop:
+        numbers[n], p, code = parse_number(text, p)
+        n += 1
+        p = skip_space(text, p)
+        if code != PARSED or (byte_at(text, p) != 44 and byte_at(text, p) != 93):
+            return n, p, UNUSUAL
+        if byte_at(text, p) == 93:
+            return n, p + 1, PARSED
+        p = skip_space(text, p + 1)
+    return n, p, UNUSUAL

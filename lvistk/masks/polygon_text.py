@@ -1,108 +1,101 @@
-"""Polygon coordinates straight from JSON bytes to flat arrays.
+"""The reader of polygons: from the bytes of JSON to numbers, compiled.
 
 ``[[1.5, 2, ...], ...]`` of a million instances holds some 150 million numbers; as Python floats on the
-way they cost more time than everything else of the index together. Importing this module imports
-numba, so that it pays on large inputs only.
+way they would cost more time than everything else of the index together. The evaluation's scanner reads
+polygons by ``read_polygons`` among a record's other fields, the index by ``scan_polygons``. Importing this
+module imports numba, so that it pays on large inputs only.
 """
 
-import numba
+from collections.abc import Sequence
+
 import numpy as np
 
-OPEN, CLOSE, COMMA, MINUS, POINT = (ord(sign) for sign in "[],-.")
-ZERO, NINE = ord("0"), ord("9")
-BLANKS = (32, 9, 10, 13)
-MOST_DIGITS = 18
-"""So many digits fit an int64. The quotient by a power of ten is then off by less than 2 ** -51 of itself,
-which float32 does not show but once in some 2 ** 27 numbers, by its last bit."""
-_TENS = 10.0 ** np.arange(MOST_DIGITS + 1)
+from lvistk.jit import kernel
+from lvistk.json_numbers import PARSED, UNUSUAL, read_numbers, skip_space
+from lvistk.masks.polygons import starts
+from lvistk.wide import BLOCK, byte_at
+
+OPEN, CLOSE, COMMA = (ord(sign) for sign in "[],")
+PADDING = 2 * BLOCK
+"""Bytes that must follow a text: blocks are read whole, the last ones beyond its end."""
 
 
 def scan_polygons(
-    data: np.ndarray, start: np.ndarray
+    texts: Sequence[bytes | memoryview],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Parse N instances; instance n is the JSON text ``data[start[n]:start[n + 1]]`` (uint8).
+    """Parse the polygons of N instances, each the JSON text of its ``segmentation``.
 
     Returns ``numbers (X,)`` float32, ``part_length (R,)`` int64 in numbers, ``part_count (N,)`` int64,
-    and ``plain (N,)`` bool: False, with no part, where the text is no list of lists of plain numbers
-    (an exponent, more than 18 digits, something else): those need a full reader.
+    and ``plain (N,)`` bool: False, with no part, where the text is no list of lists of numbers, which
+    is for a full reader to explain.
     """
+    offsets = starts([memoryview(text).nbytes for text in texts])
+    data = np.frombuffer(bytearray().join([*texts, bytes(PADDING)]), np.uint8)
     numbers = np.empty(len(data) // 2 + 1, np.float32)
     lengths = np.empty(len(data) // 2 + 1, np.int64)
-    counts = np.zeros(len(start) - 1, np.int64)
-    plain = np.zeros(len(start) - 1, np.bool_)
-    used, parts = _scan(data, start, numbers, lengths, counts, plain)
+    counts = np.zeros(len(texts), np.int64)
+    plain = np.zeros(len(texts), np.bool_)
+    used, parts = _scan(data, offsets, numbers, lengths, counts, plain)
     return numbers[:used].copy(), lengths[:parts].copy(), counts, plain
 
 
-@numba.njit(cache=True)
-def _scan(data, start, numbers, lengths, counts, plain):
+@kernel
+def _scan(data, offsets, numbers, lengths, counts, plain):
+    """Fill the arrays of ``scan_polygons``: how many numbers and parts."""
+    longest = 0
+    for k in range(len(counts)):
+        longest = max(longest, offsets[k + 1] - offsets[k])
+    one = np.empty(longest + 8, np.float64)  # of one instance: no number is shorter than a byte
     used = parts = 0
-    for instance in range(len(start) - 1):
-        first_number, first_part = used, parts
-        used, parts, fine = _scan_one(
-            data, start[instance], start[instance + 1], numbers, lengths, used, parts
-        )
-        plain[instance] = fine
-        if fine:
-            counts[instance] = parts - first_part
+    for k in range(len(counts)):
+        p, stop = skip_space(data, offsets[k]), offsets[k + 1]
+        if p >= stop or byte_at(data, p) != OPEN:
+            continue
+        _, p, code = read_polygons(data, p, stop, one, 0)
+        if code != PARSED or skip_space(data, p) < stop:
+            continue
+        first_number, first_part, finite = used, parts, True
+        i = 1
+        for _ in range(np.int64(one[0])):
+            length = np.int64(one[i])
+            for j in range(i + 1, i + 1 + length):
+                numbers[used] = one[j]
+                finite &= np.isfinite(one[j])  # JSON has no NaN, but some tools write it
+                used += 1
+            lengths[parts] = length
+            parts += 1
+            i += 1 + length
+        plain[k] = finite
+        if finite:
+            counts[k] = parts - first_part
         else:
             used, parts = first_number, first_part
     return used, parts
 
 
-@numba.njit(cache=True)
-def _scan_one(data, place, end, numbers, lengths, used, parts):
-    """One instance from ``place`` to ``end``; the JSON is known to be well formed."""
-    depth = 0
-    opened = used
-    while place < end:
-        byte = data[place]
-        if byte == COMMA or byte in BLANKS:
-            place += 1
-        elif byte == OPEN:
-            depth += 1
-            if depth > 2:
-                return used, parts, False
-            opened = used
-            place += 1
-        elif byte == CLOSE:
-            if depth == 2:
-                lengths[parts] = used - opened
-                parts += 1
-            depth -= 1
-            place += 1
-        elif depth == 2 and (byte == MINUS or ZERO <= byte <= NINE):
-            value, place, fine = _number(data, place, end)
-            if not fine:
-                return used, parts, False
-            numbers[used] = value
-            used += 1
-        else:
-            return used, parts, False
-    return used, parts, depth == 0
+@kernel
+def read_polygons(text, p, stop, numbers, n):
+    """The polygons at p, one instance, put at ``numbers[n:]``: (n after them, offset after them, code).
 
-
-@numba.njit(cache=True)
-def _number(data, place, end):
-    """The number at ``place``, the place after it, and whether it could be read."""
-    negative = data[place] == MINUS
-    if negative:
-        place += 1
-    whole = 0
-    digits = decimals = 0
-    after_point = False
-    while place < end:
-        byte = data[place]
-        if ZERO <= byte <= NINE:
-            whole = whole * 10 + (byte - ZERO)
-            digits += 1
-            decimals += after_point
-        elif byte == POINT and not after_point:
-            after_point = True
-        else:
-            break
-        place += 1
-    if digits == 0 or digits > MOST_DIGITS:
-        return 0.0, place, False
-    value = whole / _TENS[decimals]
-    return (-value if negative else value), place, True
+    text: (B,) uint8, which goes on for PADDING bytes after ``stop``
+    numbers: float64; they get the number of parts, then for each part its number of coordinates and these
+    code: PARSED, or UNUSUAL for what is no list of lists of numbers
+    """
+    head = n
+    numbers[head] = 0
+    n += 1
+    p = skip_space(text, p + 1)
+    if byte_at(text, p) == CLOSE:
+        return n, p + 1, PARSED
+    while p < stop:
+        length = n
+        n, p, code = read_numbers(text, p, stop, numbers, n + 1)
+        numbers[length] = n - length - 1
+        numbers[head] += 1
+        p = skip_space(text, p)
+        if code != PARSED or (byte_at(text, p) != COMMA and byte_at(text, p) != CLOSE):
+            return n, p, UNUSUAL
+        if byte_at(text, p) == CLOSE:
+            return n, p + 1, PARSED
+        p = skip_space(text, p + 1)
+    return n, p, UNUSUAL

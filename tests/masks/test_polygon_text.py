@@ -10,14 +10,12 @@ from hypothesis import strategies as st
 from lvistk.data.index.annotation_chunk import FAST_BYTES, parse_masks
 from lvistk.data.index.lvis_json import AnnotationFile, Broken
 from lvistk.masks.polygon_text import scan_polygons
-from lvistk.masks.polygons import starts
+from tests.reference import polygons as twin
 from tests.shared_data import REALDATA, needs_realdata
 
 
 def scan(texts: list[str]):
-    encoded = [text.encode() for text in texts]
-    data = np.frombuffer(b"".join(encoded), np.uint8)
-    return scan_polygons(data, starts([len(text) for text in encoded]))
+    return scan_polygons([text.encode() for text in texts])
 
 
 def test_by_hand() -> None:
@@ -33,13 +31,15 @@ def test_by_hand() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "[[1e3]]",
         "[1]",
         "[[[1]]]",
         '[["1"]]',
         "[[null]]",
         '{"a": [[1]]}',
+        "[[NaN, 1]]",
         "[[1.2345678901234567890]]",
+        "[[1,2]] x",
+        "",
         "5",
     ],
 )
@@ -47,6 +47,38 @@ def test_it_passes_on(text: str) -> None:
     numbers, lengths, counts, plain = scan([text, "[[1,2]]"])
     assert plain.tolist() == [False, True]
     assert (numbers.tolist(), lengths.tolist(), counts.tolist()) == ([1, 2], [2], [0, 1])
+
+
+coordinate = st.one_of(
+    st.integers(-(10**20), 10**20),
+    st.floats(allow_nan=False, allow_infinity=False, width=32),
+    st.floats(-1e-3, 1e5),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.lists(st.lists(coordinate, max_size=8), max_size=3), max_size=4), st.booleans())
+def test_as_the_slow_twin_reads_them(instances: list, wide: bool) -> None:
+    """Numbers of any size and spelling; what the reader leaves out has no part."""
+    separators = (" ,\n", " : ") if wide else (",", ":")
+    texts = [json.dumps(parts, separators=separators) for parts in instances]
+    numbers, lengths, counts, plain = scan(texts)
+    wanted = [twin.read(text) if fine else [] for text, fine in zip(texts, plain, strict=True)]
+    assert counts.tolist() == [len(parts) for parts in wanted]
+    assert lengths.tolist() == [len(part) for parts in wanted for part in parts]
+    flat = [number for parts in wanted for part in parts for number in part]
+    np.testing.assert_array_equal(numbers, np.array(flat, np.float32))
+
+
+def test_exponents_and_many_digits() -> None:
+    numbers, _, _, plain = scan(["[[1e3, -2.5E-1]]", "[[12345678901234567, 0.12345678901234567]]"])
+    assert plain.all()
+    assert numbers.tolist() == [
+        1000,
+        -0.25,
+        np.float32(12345678901234567),
+        np.float32(0.12345678901234567),
+    ]
 
 
 @settings(max_examples=200, deadline=None)

@@ -1,4 +1,4 @@
-"""Polygon areas and boxes with plain loops."""
+"""Polygons with plain loops: read from JSON text, their areas and boxes."""
 
 
 def shoelace(points):
@@ -12,3 +12,22 @@ def tight_box(parts):
     xs = [x for part in parts for x, _ in part]
     ys = [y for part in parts for _, y in part]
     return [min(xs), min(ys), max(xs), max(ys)] if xs else [0, 0, 0, 0]
+
+
+def read(text):
+    """Parts of the text of one instance, one character at a time; white space and commas only separate."""
+    parts, depth, number = [], 0, ""
+    for sign in text:
+        if sign in "[], \n" and number:
+            parts[-1].append(float(number))
+            number = ""
+        if sign == "[":
+            depth += 1
+            if depth == 2:
+                parts.append([])
+        elif sign == "]":
+            depth -= 1
+        elif sign not in ", \n":
+            number += sign
+    assert depth == 0
+    return parts

@@ -126,8 +126,7 @@ def _parse(segmentations: Sequence[msgspec.Raw]) -> Masks:
         return _parse_slowly(segmentations, range(len(segmentations)))
     from lvistk.masks.polygon_text import scan_polygons
 
-    data = np.frombuffer(b"".join(segmentations), np.uint8)
-    numbers, part_length, part_count, plain = scan_polygons(data, starts(lengths))
+    numbers, part_length, part_count, plain = scan_polygons(segmentations)
     others = np.flatnonzero(~plain).tolist()
     rest = _parse_slowly(segmentations, others)
     odd = part_length % 2 != 0

@@ -20,8 +20,6 @@ from lvistk.evaluation.results_json.json_values import (
     SIZE,
     read_integer,
     read_key,
-    read_numbers,
-    skip_space,
     skip_value,
     string_end,
 )
@@ -38,31 +36,9 @@ from lvistk.evaluation.results_json.records import (
     RLE_TEXT,
 )
 from lvistk.jit import kernel
-from lvistk.json_numbers import PARSED, UNUSUAL, parse_number
+from lvistk.json_numbers import PARSED, UNUSUAL, parse_number, read_numbers, skip_space
+from lvistk.masks.polygon_text import read_polygons
 from lvistk.wide import byte_at
-
-
-@kernel
-def read_polygons(text, p, stop, numbers, n):
-    """A list of lists of numbers at p in the layout of POLYGONS: (n after it, place, code)."""
-    head = n
-    numbers[head] = 0
-    n += 1
-    p = skip_space(text, p + 1)
-    if byte_at(text, p) == 93:
-        return n, p + 1, PARSED
-    while p < stop:
-        place = n
-        n, p, code = read_numbers(text, p, stop, numbers, n + 1)
-        numbers[place] = n - place - 1
-        numbers[head] += 1
-        p = skip_space(text, p)
-        if code != PARSED or (byte_at(text, p) != 44 and byte_at(text, p) != 93):
-            return n, p, UNUSUAL
-        if byte_at(text, p) == 93:
-            return n, p + 1, PARSED
-        p = skip_space(text, p + 1)
-    return n, p, UNUSUAL
 
 
 @kernel

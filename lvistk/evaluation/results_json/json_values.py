@@ -6,7 +6,7 @@ Places are of bytes in ``text (bytes,)`` uint8; the text goes on for PADDING zer
 import numpy as np
 
 from lvistk.jit import kernel
-from lvistk.json_numbers import PARSED, UNUSUAL, parse_number, read_digits
+from lvistk.json_numbers import PARSED, UNUSUAL, parse_number, read_digits, skip_space
 from lvistk.wide import (
     BLOCK,
     byte_at,
@@ -41,18 +41,6 @@ def _words(names: tuple[bytes, ...], start: int) -> np.ndarray:
 _HEADS, _TAILS = _words(_NAMES, 0), _words(_NAMES, 8)
 _FIRST_BYTES = np.array([2 ** (8 * n) - 1 for n in range(9)], np.uint64)
 """Masks of the first n bytes of a word."""
-
-
-@kernel
-def skip_space(text, p):
-    while (
-        byte_at(text, p) == 32
-        or byte_at(text, p) == 10
-        or byte_at(text, p) == 13
-        or byte_at(text, p) == 9
-    ):
-        p += 1
-    return p
 
 
 @kernel
@@ -138,23 +126,3 @@ def read_integer(text, p):
         return np.int64(number), q, PARSED
     value = np.int64(digits)
     return -value if first > p else value, q, PARSED
-
-
-@kernel
-def read_numbers(text, p, stop, numbers, n):
-    """A flat list of numbers at p, put at ``numbers[n:]``: (n after it, place, code)."""
-    if byte_at(text, p) != 91:
-        return n, p, UNUSUAL
-    p = skip_space(text, p + 1)
-    if byte_at(text, p) == 93:
-        return n, p + 1, PARSED
-    while p < stop:
-        numbers[n], p, code = parse_number(text, p)
-        n += 1
-        p = skip_space(text, p)
-        if code != PARSED or (byte_at(text, p) != 44 and byte_at(text, p) != 93):
-            return n, p, UNUSUAL
-        if byte_at(text, p) == 93:
-            return n, p + 1, PARSED
-        p = skip_space(text, p + 1)
-    return n, p, UNUSUAL
