@@ -23,7 +23,7 @@ def paste_masks(
     size: height and width of the image
     threshold: above 0; a pixel is foreground from this value on
 
-    Raises ``UserError`` for an image of 2 ** 32 pixels or more.
+    Raises ``TooLarge`` for an image of 2 ** 32 pixels or more.
     """
     check_size(size)
     if not len(probs):

@@ -20,6 +20,10 @@ MIN_COORDINATES = 6
 """Of a polygon with an area: three points."""
 
 
+class TooLarge(UserError, ValueError):
+    """An image with more pixels than a mask can number; a defect where others of a file are checked."""
+
+
 class Extents(NamedTuple):
     """How large N masks are.
 
@@ -141,10 +145,10 @@ def runs(counts: bytes) -> np.ndarray:
 
 
 def check_size(size: Size) -> None:
-    """Raise ``UserError`` where an image of ``size`` has more pixels than a mask can number."""
+    """Raise ``TooLarge`` where an image of ``size`` has more pixels than a mask can number."""
     height, width = size
     if int(height) * int(width) > MOST_PIXELS:
-        raise UserError(
+        raise TooLarge(
             f"an image of {width} x {height} pixels is too large for masks, which number up to "
             f"{MOST_PIXELS} pixels; cut it into tiles"
         )

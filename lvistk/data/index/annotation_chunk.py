@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
 
 import msgspec
 import numpy as np
-from pycocotools import mask as coco_mask
 
 from lvistk.data.index.lvis_json import AnnotationRecord, RleRecord
 from lvistk.json_input.faults import JSON_ERRORS, plain_message
 from lvistk.json_input.segmentation import read_segmentation
 from lvistk.masks.polygons import Polygons, starts
+from lvistk.masks.rle import from_runs
 
 MIN_POINTS = 3
 """Points that a polygon has at least."""
@@ -238,7 +237,4 @@ def _flat(parts: list[list[list[float]]], masks: Masks) -> Polygons:
 def _rle(record: RleRecord) -> Rle:
     if isinstance(record.counts, str):
         return Rle(record.size, record.counts.encode("ascii"))
-    if sum(record.counts) != record.size[0] * record.size[1]:
-        raise ValueError(f"the runs of the RLE do not add up to {record.size}")
-    plain: Any = {"size": list(record.size), "counts": record.counts}  # stubs know compressed ones
-    return Rle(record.size, coco_mask.frPyObjects(plain, *record.size)["counts"])
+    return Rle(record.size, from_runs(record.counts, record.size))

@@ -6,7 +6,8 @@ import numpy as np
 
 from lvistk.data.index.annotation_chunk import MIN_POINTS, AnnotationChunk, Rle
 from lvistk.masks import rle
-from lvistk.masks.polygons import Polygons, instance_areas, tight_boxes
+from lvistk.masks.codes import COORDINATE_LIMIT
+from lvistk.masks.polygons import Polygons, instance_areas, select_polygons, tight_boxes
 
 NO_OVERLAP = 0.99
 """Unions are measured by lines; those that come this close to the sum of their parts are the sum (ours)."""
@@ -58,10 +59,7 @@ def _measure_unions(polygons: Polygons, areas: np.ndarray) -> None:
     several = np.flatnonzero(finite & (np.diff(polygons.instance_start) > 1))
     if not len(several):
         return
-    from lvistk.masks.clipping import (
-        select_polygons,
-        union_areas,
-    )  # compiled: imported where needed
+    from lvistk.masks.union_area import union_areas  # compiled: imported where needed
 
     unions = union_areas(select_polygons(polygons, several))
     overlap = unions < NO_OVERLAP * areas[several]
@@ -77,7 +75,8 @@ def _measure_within_images(
     leaving = np.flatnonzero(leaves & np.isfinite(areas) & (sizes[:, 0] > 0))
     if not len(leaving):
         return
-    from lvistk.masks.clipping import clip_polygons, select_polygons, union_areas
+    from lvistk.masks.clipping import clip_polygons
+    from lvistk.masks.union_area import union_areas
 
     for index in leaving.tolist():
         rectangle = (0, 0, int(sizes[index, 1]), int(sizes[index, 0]))
@@ -91,6 +90,7 @@ def rle_fault(mask: Rle, size: np.ndarray) -> str | None:
     if size[0] and tuple(size) != mask.size:
         return f"its RLE is {mask.size[0]} x {mask.size[1]}, the image {size[0]} x {size[1]}"
     try:
+        rle.check_size(mask.size)
         total = rle.runs(mask.counts).sum()
     except ValueError as error:
         return f"its RLE cannot be decoded: {error}"
@@ -103,17 +103,17 @@ def _polygon_faults(chunk: AnnotationChunk, known: set[int]) -> dict[int, tuple[
     faults: dict[int, tuple[str, str]] = {}
     counts = np.diff(polygons.part_start)
     owners = np.repeat(np.arange(len(chunk)), np.diff(polygons.instance_start))
-    finite = np.isfinite(polygons.points).all(axis=1)
+    near = (np.abs(polygons.points) <= COORDINATE_LIMIT).all(axis=1)  # NaN is not
     wrong = counts < MIN_POINTS
-    if not finite.all():
-        parts = np.searchsorted(polygons.part_start, np.flatnonzero(~finite), side="right") - 1
+    if not near.all():
+        parts = np.searchsorted(polygons.part_start, np.flatnonzero(~near), side="right") - 1
         wrong[parts] = True
     for part in np.flatnonzero(wrong):
         number = part - polygons.instance_start[owners[part]]
         why = (
             f"has {counts[part]} points, and a polygon needs {MIN_POINTS}"
             if counts[part] < MIN_POINTS
-            else "has numbers that are not finite"
+            else f"has coordinates that are not finite or beyond {COORDINATE_LIMIT:.0f} px"
         )
         faults.setdefault(int(owners[part]), ("degenerate_polygon", f"polygon {number} {why}"))
     for index in np.flatnonzero(np.diff(polygons.instance_start) == 0):
