@@ -13,8 +13,9 @@ def boundary_targets(masks: Tensor) -> Tensor:
     positive on a binary mask. Computed as mask minus its erosion, which is exact in every
     precision.
 
-    masks: (N, M, M) in [0, 1] or bool; foreground is .5 or more. Returns (N, M, M) float32 of 0
-        and 1.
+    masks: (N, M, M) in [0, 1] or bool; foreground is .5 or more
+
+    Returns (N, M, M) float32 of 0 and 1.
     """
     inside = (masks >= 0.5).float()[:, None]  # (N, 1, M, M): pooling takes an empty batch only so
     eroded = -F.max_pool2d(-F.pad(inside, (1, 1, 1, 1)), kernel_size=3, stride=1)
@@ -32,8 +33,10 @@ def boundary_loss(
 
     The dice differs from `mask.squared_dice`: 1 - (2 sum p y + 1) / (sum p + sum y + 1).
 
-    logits: (N, M, M) of each RoI's own category. targets: (N, M, M) from `boundary_targets`.
-    weights: (N,). normalizer: 0-d count of positive RoIs; see `reduction.reduce_rois`.
+    logits: (N, M, M) of each RoI's own category
+    targets: (N, M, M) from `boundary_targets`
+    weights: (N,)
+    normalizer: 0-d count of positive RoIs; see `reduction.reduce_rois`
 
     Returns a 0-d loss in [0, inf); N = 0 gives zero with a graph.
     """

@@ -16,9 +16,10 @@ def smooth_l1_loss(
 ) -> Tensor:
     """Huber loss divided by beta, summed over the four deltas: quadratic below beta, linear above.
 
-    deltas, targets: (N, 4), of positive RoIs or anchors. beta: 0 gives L1.
-    weights: (N,). normalizer: 0-d count of all sampled RoIs, negative ones too; see
-        `reduction.reduce_rois`.
+    deltas, targets: (N, 4), of positive RoIs or anchors
+    beta: 0 gives L1
+    weights: (N,)
+    normalizer: 0-d count of all sampled RoIs, negative ones too; see `reduction.reduce_rois`
 
     Returns a 0-d loss in [0, inf); N = 0 gives zero with a graph.
     """

@@ -25,12 +25,13 @@ def equalization_loss(
 ) -> Tensor:
     """Sigmoid cross-entropy, summed over categories, with weight 1 - E(n) T(j) (1 - y_nj).
 
-    logits: (N, C). labels: (N,) in 0..C, C is background.
+    logits: (N, C)
+    labels: (N,) in 0..C, C is background
     tail: (C,) bool, T; `tail_categories` makes it. All False gives the plain sigmoid loss.
     negatives: (N, C) bool, categories verified absent in the RoI's image; their weight is 1 again,
         tail or not (the federated clause, section 4.2 of the paper; its author's released code
-        leaves it out).
-    weights, normalizer: see `reduction.reduce_rois`; the normalizer counts background RoIs too.
+        leaves it out)
+    weights, normalizer: see `reduction.reduce_rois`; the normalizer counts background RoIs too
 
     Returns a 0-d loss in [0, inf); N = 0 gives zero with a graph.
     """
@@ -55,8 +56,9 @@ def equalization_scores(logits: Tensor) -> Tensor:
 def tail_categories(image_counts: Tensor, *, below: float) -> Tensor:
     """Which categories are tail: those in at most so many training images.
 
-    image_counts: (C,) images with the category.
-    below: 109 on LVIS v1, where it is the paper's frequency threshold .0011 (815 of 1203 categories).
+    image_counts: (C,) images with the category
+    below: 109 on LVIS v1, where it is the paper's frequency threshold .0011 (815 of 1203
+        categories)
 
     Returns (C,) bool.
     """
@@ -67,10 +69,10 @@ def images_below(fraction: float, *, images: int) -> int:
     """`below` of the paper's threshold: the most images that are strictly less than a share of all.
 
     A category is tail if count / images < fraction. The fraction is taken as the decimal that was
-    written: .07 of 100 images gives 6, while .07 * 100 in floats is a little more than 7.
+    written: .07 of 100 images gives 6, while .07 * 100 in floats is a little more than 7
 
-    fraction: 0 to 1.
-    images: images with any annotation.
+    fraction: 0 to 1
+    images: images with any annotation
 
     Returns 0 if no number of images is below.
     """

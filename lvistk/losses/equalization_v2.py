@@ -19,8 +19,10 @@ class GradientBalance(nn.Module):
     caller first sums over ranks. The sums are a buffer, so they move, are saved and are resumed
     with the model.
 
-    gamma, mu: slope and middle of the map from gradient ratio to weight. alpha: how much positive
-    gradients are raised. Defaults: section 4 of the paper.
+    gamma, mu: slope and middle of the map from gradient ratio to weight
+    alpha: how much positive gradients are raised
+
+    Defaults: section 4 of the paper.
     """
 
     def __init__(
@@ -57,9 +59,10 @@ def equalization_v2_loss(
 ) -> Tensor:
     """Sigmoid cross-entropy over C + 1 channels, each weighted by its category's balance.
 
-    logits: (N, C + 1), background last. labels: (N,) in 0..C, C is background.
-    balance: (2, C + 1) from `GradientBalance.weights`.
-    weights, normalizer: see `reduction.reduce_rois`.
+    logits: (N, C + 1), background last
+    labels: (N,) in 0..C, C is background
+    balance: (2, C + 1) from `GradientBalance.weights`
+    weights, normalizer: see `reduction.reduce_rois`
 
     Returns a 0-d loss in [0, inf); N = 0 gives zero with a graph.
     """

@@ -22,11 +22,13 @@ def sample_categories(
 ) -> Tensor:
     """The categories of one step: all that occur, then others without replacement until `number`.
 
-    labels: (N,) in 0..C, C is background. image_counts: (C,) images with the category.
-    number: 50 and power: 0.5 as published; the draw is proportional to image_counts ** power, and
-    a category without images is never drawn. More than `number` occurring categories all take part.
-    generator: on the device of image_counts.
+    labels: (N,) in 0..C, C is background
+    image_counts: (C,) images with the category
+    number: 50 as published
+    power: 0.5 as published; the draw is proportional to image_counts ** power
+    generator: on the device of image_counts
 
+    A category without images is never drawn. More than `number` occurring categories all take part.
     Returns (C,) bool, computed without waiting for the device. N = 0 draws all `number`.
     """
     num_categories = len(image_counts)
@@ -51,7 +53,8 @@ def federated_loss(
 ) -> Tensor:
     """Sigmoid cross-entropy summed over the step's categories.
 
-    logits: (N, C). labels: (N,) in 0..C, C is background.
+    logits: (N, C)
+    labels: (N,) in 0..C, C is background
     categories: (C,) bool from `sample_categories`. weights, normalizer: see
         `reduction.reduce_rois`.
 

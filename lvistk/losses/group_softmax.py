@@ -23,7 +23,7 @@ class GroupTable:
     """Which labels make which group; `group_categories` builds it.
 
     groups: labels of each non-empty group, fewest instances first, ascending within a group; a
-        partition of 0..C-1.
+        partition of 0..C-1
     unseen: labels without a training example. They have a channel in their group, but take no part
         in its softmax, and score zero.
     """
@@ -98,11 +98,12 @@ def group_categories(
 ) -> GroupTable:
     """Groups of categories by their training instances; a group without a category vanishes.
 
-    instance_counts: of C categories, in label order. edges: ascending; a category with exactly an
-    edge's count belongs to the group above it. On LVIS v1 the groups hold 200, 412, 334 and 257
-    categories.
-    leave_out_unseen: categories that count 0 are unseen; counts that are all 0 are unknown, and
-    leave none out.
+    instance_counts: of C categories, in label order
+    edges: ascending; a category with exactly an edge's count belongs to the group above it
+    leave_out_unseen: categories that count 0 are unseen; counts that are all 0 are unknown, and leave
+        none out
+
+    On LVIS v1 the groups hold 200, 412, 334 and 257 categories.
     """
     members: list[list[int]] = [[] for _ in range(len(edges) + 1)]
     for label, count in enumerate(instance_counts):
@@ -119,7 +120,9 @@ def sample_others(
 ) -> Tensor:
     """Which RoIs each softmax sees: all of its own, and at most beta times as many others.
 
-    labels: (N,) in 0..C, C is background. generator: on the device of labels. beta: 8 in the paper.
+    labels: (N,) in 0..C, C is background
+    generator: on the device of labels
+    beta: 8 in the paper
 
     Returns (G + 1, N) bool, computed without waiting for the device. Row 0 is all True; a group
     none of whose categories is in the batch has an empty row.
@@ -149,12 +152,13 @@ def group_softmax_loss(
     Each image's groups are divided by that image's own counts, so that the loss of a batch is the
     mean of its images' losses however they are spread over ranks.
 
-    logits: (N, C + G + 2). labels: (N,) in 0..C, C is background.
+    logits: (N, C + G + 2)
+    labels: (N,) in 0..C, C is background
     kept: (G + 1, N) bool from `sample_others`. A group that keeps no RoI of an image adds 0.
-    lengths: RoIs of each image, in order; default: all are of one image.
+    lengths: RoIs of each image, in order; default: all are of one image
     images: 0-d number of images to divide by, of which a distributed caller gives the mean over
-        ranks; default `len(lengths)`.
-    weights: (N,) factor of each RoI, its image's loss weight.
+        ranks; default `len(lengths)`
+    weights: (N,) factor of each RoI, its image's loss weight
 
     Returns a 0-d loss in [0, inf); N = 0 gives zero with a graph.
     """

@@ -19,8 +19,10 @@ def mask_bce_loss(
 ) -> Tensor:
     """Cross-entropy, averaged over pixels and over RoIs.
 
-    logits: (N, M, M). targets: (N, M, M) in [0, 1] or bool.
-    weights: (N,). normalizer: 0-d count of positive RoIs; see `reduction.reduce_rois`.
+    logits: (N, M, M)
+    targets: (N, M, M) in [0, 1] or bool
+    weights: (N,)
+    normalizer: 0-d count of positive RoIs; see `reduction.reduce_rois`
 
     Returns a 0-d loss in [0, inf); N = 0 gives zero with a graph.
     """
@@ -47,10 +49,14 @@ def balanced_mask_loss(
     pixels, which is Mask R-CNN's loss when all weights are 1; a plain sum would be 784 times that
     beside an unchanged learning rate.
 
-    logits: (N, M, M). targets: (N, M, M) in [0, 1] or bool.
-    dice_weight: ours, 1 in the paper. bce_weight: lambda, 1 in the paper. max_weight: cap of the
-        foreground weight (ours); the paper has none, so that a single pixel of 28 x 28 weighs 392.
-    weights: (N,). normalizer: 0-d count of positive RoIs; see `reduction.reduce_rois`.
+    logits: (N, M, M)
+    targets: (N, M, M) in [0, 1] or bool
+    dice_weight: 1 in the paper, which has no such factor
+    bce_weight: lambda, 1 in the paper
+    max_weight: cap of the foreground weight; none in the paper, so that a single pixel of 28 x 28
+        weighs 392
+    weights: (N,)
+    normalizer: 0-d count of positive RoIs; see `reduction.reduce_rois`
 
     Returns a 0-d loss in [0, inf); N = 0 gives zero with a graph.
     """

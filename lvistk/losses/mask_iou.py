@@ -10,10 +10,10 @@ from lvistk.losses.reduction import divide_by_count, full_precision
 def mask_iou_targets(logits: Tensor, targets: Tensor, *, whole_areas: Tensor) -> Tensor:
     """IoU of each binarised prediction with the whole instance, which the RoI may cut off.
 
-    logits: (N, M, M) mask logits of the RoI's category; foreground is probability .5 or more.
-    targets: (N, M, M) the ground truth inside the RoI, in [0, 1] or bool; foreground is .5 or more.
+    logits: (N, M, M) mask logits of the RoI's category; foreground is probability .5 or more
+    targets: (N, M, M) the ground truth inside the RoI, in [0, 1] or bool; foreground is .5 or more
     whole_areas: (N,) area of the whole instance in mask pixels, from `areas_in_mask_pixels`; where
-        rasterisation makes the part inside larger than the whole, the part counts.
+        rasterisation makes the part inside larger than the whole, the part counts
 
     Returns (N,) in [0, 1]; 0 where the union is empty.
     """
@@ -45,10 +45,10 @@ def mask_iou_loss(
 
     The paper names an L2 loss; .5 d^2 is what the published code of Mask Scoring R-CNN computes.
 
-    predicted: (N,), the predicted IoU of the RoI's own category.
-    targets: (N,) in [0, 1].
-    weights: (N,) factor of each RoI, its image's loss weight.
-    normalizer: 0-d count of positive targets; default that of this call.
+    predicted: (N,), the predicted IoU of the RoI's own category
+    targets: (N,) in [0, 1]
+    weights: (N,) factor of each RoI, its image's loss weight
+    normalizer: 0-d count of positive targets; default that of this call
 
     Returns a 0-d loss in [0, inf); zero with a graph if no target is positive.
     """

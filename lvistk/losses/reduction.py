@@ -14,8 +14,8 @@ def reduce_rois(
 ) -> Tensor:
     """Sum of weighted per-RoI losses over an unweighted count.
 
-    values: (N,) loss of each RoI.
-    weights: (N,) factor of each RoI, its image's loss weight; none means 1.
+    values: (N,) loss of each RoI
+    weights: (N,) factor of each RoI, its image's loss weight; none means 1
     normalizer: 0-d, the unweighted number of RoIs. A distributed caller gives its mean over ranks,
         so that the averaged gradients do not depend on how the RoIs are spread. Default: N.
 

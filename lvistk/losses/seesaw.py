@@ -52,11 +52,12 @@ def seesaw_loss(
     mitigation M_ij = min(1, (N_j / N_i)^p) spares categories rarer than i;
     compensation C_ij = max(1, (s_j / s_i)^q) takes that back where the RoI is misclassified as j.
 
-    logits: (N, C + 2). labels: (N,) in 0..C, C is background.
+    logits: (N, C + 2)
+    labels: (N,) in 0..C, C is background
     counts: (C,) sampled RoIs so far, this step's included. p, q: the paper's exponents; 0 turns a
         factor off.
     weights, normalizer: see `reduction.reduce_rois`; both terms are divided by the count of all
-        RoIs.
+        RoIs
 
     Returns a 0-d loss in [0, inf); N = 0 gives zero with a graph.
     """

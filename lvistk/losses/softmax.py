@@ -15,8 +15,9 @@ def softmax_loss(
 ) -> Tensor:
     """Cross-entropy over C categories and background, summed over RoIs and divided by their count.
 
-    logits: (N, C + 1), background last. labels: (N,) in 0..C, C is background.
-    weights, normalizer: see `reduction.reduce_rois`.
+    logits: (N, C + 1), background last
+    labels: (N,) in 0..C, C is background
+    weights, normalizer: see `reduction.reduce_rois`
 
     Returns a 0-d loss in [0, inf); N = 0 gives zero with a graph.
     """

@@ -15,7 +15,8 @@ class Detections:
     scores: (N,) float32, 0 to 1; boxes are ranked by these
     labels: (N,) int32 in 0..C-1
     masks: N compressed RLE ``bytes`` of ``size``; None where only boxes are known
-    mask_scores: (N,) float32, 0 to 1, with mask scoring: masks are ranked by these; else None
+    mask_scores: (N,) float32, score times predicted mask IoU, by which masks are ranked; None without
+        mask scoring
     """
 
     image_id: int
