@@ -54,7 +54,7 @@ def batch_of(folder: Path, *, memory: int = 4096) -> MultiViewBatch:
         device=torch.device("cpu"),
         moves=LevelMoves(),
     )
-    batch.candidates(MergeSettings())
+    batch.candidates(MergeSettings(), np.ones(3, np.float32))
     return batch
 
 

@@ -19,7 +19,7 @@ def merged_scores(**settings: object) -> list[float]:
         views=np.zeros(2, np.int32),
     )
     merge = MergeSettings(**settings)  # type: ignore[arg-type]
-    return merge_candidates(two, settings=merge, factors=np.ones(1, np.float32)).scores.tolist()
+    return merge_candidates(two, settings=merge).scores.tolist()
 
 
 @pytest.mark.parametrize(
