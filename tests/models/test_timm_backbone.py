@@ -101,3 +101,112 @@ def test_a_network_without_rows_of_blocks() -> None:
     message = r"activation_checkpointing: vgg11 has no row of blocks"
     with torch.device("meta"), pytest.raises(UserError, match=message):
         built("vgg11", checkpointing=True)
+
+
+ANY_SIZE = [
+    "convnext_atto",
+    "convnextv2_atto",
+    "efficientnet_b0",
+    "tf_efficientnetv2_b0",
+    "tf_efficientnet_lite0",
+    "resnest14d",
+    "regnety_002",
+    "pvt_v2_b0",
+    "mvitv2_tiny",
+    "edgenext_xx_small",
+    "mobilevit_xxs",
+    "fastvit_t8",
+    "davit_tiny",
+    "focalnet_tiny_srf",
+    "nextvit_small",
+    "tiny_vit_5m_224",
+    "repvit_m0_9",
+    "hrnet_w18_small",
+    "dla34",
+    "densenet121",
+    "vgg11_bn",
+    "mambaout_femto",
+    "efficientvit_b0",
+    "swiftformer_xs",
+    "inception_next_atto",
+    "poolformer_s12",
+    "caformer_s18",
+    "convformer_s18",
+    "twins_pcpvt_small",
+    "mobilenetv3_small_050",
+    "mobilenetv4_conv_small",
+    "ghostnet_050",
+    "resnetv2_50",
+    "res2net50_26w_4s",
+    "rexnet_100",
+    "selecsls42",
+    "skresnet18",
+    "xception41",
+    "hgnetv2_b0",
+    "starnet_s1",
+    "cspresnet50",
+    "darknet53",
+    "ese_vovnet19b_dw",
+    "lambda_resnet26t",
+    "rdnet_tiny",
+    "swin_s3_tiny_224",
+    "swinv2_tiny_window8_256",
+    "swinv2_cr_tiny_224",
+]
+ONE_SIZE = [
+    "maxvit_nano_rw_256",
+    "maxxvit_rmlp_nano_rw_256",
+    "hiera_tiny_224",
+    "coatnet_nano_rw_224",
+    "gcvit_xxtiny",
+    "botnet26t_256",
+    "halonet26t",
+    "mobilevitv2_050",
+]
+OTHER_STRIDES = ["vit_tiny_patch16_224", "volo_d1_224", "efficientvit_m0", "nest_tiny"]
+
+
+def check_sizes(name: str) -> None:
+    """Built as a user builds it, and run at two odd sizes; 384 px is also where Swin's first map is as
+    high as it has channels."""
+    torch.manual_seed(0)
+    settings = BackboneSettings(library="timm", name=name, frozen_stages=1)
+    body = build_backbone(settings).eval()
+    for height, width in ((96, 160), (384, 32)):
+        with torch.no_grad():
+            maps = body(torch.randn(1, 3, height, width))
+        sizes = [(height // stride, width // stride) for stride in (4, 8, 16, 32)]
+        assert [tuple(m.shape[2:]) for m in maps] == sizes
+        assert tuple(m.shape[1] for m in maps) == body.channels
+        assert all(m.isfinite().all() for m in maps)
+
+
+@pytest.mark.parametrize("name", ["swin_tiny_patch4_window7_224", "resnest14d", "convnext_atto"])
+def test_networks_take_images_of_any_size(name: str) -> None:
+    check_sizes(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ANY_SIZE)
+def test_more_networks_take_images_of_any_size(name: str) -> None:
+    check_sizes(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *ONE_SIZE[:1],
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ONE_SIZE[1:]),
+    ],
+)
+def test_networks_of_one_image_size_are_refused(name: str) -> None:
+    with pytest.raises(
+        UserError, match=f"'{name}': this network does not take images of every size"
+    ):
+        build_backbone(BackboneSettings(library="timm", name=name))
+
+
+@pytest.mark.parametrize("name", OTHER_STRIDES[:1])
+def test_networks_without_a_pyramid_are_refused(name: str) -> None:
+    with pytest.raises(UserError, match=r"no feature maps of stride 4, 8, 16 and 32"):
+        build_backbone(BackboneSettings(library="timm", name=name))
