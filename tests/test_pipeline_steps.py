@@ -136,7 +136,7 @@ def reduced(path: Path, world: Path, *, out: Path) -> Pipeline:
         *SMALL_MODEL,
     ]
     if not first.backbone.weights.startswith("lvistk:"):
-        given += ["model.backbone.weights="]
+        given += ["model.backbone.weights=", "model.backbone.frozen_stages=0"]
         if first.backbone.library == "torchvision":
             given += ["model.backbone.width=0.125"]
         elif first.backbone.name.startswith("resnest"):

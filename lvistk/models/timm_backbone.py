@@ -18,6 +18,9 @@ TRIED_SIZES = ((96, 160), (224, 352))
 """Height and width of images that a network must take: whole cells of stride 32, else odd."""
 
 
+Rgb = tuple[float, float, float]
+
+
 class TimmBody(nn.Module):
     """A timm network cut down to its features.
 
@@ -102,7 +105,7 @@ def pretrained_weights(name: str) -> dict[str, Tensor]:
         ) from None
 
 
-def pretrained_pixels(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def pretrained_pixels(name: str) -> tuple[Rgb, Rgb]:
     """Mean and deviation of RGB, of 0 to 255, that timm's own weights of a network were trained with."""
     import timm
 
@@ -111,7 +114,8 @@ def pretrained_pixels(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
         raise UserError(
             f"backbone.weights = 'imagenet': timm has no weights of {name}; give a local file"
         )
-    return tuple(255 * value for value in known.mean), tuple(255 * value for value in known.std)
+    mean, std = ((255 * r, 255 * g, 255 * b) for r, g, b in (known.mean, known.std))
+    return mean, std
 
 
 @lru_cache(maxsize=16)

@@ -12,6 +12,7 @@ from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.importing.backbone_weights import load_backbone_weights
 from lvistk.importing.category_rows import rows_by_name, rows_of_model
 from lvistk.models.build import build_model
+from lvistk.models.fresh_start import fresh_start
 from lvistk.models.inherit import inherited_settings
 from lvistk.models.mask_rcnn import MaskRCNN
 from lvistk.models.model_file import load_model
@@ -50,8 +51,12 @@ def _first_model(
 ) -> MaskRCNN:
     """A new model, from its backbone's weights or from those of ``init`` that fit."""
     if inputs.init is None:
-        model = build_model(settings.model, index.categories, area_ratio_prior=prior)
-        load_backbone_weights(model.backbone, settings.model.backbone)
+        start = fresh_start(settings.model)
+        model = build_model(start.settings, index.categories, area_ratio_prior=prior)
+        load_backbone_weights(model.backbone, start.settings.backbone)
+        console.say(start.told)
+        if start.warning:
+            console.warn(start.warning)
         return model
     old = load_model(inputs.init, device=torch.device("cpu"))
     model_settings, names = inherited_settings(
