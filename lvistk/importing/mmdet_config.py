@@ -1,6 +1,7 @@
 """The configuration that mmdetection leaves in its checkpoints, read as data, as settings of ours."""
 
 import ast
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,18 +11,41 @@ from lvistk.importing.inferred_settings import Style, merged
 Config = Mapping[str, Any]
 _UNKNOWN = object()
 DEFAULT_TEMPERATURE = 20.0
+MAX_TEXT = 1 << 20
+"""Characters; the longest of the model zoo has some 20,000."""
+MAX_NESTING = 100
+LARGEST = 1e9
+"""No number of such a configuration is as large."""
 
 
 def read_config(text: str) -> dict[str, Any]:
     """The names that a configuration file gives values to; nothing of it is run.
 
     Numbers, strings, lists, tables and ``dict(...)`` of these are read, whatever else is left out. Text
-    that is no Python gives an empty table.
+    that is no Python, longer than ``MAX_TEXT`` or nested deeper than ``MAX_NESTING`` gives an empty table.
     """
-    try:
-        body = ast.parse(text).body
-    except (SyntaxError, ValueError, RecursionError):
+    if len(text) > MAX_TEXT or _nesting(text) > MAX_NESTING:
         return {}
+    try:
+        with warnings.catch_warnings(action="ignore"):  # Python's remarks on somebody else's text
+            return _assigned(ast.parse(text).body)
+    except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
+        return {}
+
+
+def _nesting(text: str) -> int:
+    """How many brackets are open at once, at most; those in strings count too."""
+    depth = deepest = 0
+    for letter in text:
+        if letter in "([{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif letter in ")]}":
+            depth -= 1
+    return deepest
+
+
+def _assigned(body: list[ast.stmt]) -> dict[str, Any]:
     names: dict[str, Any] = {}
     for statement in body:
         if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
@@ -77,14 +101,15 @@ def config_settings(config: Config) -> dict[str, Any]:
     pixels = _pixels(config)
     if "mean" in pixels and "std" in pixels:
         turn = 1 if input_style(config) == "pytorch" else -1
-        table |= {"image_mean": pixels["mean"][::turn], "image_std": pixels["std"][::turn]}
+        mean, std = (_numbers(pixels[name], name, count=3) for name in ("mean", "std"))
+        table |= {"image_mean": mean[::turn], "image_std": std[::turn]}
     style = _table(model, "backbone").get("style")
     if style is not None:
         table["backbone"] = {"stride_in_1x1": style == "caffe"}
     if box_heads:
-        stds = [_list(_table(head, "bbox_coder").get("target_stds")) for head in box_heads]
+        stds = [_table(head, "bbox_coder").get("target_stds") for head in box_heads]
         if all(stds):
-            table["cascade"] = {"box_weights": [[1 / value for value in row] for row in stds]}
+            table["cascade"] = {"box_weights": [_reciprocals(row) for row in stds]}
         loss = _table(box_heads[0], "loss_bbox")
         table["box"] = _smooth_l1(loss)
         table["classifier"] = _temperature(
@@ -93,12 +118,15 @@ def config_settings(config: Config) -> dict[str, Any]:
         seesaw = _table(box_heads[0], "loss_cls")
         if seesaw.get("type") == "SeesawLoss":
             table["classifier"] |= {
-                f"seesaw_{name}": float(seesaw[name]) for name in ("p", "q") if name in seesaw
+                f"seesaw_{name}": _number(seesaw[name], name)
+                for name in ("p", "q")
+                if name in seesaw
             }
     if mask_heads:
         table["mask"] = _temperature(_table(mask_heads[0], "predictor_cfg"), "NormedConv2d")
     if len(box_heads) > 1 and "stage_loss_weights" in heads:
-        weights = [float(weight) for weight in heads["stage_loss_weights"]]
+        given = heads["stage_loss_weights"]
+        weights = _numbers(given, "stage_loss_weights", count=len(box_heads))
         table = merged(table, {"cascade": {"loss_weights": weights}})
     table["rpn"] = _smooth_l1(_table(_table(model, "rpn_head"), "loss_bbox"))
     return merged(table, _test_settings(_table(model, "test_cfg")))
@@ -106,7 +134,7 @@ def config_settings(config: Config) -> dict[str, Any]:
 
 def _test_settings(test: Config) -> dict[str, Any]:
     rcnn, rpn = _table(test, "rcnn"), _table(test, "rpn")
-    found = (
+    values = (
         ("detection", "score_threshold", rcnn.get("score_thr")),
         ("detection", "max_detections", rcnn.get("max_per_img")),
         ("detection", "nms_iou", _table(rcnn, "nms").get("iou_threshold")),
@@ -115,8 +143,9 @@ def _test_settings(test: Config) -> dict[str, Any]:
         ("rpn", "nms_iou", _table(rpn, "nms").get("iou_threshold")),
     )
     table: dict[str, Any] = {}
-    for room, name, value in found:
+    for room, name, value in values:
         if value is not None:
+            _number(value, f"test_cfg {name}")
             table.setdefault(room, {})[name] = value
     return table
 
@@ -126,7 +155,7 @@ def _smooth_l1(loss: Config) -> dict[str, Any]:
         case "L1Loss":
             return {"smooth_l1_beta": 0.0}
         case "SmoothL1Loss":
-            return {"smooth_l1_beta": float(loss.get("beta", 1.0))}
+            return {"smooth_l1_beta": _number(loss.get("beta", 1.0), "beta")}
     return {}
 
 
@@ -134,9 +163,13 @@ def _temperature(predictor: Config, normed: str) -> dict[str, Any]:
     """``normed``: the layer that compares directions; mmdetection misspells its temperature."""
     if predictor.get("type") != normed:
         return {"normed_temperature": 0.0}
-    if float(predictor.get("power", 1.0)) != 1.0:
+    if _number(predictor.get("power", 1.0), "power") != 1.0:
         raise UserError(f"{normed} with power {predictor['power']} is none of our layers")
-    return {"normed_temperature": float(predictor.get("tempearture", DEFAULT_TEMPERATURE))}
+    return {
+        "normed_temperature": _number(
+            predictor.get("tempearture", DEFAULT_TEMPERATURE), "temperature"
+        )
+    }
 
 
 def _pixels(config: Config) -> Config:
@@ -151,3 +184,22 @@ def _table(config: Config, name: str) -> Config:
 
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _number(value: Any, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < LARGEST:
+        raise UserError(f"its configuration's '{name}' is not a number that a detector can have")
+    return float(value)
+
+
+def _numbers(value: Any, name: str, *, count: int) -> list[float]:
+    if not isinstance(value, list) or len(value) != count:
+        raise UserError(f"its configuration's '{name}' is not a list of {count} numbers")
+    return [_number(item, name) for item in value]
+
+
+def _reciprocals(stds: Any) -> list[float]:
+    numbers = _numbers(stds, "target_stds", count=4)
+    if min(map(abs, numbers)) < 1 / LARGEST:
+        raise UserError("its configuration's 'target_stds' holds a zero")
+    return [1 / number for number in numbers]
