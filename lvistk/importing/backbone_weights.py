@@ -16,7 +16,7 @@ from lvistk.models.deform_conv import offset_names
 
 Weights = Mapping[str, Tensor]
 
-OWN_PREFIXES = ("backbone.body.net.", "backbone.body.", "body.", "module.")
+OWN_PREFIXES = ("backbone.body.net.", "backbone.body.", "body.", "module.", "model.", "backbone.")
 LITE_HEADS = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2"}
 LITE_BLOCK = (
     {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"},
@@ -117,7 +117,7 @@ def _translated(weights: Weights, own: Weights) -> Weights:
     """``weights`` under the names of ``own``."""
     for prefix in OWN_PREFIXES:
         inside = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
-        if inside:
+        if inside and not any(name.startswith(prefix) for name in own):
             weights = inside
             break
     if "_conv_stem.weight" in weights:

@@ -20,7 +20,14 @@ from lvistk.importing.pickle_values import Array
 from lvistk.importing.restricted_pickle import load_restricted
 from lvistk.importing.torch_archive import LEGACY_MAGIC, read_legacy, read_zip
 
-WEIGHT_KEYS = ("state_dict", "model", "model_state_dict", "model_state")
+WEIGHT_KEYS = (
+    *("state_dict", "model", "model_state_dict", "model_state"),
+    *("module", "model_ema", "ema", "ema_state_dict", "state_dict_ema"),
+)
+"""Where toolboxes keep weights in a checkpoint, the trained ones before averaged ones."""
+PREFIXES = ("module.", "model.", "_orig_mod.", "ema.")
+"""What wrappers put before all names: parallel, Lightning's, compiled and averaged models."""
+MAX_WRAPPED = 4
 MAX_REPEATED = 1 << 32
 """Bytes that tensors may declare beyond those of the file, by using elements more than once."""
 
@@ -42,7 +49,7 @@ class CheckpointFile:
 
 
 def read_checkpoint_file(path: Path) -> CheckpointFile:
-    """The tensors of a checkpoint, also where they lie under ``state_dict`` or ``model``.
+    """The tensors of a checkpoint, without the wrappers of ``WEIGHT_KEYS`` and ``PREFIXES``.
 
     Objects of unknown classes beside them stay without content. Raises ``UserError``, naming the
     file, where it is missing, cut off, not a checkpoint, or holds no tensors.
@@ -61,7 +68,7 @@ def read_checkpoint_file(path: Path) -> CheckpointFile:
     if not isinstance(content, Mapping):
         raise UserError(f"{path}: holds {type(content).__name__}, not a table of weights")
     meta = content.get("meta", {})
-    table = next((content[k] for k in WEIGHT_KEYS if isinstance(content.get(k), Mapping)), content)
+    table = _weight_table(content)
     values = {name: _as_tensor(value) for name, value in table.items() if isinstance(name, str)}
     tensors = {name: value for name, value in values.items() if value is not None}
     if not tensors:
@@ -103,8 +110,18 @@ def _require_possible_size(tensors: Mapping[str, Tensor], path: Path) -> None:
         )
 
 
+def _weight_table(content: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """The table of weights in a checkpoint, which may lie under several names inside one another."""
+    for _ in range(MAX_WRAPPED):
+        inside = (content[key] for key in WEIGHT_KEYS if isinstance(content.get(key), Mapping))
+        content = next(inside, content)
+    return content
+
+
 def _without_common_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Names without the ``module.`` that torch's parallel wrappers put before all of them."""
-    if all(name.startswith("module.") for name in tensors):
-        return {name.removeprefix("module."): value for name, value in tensors.items()}
+    """Names without what wrappers have put before all of them."""
+    for _ in range(MAX_WRAPPED):
+        for prefix in PREFIXES:
+            if all(name.startswith(prefix) for name in tensors):
+                tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
     return tensors

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -16,29 +15,15 @@ from lvistk.importing.category_rows import SourceRows, source_rows
 from lvistk.importing.checkpoint_file import CheckpointFile, read_checkpoint_file
 from lvistk.importing.coco_categories import coco_categories
 from lvistk.importing.imported_model import import_model, model_settings, source_categories
-from lvistk.importing.inferred_settings import Style, Toolbox, detect_toolbox
+from lvistk.importing.inferred_settings import Toolbox, detect_toolbox
 from lvistk.importing.mmdet_config import Config, config_settings, input_style, read_config
-from lvistk.importing.translation import Entry, Translation, translated
-from lvistk.models.mask_rcnn import MaskRCNN
+from lvistk.importing.own_model import Imported, import_own_model
+from lvistk.importing.translation import Translation, translated
+from lvistk.models.model_file import model_path
+from lvistk.models.tensor_file import is_ours
 
 NO_EPS_HASHES = ("bf2d0c1e",)
 """SHA-256 of torchvision's COCO weights of ``maskrcnn_resnet50_fpn``, trained with epsilon 0."""
-
-
-@dataclass(frozen=True)
-class Imported:
-    """A finished import.
-
-    model: ours, in eval mode, with the checkpoint's weights.
-    entries: what became of every tensor of the checkpoint and of ours.
-    toolbox: who wrote the checkpoint.
-    style: how its backbone wants the input.
-    """
-
-    model: MaskRCNN
-    entries: Sequence[Entry]
-    toolbox: Toolbox
-    style: Style
 
 
 def import_checkpoint(settings: ImportWeightsSettings, inputs: ImportWeightsInputs) -> Imported:
@@ -48,11 +33,13 @@ def import_checkpoint(settings: ImportWeightsSettings, inputs: ImportWeightsInpu
     """
     path = inputs.checkpoint
     assert path is not None  # the runner has checked the required inputs
-    file = _read(path, settings)
     try:
-        return _import(file, settings, inputs)
+        if is_ours(model_path(path)):
+            return import_own_model(settings, inputs)
+        return _import(_read(path, settings), settings, inputs)
     except UserError as error:
-        raise UserError(f"{path}: {error}") from None
+        text = str(error)
+        raise UserError(text if text.startswith(str(path)) else f"{path}: {text}") from None
 
 
 def _import(

@@ -43,6 +43,15 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], *, table: Mapping[s
         temporary.chmod(mode)  # safetensors leaves files that only their owner can read
 
 
+def is_ours(path: Path) -> bool:
+    """Whether ``path`` is a safetensors file with a table of ours, sound or not."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return KEY in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
+
+
 def read_table(path: Path) -> dict[str, Any]:
     """The JSON values of a file of ours, without its tensors; ``UserError`` where it is not one."""
     return _table_and_digest(path)[0]

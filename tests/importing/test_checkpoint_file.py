@@ -174,3 +174,29 @@ def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(UserError, match=r"x\.pth"):
             read_checkpoint_file(path)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ("state_dict",),
+        ("model",),
+        ("ema",),
+        ("model_ema",),
+        ("ema", "module"),
+        ("model", "state_dict"),
+    ],
+)
+@pytest.mark.parametrize("prefix", ["", "module.", "model.", "module.model.", "ema.module."])
+def test_wrappers_of_tables_and_names(tmp_path: Path, keys: tuple[str, ...], prefix: str) -> None:
+    content: Any = {f"{prefix}{name}": torch.ones(1) for name in ("backbone.w", "head.w")}
+    for key in reversed(keys):
+        content = {key: content, "epoch": 3}
+    torch.save(content, tmp_path / "w.pth")
+    assert list(read_checkpoint_file(tmp_path / "w.pth").tensors) == ["backbone.w", "head.w"]
+
+
+def test_trained_weights_go_before_averaged_ones(tmp_path: Path) -> None:
+    content = {"model_ema": {"w": torch.zeros(1)}, "model": {"w": torch.ones(1)}}
+    torch.save(content, tmp_path / "w.pth")
+    assert read_checkpoint_file(tmp_path / "w.pth").tensors["w"].tolist() == [1]

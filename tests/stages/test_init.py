@@ -70,6 +70,30 @@ def test_contradictions_are_refused(
     assert message in told and str(init) in told
 
 
+def test_a_model_of_ours_is_a_source_of_import_weights(tmp_path: Path, lvistk: Commands) -> None:
+    init = write_init(tmp_path, {"classifier": {"kind": "softmax"}})
+    old = loaded(init)
+    wanted = [{"id": 5, "name": "unheard of"}, {"id": 9, "name": old.categories.names[2]}]
+    (tmp_path / "two.json").write_text(json.dumps(wanted))
+    given = [
+        "--categories",
+        tmp_path / "two.json",
+        "--labels",
+        "by_name",
+        "--out",
+        tmp_path / "out",
+    ]
+    done = lvistk("import-weights", init, *given)
+    assert done.code == 0, done
+    new, name = loaded(tmp_path / "out"), "roi_heads.box_heads.0.classifier.linear.weight"
+    assert new.categories.ids.tolist() == [5, 9]
+    assert torch.equal(new.state_dict()[name][1:], old.state_dict()[name][[2, -1]])
+    table = json.loads((tmp_path / "out" / "import.json").read_text())
+    assert {row["target"] for row in table} - {""} == set(new.state_dict())
+    told = lvistk("import-weights", init, *given[:2], "--out", tmp_path / "same").error()
+    assert told.startswith(f"{init}: the checkpoint has no category 5 (unheard of)")
+
+
 @pytest.mark.parametrize("agnostic", [True, False])
 def test_categories_of_the_same_name_come_along(
     tmp_path: Path, lvistk: Commands, agnostic: bool
