@@ -1,7 +1,7 @@
 """Images for inference: read, resized into every view and batched, ahead of the model."""
 
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,11 +36,20 @@ class Image:
 
 
 @dataclass(frozen=True)
-class Unreadable:
-    """An image that is missing or broken, and why."""
+class LeftOut:
+    """An image that is not detected on.
+
+    reason: one line that names the file
+    excluded: it must not be used; else it is missing or broken
+    """
 
     image: Image
     reason: str
+    excluded: bool = False
+
+
+Screen = Callable[[Image, np.ndarray], str | None]
+"""Tells why a decoded image (H, W, 3) must not be used; None where it may."""
 
 
 @dataclass(eq=False)
@@ -52,7 +61,7 @@ class ImagesInViews:
     sizes: height and width of each upright image, pixels
     views: V batches of B images
     geometries: ``[v][b]``, how image b lies in view v
-    unreadable: further images of the batch by their index, which are in none of the views
+    left_out: further images of the batch by their index, which are in none of the views
     """
 
     images: list[Image]
@@ -60,7 +69,7 @@ class ImagesInViews:
     sizes: list[Size]
     views: list[ImageBatch]
     geometries: list[list[ViewGeometry]]
-    unreadable: dict[int, Unreadable]
+    left_out: dict[int, LeftOut]
 
     def __len__(self) -> int:
         return len(self.images)
@@ -88,23 +97,25 @@ def load_batches(
     batch_size: int,
     workers: int,
     max_pixels: int = MAX_PIXELS,
+    screen: Screen | None = None,
 ) -> Generator[ImagesInViews, None, None]:
     """The batches of ``plan_batches``, read ahead by ``workers`` threads (0: none).
 
     Decoding and resizing release the interpreter lock, so threads do what processes would, without
-    copying. A missing or broken image, or one of more than ``max_pixels``, is in ``unreadable``.
+    copying. A missing or broken image, one of more than ``max_pixels``, and one that ``screen`` excludes are
+    in ``left_out``.
     """
     plans = plan_batches(images, batch_size)
     if workers == 0:
         for indices in plans:
-            yield _load(images, indices, views, max_pixels)
+            yield _load(images, indices, views, max_pixels, screen)
         return
     pool = ThreadPoolExecutor(workers, thread_name_prefix="images")
     ahead: deque[Future[ImagesInViews]] = deque()
     rest = iter(plans)
     try:
         for indices in rest:
-            ahead.append(pool.submit(_load, images, indices, views, max_pixels))
+            ahead.append(pool.submit(_load, images, indices, views, max_pixels, screen))
             if len(ahead) > workers:
                 yield ahead.popleft().result()
         while ahead:
@@ -120,22 +131,22 @@ def _shape(image: Image) -> tuple[float, int]:
 
 
 def _load(
-    images: Sequence[Image], indices: list[int], views: Sequence[View], max_pixels: int
+    images: Sequence[Image],
+    indices: list[int],
+    views: Sequence[View],
+    max_pixels: int,
+    screen: Screen | None,
 ) -> ImagesInViews:
     pixels: list[np.ndarray] = []
-    readable: list[int] = []
-    unreadable: dict[int, Unreadable] = {}
+    usable: list[int] = []
+    left_out: dict[int, LeftOut] = {}
     for k in indices:
-        image = images[k]
-        try:
-            pixels.append(
-                read_image(
-                    image.path, size=image.size, rotation=image.rotation, max_pixels=max_pixels
-                )
-            )
-            readable.append(k)
-        except ImageError as error:
-            unreadable[k] = Unreadable(image, str(error))
+        decoded = read_or_leave_out(images[k], max_pixels=max_pixels, screen=screen)
+        if isinstance(decoded, LeftOut):
+            left_out[k] = decoded
+        else:
+            usable.append(k)
+            pixels.append(decoded)
     sizes: list[Size] = [(image.shape[0], image.shape[1]) for image in pixels]
     geometries = [[geometry(view, size) for size in sizes] for view in views]
     batches: list[ImageBatch] = []
@@ -150,8 +161,22 @@ def _load(
         turned = [cv2.flip(image, 1) if view.flip else image for image in resized]
         if turned:
             batches.append(ImageBatch.stack([torch.from_numpy(planes(image)) for image in turned]))
-    chosen = [images[k] for k in readable]
-    return ImagesInViews(chosen, readable, sizes, batches, geometries, unreadable)
+    chosen = [images[k] for k in usable]
+    return ImagesInViews(chosen, usable, sizes, batches, geometries, left_out)
+
+
+def read_or_leave_out(
+    image: Image, *, max_pixels: int, screen: Screen | None
+) -> np.ndarray | LeftOut:
+    """The pixels (H, W, 3) of an image, upright, or why it is left out."""
+    try:
+        pixels = read_image(
+            image.path, size=image.size, rotation=image.rotation, max_pixels=max_pixels
+        )
+    except ImageError as error:
+        return LeftOut(image, str(error))
+    reason = None if screen is None else screen(image, pixels)
+    return pixels if reason is None else LeftOut(image, reason, excluded=True)
 
 
 def resize(image: np.ndarray, size: Size) -> np.ndarray:

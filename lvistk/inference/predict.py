@@ -12,7 +12,7 @@ import torch
 from lvistk.config.inference import MergeSettings, PredictSettings, ViewSettings
 from lvistk.data.images.decode import ImageError
 from lvistk.inference.candidates import Candidates
-from lvistk.inference.image_batches import Image, ImagesInViews, Unreadable, load_batches
+from lvistk.inference.image_batches import Image, ImagesInViews, LeftOut, Screen, load_batches
 from lvistk.inference.mask_source import make_masks
 from lvistk.inference.merge import merge_candidates, score_factors
 from lvistk.inference.multi_view import Detector, LevelMoves, Masks, MultiViewBatch
@@ -35,12 +35,14 @@ class Predictor:
     def run(self, images: Sequence[Image]) -> Iterator[Detections]:
         """Detections of every image, in the images' order; ``ImageError`` at a broken one."""
         for outcome in self.outcomes(images):
-            if isinstance(outcome, Unreadable):
+            if isinstance(outcome, LeftOut):
                 raise ImageError(outcome.reason)
             yield outcome
 
-    def outcomes(self, images: Sequence[Image]) -> Iterator[Detections | Unreadable]:
-        """Detections of every image, in the images' order, or why it cannot be read.
+    def outcomes(
+        self, images: Sequence[Image], *, screen: Screen | None = None
+    ) -> Iterator[Detections | LeftOut]:
+        """Detections of every image, in the images' order, or why it is left out.
 
         The model's modules go into eval mode meanwhile and back into their own afterwards. Raises
         ``UserError`` where the model gives numbers that are not finite.
@@ -51,12 +53,13 @@ class Predictor:
             batch_size=self.predict.batch_size,
             workers=self.predict.workers,
             max_pixels=self.predict.max_pixels,
+            screen=screen,
         )
-        waiting: dict[int, Detections | Unreadable] = {}
+        waiting: dict[int, Detections | LeftOut] = {}
         following = 0
         with _evaluating(self.model), contextlib.closing(batches):
             for batch in batches:
-                waiting.update(batch.unreadable)
+                waiting.update(batch.left_out)
                 if len(batch):
                     waiting.update(zip(batch.indices, self.detect(batch), strict=True))
                 while following in waiting:

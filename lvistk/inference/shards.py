@@ -2,16 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from lvistk import console
-from lvistk.data.images.decode import read_image
 from lvistk.data.store.detection_shard import open_shard
 from lvistk.data.store.detection_store import DetectionWriter
 from lvistk.distributed import rank, world_size
 from lvistk.errors import UserError
-from lvistk.inference.image_batches import Image, Unreadable
+from lvistk.inference.image_batches import Image, LeftOut, Screen, read_or_leave_out
 from lvistk.inference.multi_view import LevelMoves
 from lvistk.inference.predict import Predictor
 
@@ -24,23 +25,25 @@ class ImageList:
     image: gives image k; it may look for its file, so it is asked late, and may raise ``UserError``
     name: gives the relative path of image k, where no annotation file lists it; the rotations of such
         images are stored too, since no other file may tell them
+    screen: tells of a decoded image why it must not be used
     """
 
     ids: np.ndarray
     image: Callable[[int], Image]
     name: Callable[[int], str] | None = None
+    screen: Screen | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def read_fault(self, k: int, *, max_pixels: int) -> str | None:
-        """Why image k cannot be read now; None where it can."""
+    def left_out(self, k: int, *, max_pixels: int) -> LeftOut | None:
+        """Why image k is left out if it is read now; None where it can be used."""
         try:
             image = self.image(k)
-            read_image(image.path, size=image.size, rotation=image.rotation, max_pixels=max_pixels)
         except UserError as error:
-            return str(error)
-        return None
+            return LeftOut(Image(int(self.ids[k]), Path()), str(error))
+        decoded = read_or_leave_out(image, max_pixels=max_pixels, screen=self.screen)
+        return decoded if isinstance(decoded, LeftOut) else None
 
 
 @dataclass(eq=False)
@@ -54,8 +57,11 @@ class _Allowance:
     total: int
     count: int = field(default=0, init=False)
 
-    def take(self, reason: str) -> None:
-        """One more unreadable image; ``UserError`` when they are too many."""
+    def take(self, left_out: LeftOut) -> None:
+        """One more image that is left out; ``UserError`` when too many cannot be read."""
+        if left_out.excluded:
+            return
+        reason = left_out.reason
         self.count += 1
         allowed = max(int(self.share * self.total), 1) if self.share > 0 else 0
         if self.count > allowed:
@@ -101,13 +107,13 @@ def _write_shard(
             chosen.append(images.image(i))
             there.append(i)
         except UserError as error:
-            _leave_out(str(error), allowance)
+            _leave_out(LeftOut(Image(int(images.ids[i]), Path()), str(error)), allowance)
             line.advance()
     kept, detected = [], []
     predictor.moves = moves = LevelMoves()
-    for i, outcome in zip(there, predictor.outcomes(chosen), strict=True):
-        if isinstance(outcome, Unreadable):
-            _leave_out(outcome.reason, allowance)
+    for i, outcome in zip(there, predictor.outcomes(chosen, screen=images.screen), strict=True):
+        if isinstance(outcome, LeftOut):
+            _leave_out(outcome, allowance)
         else:
             kept.append(i)
             detected.append(outcome)
@@ -122,9 +128,9 @@ def _write_shard(
     writer.write_shard(k, detected, names=names, rotations=rotations, level_moves=counted)
 
 
-def _leave_out(reason: str, allowance: _Allowance) -> None:
-    allowance.take(reason)
-    console.warn(f"left out: {reason}")
+def _leave_out(left_out: LeftOut, allowance: _Allowance) -> None:
+    allowance.take(left_out)
+    console.warn(f"left out: {left_out.reason}")
 
 
 def _missing_shards(
@@ -144,15 +150,16 @@ def _missing_shards(
         stored = open_shard(writer.shard_path(k))[0].image_ids
         listed = images.ids[indices.start : indices.stop]
         gone += len(np.setdiff1d(stored, listed))
-        faults = [
-            images.read_fault(indices[i], max_pixels=predictor.predict.max_pixels)
+        reasons = [
+            images.left_out(indices[i], max_pixels=predictor.predict.max_pixels)
             for i in np.flatnonzero(~np.isin(listed, stored)).tolist()
         ]
-        if None in faults:
+        if None in reasons:
             missing.append(k)
             continue
-        for fault in faults:
-            allowance.take(str(fault))
+        for reason in reasons:
+            if reason is not None:
+                allowance.take(reason)
     if gone:
         raise UserError(
             f"{writer.path}: the images changed since this run began: {gone} that are detected already "
@@ -162,18 +169,26 @@ def _missing_shards(
     return missing
 
 
-def unreadable_images(
+class LeftOutRow(NamedTuple):
+    """An image that a finished store lacks: ``file`` is '' where the list has no names."""
+
+    image_id: int
+    file: str
+    reason: str
+    excluded: bool
+
+
+def left_out_images(
     images: ImageList, stored_ids: np.ndarray, *, max_pixels: int
-) -> list[dict[str, object]]:
-    """What a finished store lacks of a list: ``image_id``, ``file`` where it is known, ``reason``."""
+) -> list[LeftOutRow]:
+    """What a finished store lacks of a list, with the reasons; the few images are read again for them."""
     rows = []
     for k in np.flatnonzero(~np.isin(images.ids, stored_ids)).tolist():
-        reason = images.read_fault(k, max_pixels=max_pixels)
-        row: dict[str, object] = {"image_id": int(images.ids[k])}
-        if images.name is not None:
-            row["file"] = images.name(k)
-        row["reason"] = reason or "it could not be read when its turn came"
-        rows.append(row)
+        left_out = images.left_out(k, max_pixels=max_pixels)
+        reason = left_out.reason if left_out else "it could not be read when its turn came"
+        name = "" if images.name is None else images.name(k)
+        excluded = left_out is not None and left_out.excluded
+        rows.append(LeftOutRow(int(images.ids[k]), name, reason, excluded))
     return rows
 
 

@@ -1,26 +1,28 @@
 """``pseudo-label``: detections on training images or on the Open Images pool (arXiv 2009.01559)."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from lvistk import console
-from lvistk.artifacts import StageFolder
+from lvistk.artifacts import StageFolder, fingerprint
+from lvistk.data.images.leak_guard import build_guard
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.index.index_cache import cache_beside
 from lvistk.data.pool.open_images import OpenImages
 from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
 from lvistk.distributed import barrier, rank
 from lvistk.errors import UserError
-from lvistk.inference.image_batches import Image
+from lvistk.inference.image_batches import Image, Screen
 from lvistk.inference.predict import Predictor
 from lvistk.inference.shards import ImageList, write_shards
 from lvistk.inference.views import plan_views
 from lvistk.models.model_file import load_model
 from lvistk.stages.specifications.pseudo_label import PseudoLabelInputs, PseudoLabelSettings
-from lvistk.stages.tta_infer import images_of_index, list_unreadable, warn_of_nothing
+from lvistk.stages.tta_infer import images_of_index, list_left_out, warn_of_nothing
 from lvistk.structures.categories import Categories
 
 
@@ -36,7 +38,7 @@ def run(
     if settings.source == "lvis":
         images, role = _training_images(inputs, model.categories, stage), "detections"
     else:
-        images, role = _pool_images(inputs, settings), "pseudo"
+        images, role = _pool_images(inputs, settings, stage), "pseudo"
     predictor = Predictor(
         model, plan_views(settings.views), settings.merge, settings.predict, torch_device
     )
@@ -47,11 +49,14 @@ def run(
     if rank() != 0:
         return {}
     store = DetectionStore.open(folder)
-    unreadable = list_unreadable(stage, images, store, max_pixels=settings.predict.max_pixels)
+    unreadable, excluded = list_left_out(
+        stage, images, store, max_pixels=settings.predict.max_pixels
+    )
     warn_of_nothing(store, inputs.model)
     return {
         "photos": len(store),
         "unreadable": unreadable,
+        "excluded_by_content": excluded,
         "detections": sum(shard.layout["score"][1][0] for shard in store.shards),
         "seconds": round(time.monotonic() - started, 1),
     }
@@ -70,14 +75,28 @@ def _training_images(
     return images_of_index(index, inputs.train_images)
 
 
-def _pool_images(inputs: PseudoLabelInputs, settings: PseudoLabelSettings) -> ImageList:
+def _pool_images(
+    inputs: PseudoLabelInputs, settings: PseudoLabelSettings, stage: StageFolder
+) -> ImageList:
     """The pool's images, or ``max_images`` of them drawn by the seed."""
     if inputs.pool is None:
         raise UserError("pseudo-label --source openimages needs --pool, the folder of images")
-    pool = OpenImages.open(inputs.pool, list_path=inputs.pool_list, exclude=inputs.exclude)
+    if rank() != 0:  # rank 0 walks the folders; the others read what it wrote
+        barrier()
+    cache = cache_beside(stage.path)
+    pool = OpenImages.open(
+        inputs.pool,
+        list_path=inputs.pool_list,
+        exclude=inputs.exclude,
+        cache=cache,
+        compares_content=inputs.exclude_images is not None,
+    )
+    screen = _screen(inputs, cache, settings.predict.workers)
+    if rank() == 0:
+        barrier()
     console.say(
         f"{len(pool)} images in the pool; left out: {pool.unlisted} not in the list, "
-        f"{pool.excluded} that an annotation file has too"
+        f"{pool.excluded} that an excluded annotation file has too, by their Flickr ids"
     )
     chosen = np.arange(len(pool))
     if 0 < settings.max_images < len(pool):
@@ -90,5 +109,26 @@ def _pool_images(inputs: PseudoLabelInputs, settings: PseudoLabelSettings) -> Im
         i = int(chosen[k])
         return Image(pool.image_id(i), pool.path(i), rotation=pool.rotation(i))
 
-    ids = pool.ids[chosen].view(np.int64)
-    return ImageList(ids, image, name=lambda k: pool.name(int(chosen[k])))
+    ids = np.asarray(pool.ids[chosen]).view(np.int64)
+    return ImageList(ids, image, name=lambda k: pool.name(int(chosen[k])), screen=screen)
+
+
+def _screen(inputs: PseudoLabelInputs, cache: Path, workers: int) -> Screen | None:
+    """What keeps images out that show the same as those of ``exclude`` below ``exclude_images``."""
+    if inputs.exclude_images is None:
+        return None
+    if not inputs.exclude:
+        raise UserError("--exclude-images needs --exclude, the annotation files of these images")
+    index = AnnotationIndex.open(inputs.exclude, cache=cache, defects="skip")
+    paths = [index.image_path(i, inputs.exclude_images) for i in range(len(index))]
+    key = " ".join(fingerprint(path) for path in inputs.exclude)
+    with console.progress("images to exclude", len(paths)) as line:
+        guard = build_guard(paths, cache=cache, key=key, workers=workers, advance=line.advance)
+    unguarded = f"; {guard.unreadable} cannot be read and are not" if guard.unreadable else ""
+    console.say(f"{len(guard.names)} images are kept out of the pool by what they show{unguarded}")
+
+    def screen(image: Image, pixels: np.ndarray) -> str | None:
+        name = guard.match(pixels)
+        return None if name is None else f"{image.path}: shows the same as {name}, to be excluded"
+
+    return screen

@@ -18,14 +18,15 @@ from lvistk.distributed import barrier, rank
 from lvistk.errors import UserError
 from lvistk.inference.image_batches import Image
 from lvistk.inference.predict import Predictor
-from lvistk.inference.shards import ImageList, unreadable_images, write_shards
+from lvistk.inference.shards import ImageList, left_out_images, write_shards
 from lvistk.inference.views import plan_views
 from lvistk.models.model_file import load_model
 from lvistk.stages.specifications.tta_infer import TtaInferInputs, TtaInferSettings
 from lvistk.whole_file import write_json
 
 UNREADABLE = "unreadable.json"
-"""Images that could not be read, with the reasons; there only if there are any."""
+EXCLUDED = "excluded.json"
+"""Images that could not be read or must not be used, with the reasons; there only if there are any."""
 
 
 def run(
@@ -57,7 +58,7 @@ def run(
     if rank() != 0:
         return {}
     store = DetectionStore.open(folder)
-    unreadable = list_unreadable(stage, images, store, max_pixels=settings.predict.max_pixels)
+    unreadable, _ = list_left_out(stage, images, store, max_pixels=settings.predict.max_pixels)
     warn_of_nothing(store, inputs.model)
     if settings.results:
         _write_results(stage, store)
@@ -85,17 +86,27 @@ def images_of_index(index: AnnotationIndex, root: Path) -> ImageList:
     return ImageList(np.asarray(index.image_ids), image)
 
 
-def list_unreadable(
+def list_left_out(
     stage: StageFolder, images: ImageList, store: DetectionStore, *, max_pixels: int
-) -> int:
-    """Write ``unreadable.json`` where the store lacks images; returns how many."""
-    rows = unreadable_images(images, store.image_ids, max_pixels=max_pixels)
-    path = stage.file(UNREADABLE)
-    path.unlink(missing_ok=True)
-    if rows:
-        write_json(path, rows)
-        console.warn(f"{len(rows)} of {len(images)} images could not be read; {path} lists them")
-    return len(rows)
+) -> tuple[int, int]:
+    """Write ``unreadable.json`` and ``excluded.json`` where the store lacks images of the list.
+
+    Returns how many images could not be read, and how many were excluded for what they show.
+    """
+    rows = left_out_images(images, store.image_ids, max_pixels=max_pixels)
+    counts = []
+    for name, excluded, what in (
+        (UNREADABLE, False, "could not be read"),
+        (EXCLUDED, True, "were excluded for what they show"),
+    ):
+        chosen = [row._asdict() for row in rows if row.excluded == excluded]
+        path = stage.file(name)
+        path.unlink(missing_ok=True)
+        if chosen:
+            write_json(path, chosen)
+            console.warn(f"{len(chosen)} of {len(images)} images {what}; {path} lists them")
+        counts.append(len(chosen))
+    return counts[0], counts[1]
 
 
 def warn_of_nothing(store: DetectionStore, model: Path) -> None:

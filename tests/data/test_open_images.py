@@ -28,7 +28,7 @@ def put(root: Path, *names: str) -> Path:
 
 def row(image: str, rotation: str, record: int = 1, title: str = "a, b") -> str:
     url = f"https://farm5.staticflickr.com/4097/{record}_cd46aade0a_o.jpg"
-    page = f"https://www.flickr.com/images/some_one/{record}"
+    page = f"https://www.flickr.com/photos/some_one/{record}"
     return f'{image},train,{url},{page},l,p,"A ""B""","{title}",1,m,,{rotation}'
 
 
@@ -52,6 +52,48 @@ def test_every_layout_gives_the_same_images(tmp_path: Path, names: list[str]) ->
     assert [again.name(i) for i in range(4)] == [pool.name(i) for i in range(4)]
 
 
+def test_suffixes_and_upper_case_and_a_loop_of_links(tmp_path: Path) -> None:
+    names = [f"{IDS[0]}.JPG", f"a/{IDS[1].upper()}.webp", f"{IDS[2]}.bmp", f"a/b/{IDS[3]}.Tiff"]
+    root = put(tmp_path / "pool", *names, f"{'0' * 16}.txt")
+    (root / "a" / "b" / "again").symlink_to(root)
+    (root / "gone").symlink_to(tmp_path / "nowhere")
+    pool = OpenImages.open(root, cache=tmp_path / "cache")
+    assert sorted(pool.name(i) for i in range(len(pool))) == sorted(names)
+    assert all(pool.path(i).is_file() for i in range(4))
+
+
+def test_a_guard_that_cannot_guard_is_refused(tmp_path: Path) -> None:
+    root = put(tmp_path / "pool", *(f"{i}.jpg" for i in IDS))
+    with_url = {
+        "id": 1,
+        "height": 4,
+        "width": 4,
+        "flickr_url": "http://x.staticflickr.com/8/7_ab.jpg",
+    }
+    without = {"id": 1, "height": 4, "width": 4}
+    (tmp_path / "ids").write_text("\n".join(IDS))
+    (tmp_path / "l.csv").write_text("\n".join([HEAD, *(row(i, "") for i in IDS)]))
+    for image, list_path, said in (
+        (with_url, None, "no --pool-list"),
+        (with_url, tmp_path / "ids", "ids has no Flickr addresses"),
+        (without, tmp_path / "l.csv", "val.json has no flickr_url"),
+    ):
+        (tmp_path / "val.json").write_text(json.dumps({"images": [image], "categories": []}))
+        with pytest.raises(UserError, match=said) as told:
+            OpenImages.open(
+                root, list_path=list_path, exclude=[tmp_path / "val.json"], cache=tmp_path / "c"
+            )
+        assert "--exclude-images" in str(told.value)
+        by_content = OpenImages.open(
+            root,
+            list_path=list_path,
+            exclude=[tmp_path / "val.json"],
+            cache=tmp_path / "c",
+            compares_content=True,
+        )
+        assert len(by_content) == 4 and by_content.excluded == 0
+
+
 def test_image_ids_are_the_bits_of_the_name(tmp_path: Path) -> None:
     pool = OpenImages.open(put(tmp_path / "p", *(f"{i}.jpg" for i in IDS)), cache=tmp_path / "c")
     found = [pool.image_id(i) & (1 << 64) - 1 for i in range(4)]
@@ -65,10 +107,11 @@ def test_image_ids_are_the_bits_of_the_name(tmp_path: Path) -> None:
         "\n".join([HEAD, *(row(i, "") for i in IDS[:3])]),
         "\ufeff"
         + "\r\n".join([HEAD.removesuffix(",Rotation"), *(row(i, "")[:-1] for i in IDS[:3])]),
+        '"ImageID","Subset"\n' + "\n".join(f'"{i}","train"' for i in IDS[:3]),
         "\n".join(f"train/{i}" for i in IDS[:3]) + "\n\n",
         "\n".join(IDS[:3]),
     ],
-    ids=["V4", "V3", "downloader", "bare"],
+    ids=["V4", "V3", "quoted", "downloader", "bare"],
 )
 def test_every_list_format_restricts_the_pool(tmp_path: Path, text: str) -> None:
     root = put(tmp_path / "pool", *(f"{i}.jpg" for i in IDS[1:]))
@@ -146,7 +189,7 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
 def test_flickr_ids() -> None:
     assert flickr_id("http://farm9.staticflickr.com/8081/8331940980_ef74d48dff_z.jpg") == 8331940980
     assert flickr_id("https://c4.staticflickr.com/1/2/53_0f_o.jpg") == 53
-    assert flickr_id("https://www.flickr.com/images/a_b@N00/1234/") == 1234
+    assert flickr_id("https://www.flickr.com/photos/a_b@N00/1234/") == 1234
     assert flickr_id("https://example.org/1_2.jpg") == -1
     assert flickr_id("") == -1
 
@@ -158,6 +201,7 @@ def test_real_images_with_their_list(tmp_path: Path) -> None:
         list_path=REALDATA / "annotations" / "openimages_unlabeled.csv",
         exclude=[REALDATA / "annotations" / "coco_as_lvis_v1_val.json"],
         cache=tmp_path,
+        compares_content=True,
     )
     assert (len(pool), pool.absent, pool.unlisted, pool.excluded) == (72, 0, 0, 0)
     assert np.all(np.diff(pool.ids.astype(object)) > 0)

@@ -13,7 +13,7 @@ from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
 from lvistk.errors import UserError
 from lvistk.inference.image_batches import Image
 from lvistk.inference.predict import Predictor
-from lvistk.inference.shards import ImageList, own_shards, unreadable_images, write_shards
+from lvistk.inference.shards import ImageList, left_out_images, own_shards, write_shards
 from lvistk.inference.views import plan_views
 from lvistk.masks import rle
 from tests.inference.colours import CATEGORIES, ColourDetector, paint, write
@@ -129,8 +129,8 @@ def test_a_broken_image_is_left_out_and_told(
     store = fill(tmp_path / "a", images)
     assert store.image_ids.tolist() == [100, 101, 102, 104]
     assert "left out" in capsys.readouterr().err
-    (row,) = unreadable_images(images, store.image_ids, max_pixels=10**6)
-    assert row["image_id"] == 103 and "3.png" in str(row["reason"])
+    (row,) = left_out_images(images, store.image_ids, max_pixels=10**6)
+    assert row.image_id == 103 and "3.png" in row.reason and not row.excluded
     before = {p: p.read_bytes() for p in (tmp_path / "a").iterdir()}
     model = ColourDetector()
     fill(tmp_path / "a", images, model)  # resumed: nothing to do
@@ -140,7 +140,7 @@ def test_a_broken_image_is_left_out_and_told(
     assert model.backbone_runs == 2 and again.image_ids.tolist() == [100, 101, 102, 103, 104]
     changed = [p.name for p, data in before.items() if p.read_bytes() != data]
     assert changed == ["00001.h5"]
-    assert unreadable_images(images, again.image_ids, max_pixels=10**6) == []
+    assert left_out_images(images, again.image_ids, max_pixels=10**6) == []
 
 
 def test_a_list_that_changed_is_noticed(tmp_path: Path, images: ImageList) -> None:

@@ -13,7 +13,7 @@ from lvistk.errors import UserError
 
 IMAGE_ID = re.compile(r"[0-9a-fA-F]{16}", re.ASCII)
 FLICKR_FILE = re.compile(r"staticflickr\.com/(?:[^/]+/)*(\d+)_[^/]*$", re.ASCII)
-FLICKR_PAGE = re.compile(r"flickr\.com/images/[^/]+/(\d+)", re.ASCII)
+FLICKR_PAGE = re.compile(r"flickr\.com/photos/[^/]+/(\d+)", re.ASCII)
 SPLITS = ("train", "test", "validation", "challenge2018")
 SHOWN = 60
 """Characters of a line shown in an error."""
@@ -41,8 +41,8 @@ def read_list(path: Path) -> PoolList:
     ids, turns, flickr = array("Q"), array("B"), array("q")
     try:
         with path.open(newline="", encoding="utf-8-sig") as lines:
-            start = lines.readline()
-            is_csv = "ImageID" in [name.strip() for name in start.split(",")]
+            start = next(csv.reader([lines.readline()]), [])
+            is_csv = "ImageID" in [name.strip() for name in start]
             lines.seek(0)
             for image, turn, number in _csv_rows(lines, path) if is_csv else _lines(lines, path):
                 ids.append(image)

@@ -37,6 +37,9 @@ class PseudoLabelInputs:
         "Open Images list (CSV or ids) with rotations; without it every image of the folder."
     )
     exclude: Paths = paths("Annotation file whose images must not be labelled; may be repeated.")
+    exclude_images: Path | None = path(
+        "Folder of the images of --exclude: images that show the same are not labelled."
+    )
 
 
 def run(
@@ -58,7 +61,7 @@ PSEUDO_LABEL = Stage(
     help="Detect on training or Open Images images; the detections become labels or ignored regions.",
     settings=PseudoLabelSettings,
     inputs=PseudoLabelInputs,
-    outputs=("detections", "unreadable.json"),
+    outputs=("detections", "unreadable.json", "excluded.json"),
     run=run,
     needs_device=True,
     unread=unread,
