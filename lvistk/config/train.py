@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from lvistk.config.inference import MAX_PIXELS
 from lvistk.config.ranges import (
     CHANGEABLE,
     OPERATIONAL,
@@ -18,8 +19,6 @@ from lvistk.config.ranges import (
 )
 
 Milestones = tuple[Count, ...]
-
-from lvistk.config.inference import MAX_PIXELS
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ class LoaderSettings:
     """Batches that each worker makes ahead."""
     defects: Literal["fail", "skip"] = field(default="fail", metadata=CHANGEABLE)
     """What training does with broken annotations and images."""
-    max_pixels: int = MAX_PIXELS
+    max_pixels: Count = MAX_PIXELS
     """An image whose header says more pixels is broken: it is not decoded (Pillow's limit)."""
 
 
