@@ -25,8 +25,31 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-_out = Console(highlight=False, soft_wrap=True)
-_err = Console(stderr=True, highlight=False, soft_wrap=True)
+from lvistk.errors import UserError
+from lvistk.whole_file import room_for, whole_file
+
+
+class _Output(Console):
+    """A console whose reader may go (``lvistk ... | head``)."""
+
+    outlives_reader = False
+
+    def on_broken_pipe(self) -> None:
+        """Print nothing more; end the process quietly unless it has a run to finish."""
+        self.quiet = True
+        with contextlib.suppress(OSError, ValueError):  # a stream without a file
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+        if not _Output.outlives_reader:
+            raise SystemExit(1)
+
+
+def outlive_reader() -> None:
+    """From now on a lost reader of standard output or error does not end the process."""
+    _Output.outlives_reader = True
+
+
+_out = _Output(highlight=False, soft_wrap=True)
+_err = _Output(stderr=True, highlight=False, soft_wrap=True)
 WIDEST = 10_000
 """Columns of a terminal that nothing is too wide for."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -187,13 +210,17 @@ def progress(label: str, total: int | None, *, done: int = 0) -> Iterator[Progre
 
 
 class MetricsLog:
-    """``metrics.jsonl``: one JSON object a line; lines after ``keep_steps`` are dropped on resume."""
+    """``metrics.jsonl``: one JSON object per line; lines after ``keep_steps`` are dropped on resume."""
 
     def __init__(self, path: Path, *, keep_steps: int | None = None) -> None:
+        """Raises ``UserError`` where ``path`` is a link, which is not followed."""
         self._path = path
+        if path.is_symlink():
+            raise UserError(f"{path}: is a link, which a run does not follow; remove it")
         if keep_steps is not None and path.is_file():
-            kept = [r for r in read_metrics(path) if r.get("step", 0) <= keep_steps]
-            path.write_text("".join(json.dumps(row) + "\n" for row in kept))
+            kept = [row for row in read_metrics(path) if row.get("step", 0) <= keep_steps]
+            with whole_file(path) as temporary:
+                temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Append ``row``; a value that is not finite is written as null."""
@@ -201,17 +228,35 @@ class MetricsLog:
             key: None if isinstance(value, float) and not _is_finite(value) else value
             for key, value in row.items()
         }
-        with self._path.open("a") as handle:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+        with room_for(self._path), os.fdopen(os.open(self._path, flags, 0o666), "a") as handle:
             handle.write(json.dumps(finite, allow_nan=False) + "\n")
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The rows of a ``metrics.jsonl``; a last line cut by a kill is left out."""
-    rows = []
-    for line in path.read_text().splitlines():
-        with contextlib.suppress(json.JSONDecodeError):
-            rows.append(json.loads(line))
-    return rows
+    """The rows of a ``metrics.jsonl``, none where it is not there.
+
+    A last line cut by a kill is left out; other lines that are no rows are left out with a warning.
+    """
+    if not path.is_file():
+        return []
+    lines = path.read_bytes().splitlines()
+    rows = [_row(line) for line in lines]
+    broken = [number for number, row in enumerate(rows, start=1) if row is None]
+    if broken and broken != [len(lines)]:
+        warn(f"{path}: {len(broken)} broken lines left out, the first is line {broken[0]}")
+    return [row for row in rows if row is not None]
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(row, dict) or not isinstance(row.get("step", 0), int):
+        return None
+    plain = all(isinstance(value, int | float | str | None) for value in row.values())
+    return row if plain else None
 
 
 def _is_finite(value: float) -> bool:

@@ -8,6 +8,7 @@ import typer
 from lvistk import console
 from lvistk.cli.app import app
 from lvistk.cli.options import Assign, Force
+from lvistk.whole_file import room_for
 
 
 @app.command("generate")
@@ -47,7 +48,8 @@ def generate(
     changes = {key: value for key, value in given.items() if value is not None}
     changes |= parse_assignments(assign or ())
     settings = update(GenerateSettings(), changes, where="generate")
-    stage = draw(out, settings=settings, force=force)
+    with room_for(out):
+        stage = draw(out, settings=settings, force=force)
     console.say(f"generate: done ({out}): {stage.manifest['summary']}")
 
 
@@ -165,11 +167,6 @@ def export(
     ] = False,
 ) -> None:
     """Turn a detection store into LVIS JSON, JSON into a store, a model into backbone weights."""
-    if kind == "backbone":
-        from lvistk.stages.export_backbone import run as export_backbone
-
-        export_backbone(source, out, half=half)
-        return
     from lvistk.stages.export import run
 
-    run(source, out, kind=kind, annotations=annotations, min_score=min_score)
+    run(source, out, kind=kind, annotations=annotations, min_score=min_score, half=half)

@@ -11,6 +11,14 @@ from lvistk.errors import UserError
 _USAGE_ERROR: Any = typer.BadParameter.__base__
 """What wrong words on the command line raise: Click's, and newer Typers bring a Click of their own."""
 
+NO_HOST_MEMORY = (
+    "can't allocate memory",
+    "not enough memory",
+    "Cannot allocate memory",
+    "std::bad_alloc",
+)
+"""What torch says when the operating system gives it no more."""
+
 
 def run_and_exit(app: typer.Typer, name: str) -> NoReturn:
     """Run ``app``, which error messages call ``name``, and leave the process with its exit code."""
@@ -32,3 +40,28 @@ def run_and_exit(app: typer.Typer, name: str) -> NoReturn:
             raise
         console.fail(f"{error.filename or 'file'}: {error.strerror or error}")
         sys.exit(2)
+    except (MemoryError, RuntimeError) as error:
+        mend = _mend(error)
+        if mend is None:
+            raise
+        console.fail(f"{mend}; run again to go on from the last checkpoint or shard")
+        sys.exit(2)
+
+
+def _mend(error: Exception) -> str | None:
+    """What to change after a lost worker or an allocation that failed; None for any other error."""
+    text = str(error)
+    if "DataLoader worker" in text:
+        return (
+            "a data loader worker was killed, often because memory ran out: lower loader.workers or "
+            "loader.prefetch"
+        )
+    device = type(error).__name__ == "OutOfMemoryError" or "CUDA out of memory" in text
+    host = isinstance(error, MemoryError) or any(words in text for words in NO_HOST_MEMORY)
+    if not device and not host:
+        return None
+    return (
+        f"no memory left on the {'device' if device else 'host'}: raise loop.accumulate or lower "
+        "loop.batch_size, augment.short_edges or loader.workers in training; lower predict.batch_size, "
+        "predict.workers or predict.feature_memory_mb at inference"
+    )

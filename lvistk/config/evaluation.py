@@ -5,12 +5,12 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from lvistk.config.ranges import OPERATIONAL, OUTPUT_FORM, Ascending, Count, Natural, Share
+from lvistk.config.ranges import OPERATIONAL, OUTPUT_FORM, Ascending, Count, Natural, Seed, Share
 
 
 @dataclass(frozen=True)
 class EvaluateSettings:
-    seed: int = 0
+    seed: Seed = 0
     """Not used: an evaluation draws nothing."""
     kinds: Annotated[tuple[Literal["segm", "bbox"], ...], Meta(min_length=1)] = ("segm", "bbox")
     """What is evaluated where the results have it; results without masks have boxes only."""

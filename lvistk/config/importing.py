@@ -6,14 +6,14 @@ from typing import Any, Literal
 
 from lvistk.config.inputs import path
 from lvistk.config.model import ModelSettings
-from lvistk.config.ranges import NotNegative
+from lvistk.config.ranges import NotNegative, Seed
 
 
 @dataclass(frozen=True)
 class ImportWeightsSettings:
     """How a checkpoint of another toolbox becomes a model of ours."""
 
-    seed: int = 0
+    seed: Seed = 0
     """Draws the rows of categories that the checkpoint does not have."""
     toolbox: Literal["auto", "detectron2", "mmdetection", "torchvision"] = "auto"
     style: Literal["auto", "pytorch", "caffe", "bgr"] = "auto"

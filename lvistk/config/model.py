@@ -110,7 +110,9 @@ class CascadeSettings:
     """IoU from which a proposal is positive, of each head."""
     loss_weights: Annotated[tuple[NotNegative, ...], Meta(min_length=1)] = (1.0,)
     """Weight of the losses of each head."""
-    box_weights: tuple[tuple[float, float, float, float], ...] = ((10.0, 10.0, 5.0, 5.0),)
+    box_weights: tuple[tuple[Positive, Positive, Positive, Positive], ...] = (
+        (10.0, 10.0, 5.0, 5.0),
+    )
     """Box coder weights of each stage: the reciprocals of mmdetection's stds."""
     mask_every_stage: bool = False
     """A mask head per stage (HTC, Cascade Mask R-CNN of mmdetection), or one on the last stage."""

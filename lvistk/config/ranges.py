@@ -23,6 +23,7 @@ class Ascending:
     """Each item is larger than the one before."""
 
 
+Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Natural = Annotated[int, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=1)]
 Few = Annotated[int, Meta(ge=0, le=100)]

@@ -1,4 +1,4 @@
-"""``export``: a detection store as LVIS JSON, and JSON as a detection store."""
+"""``export``: a detection store as LVIS JSON, JSON as a detection store, a model's backbone."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -18,9 +18,10 @@ from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.index.lvis_json import is_results_file, write_annotations, write_results
 from lvistk.data.store.detection_store import DetectionStore, DetectionWriter, is_detection_store
 from lvistk.errors import UserError
+from lvistk.stages.export_backbone import write_backbone
 from lvistk.structures.detections import Detections
 
-Kind = Literal["segm", "bbox", "annotations", "store"]
+Kind = Literal["segm", "bbox", "annotations", "store", "backbone"]
 SHARD_IMAGES = 2000
 
 
@@ -31,19 +32,43 @@ def run(
     kind: Kind,
     annotations: Path | None = None,
     min_score: float = 0.0,
+    half: bool = False,
 ) -> None:
     """Write ``source`` to ``out`` in another form.
 
-    ``source``: a detection store (file, folder, or stage folder), or for ``store`` an annotation or
-    results JSON. ``kind``: ``segm`` and ``bbox`` results JSON as the LVIS server takes them, ``annotations``
-    an annotation JSON with RLE masks, ``store`` a detection store: one file where ``out`` ends in
-    ``.h5``, else a folder of shards. ``annotations``: the file that lists images and categories, for
-    results, and for stores that do not name their images. ``min_score``: leave out what scores less.
+    source: a detection store (file, folder, or stage folder); for ``store`` an annotation or results JSON;
+    for ``backbone`` a model (stage folder or file).
+    kind: ``segm`` and ``bbox``, results JSON as the LVIS server takes them; ``annotations``, an annotation
+    JSON with RLE masks; ``store``, a detection store, one file where ``out`` ends in ``.h5``, else a folder
+    of shards; ``backbone``, a model's backbone as a weight file.
+    annotations: the file that lists images and categories, for results JSON, and for stores that do not
+    name their images.
+    min_score: leave out what scores less.
+    half: store the backbone's weights in half precision.
     """
-    if kind == "store":
-        count = _to_store(source, out, annotations=annotations, min_score=min_score)
-        console.say(f"{out}: {count} images")
-        return
+    if half and kind != "backbone":
+        raise UserError(f"--half is for --as backbone, not {kind}")
+    if kind == "backbone" and (annotations is not None or min_score):
+        raise UserError("--annotations and --min-score are not for --as backbone")
+    match kind:
+        case "backbone":
+            written = write_backbone(source, out, half=half)
+        case "store":
+            written = (
+                f"{_to_store(source, out, annotations=annotations, min_score=min_score)} images"
+            )
+        case _:
+            written = f"{_to_json(source, out, kind, annotations, min_score)} images"
+    console.say(f"{out}: {written}")
+
+
+def _to_json(
+    source: Path,
+    out: Path,
+    kind: Literal["segm", "bbox", "annotations"],
+    annotations: Path | None,
+    min_score: float,
+) -> int:
     if not is_detection_store(source):
         raise UserError(f"{source}: no detection store; JSON can only be exported as a store")
     store = DetectionStore.open(source)
@@ -58,7 +83,7 @@ def run(
     else:
         records = mask_records(store) if kind == "segm" else box_records(store)
         write_results(out, (record for record in records if record["score"] >= min_score))
-    console.say(f"{out}: {len(store)} images")
+    return len(store)
 
 
 def _to_store(source: Path, out: Path, *, annotations: Path | None, min_score: float) -> int:

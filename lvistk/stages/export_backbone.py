@@ -6,7 +6,6 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
-from lvistk import console
 from lvistk.errors import UserError
 from lvistk.whole_file import whole_file
 
@@ -14,11 +13,11 @@ PREFIX = "backbone.body."
 MODEL = "model.safetensors"
 
 
-def run(source: Path, out: Path, *, half: bool) -> None:
-    """Write the backbone of ``source`` (stage folder or model.safetensors) to ``out``.
+def write_backbone(source: Path, out: Path, *, half: bool) -> str:
+    """Write the backbone of ``source`` (stage folder or model.safetensors) to ``out``; says how much.
 
-    The names are those of the backbone's own library, so that ``backbone.weights`` takes the file. ``half``
-    stores float16: half the size; weights keep three digits.
+    The names are those of the backbone's own library, so that ``backbone.weights`` takes the file.
+    half: store float16, half the size; weights keep three digits.
     """
     path = source / MODEL if source.is_dir() else source
     try:
@@ -35,5 +34,5 @@ def run(source: Path, out: Path, *, half: bool) -> None:
     if not body:
         raise UserError(f"{path}: holds no backbone; give a model that train-repr has made")
     with whole_file(out) as temporary:
-        safetensors.numpy.save_file(body, temporary)
-    console.say(f"{out}: {len(body)} tensors, {out.stat().st_size / 1e6:.2f} MB")
+        temporary.write_bytes(safetensors.numpy.save(body))
+    return f"{len(body)} tensors, {out.stat().st_size / 1e6:.2f} MB"

@@ -69,13 +69,11 @@ def load_pipeline(
     path: Path, *, assignments: Sequence[str] = (), out: Path | None = None
 ) -> Pipeline:
     """Read and check a pipeline file; every stage's settings are complete afterwards."""
-    table = read_toml(path)
+    table = _read(path)
     _merge_assignments(table, parse_assignments(assignments), path)
-    stages = table.get("stage", {})
-    if not isinstance(stages, Mapping) or not stages:
-        raise UserError(f"{path}: a pipeline needs at least one [stage.NAME] table")
-    name = str(table.get("name", path.stem))
-    folder = out or Path(str(table.get("out", f"runs/{name}")))
+    _require_shape(table, path)
+    stages, name = table["stage"], table.get("name", path.stem)
+    folder = out or Path(table.get("out", f"runs/{name}"))
     shared = {key: value for key, value in table.items() if key not in HEAD_KEYS}
     _check_shared(shared, path)
     plans: list[StagePlan] = []
@@ -96,6 +94,30 @@ def load_pipeline(
     return Pipeline(name=name, out=folder, stages=tuple(plans))
 
 
+def _read(path: Path) -> dict[str, Any]:
+    table = read_toml(path)
+    _require_shape(table, path)
+    return table
+
+
+def _require_shape(table: Mapping[str, Any], path: Path) -> None:
+    """Raise ``UserError`` unless the tables that this module reads itself are of the right kind."""
+    for key in ("name", "out"):
+        if not isinstance(table.get(key, ""), str):
+            raise UserError(f"{path}: {key} = {table[key]!r}: expected text in quotes")
+    if not isinstance(table.get("data", {}), Mapping):
+        raise UserError(f"{path}: data = {table['data']!r}: expected a table [data] of paths")
+    stages = table.get("stage", {})
+    if not isinstance(stages, Mapping) or not stages:
+        raise UserError(f"{path}: a pipeline needs at least one [stage.NAME] table")
+    for name, stage in stages.items():
+        where = f"{path.name} [stage.{name}]"
+        if not name or not all(letter.isalnum() or letter in "_-" for letter in name):
+            raise UserError(f"{where}: a stage's name has letters, digits, _ and - only")
+        if not isinstance(stage, Mapping) or not isinstance(stage.get("command"), str):
+            raise UserError(f'{where}: a stage needs command = "..."; known: {", ".join(STAGES)}')
+
+
 def plan_from_file(
     path: Path,
     command: str,
@@ -108,7 +130,7 @@ def plan_from_file(
 
     An assignment may leave the stage's name out: ``optim.lr=0.01``. ``out`` replaces its folder.
     """
-    stages = read_toml(path).get("stage", {})
+    stages = _read(path)["stage"]
     fitting = [key for key, table in stages.items() if table.get("command") == command]
     if name is None and len(fitting) != 1:
         found = f"has {', '.join(fitting)}: choose with --stage" if fitting else "has none"
@@ -156,7 +178,7 @@ def with_inputs(plan: StagePlan, given: Mapping[str, Any]) -> StagePlan:
 
 def _plan(
     name: str,
-    stage_table: Any,
+    stage_table: Mapping[str, Any],
     *,
     table: Mapping[str, Any],
     shared: Mapping[str, Any],
@@ -164,8 +186,6 @@ def _plan(
     out: Path,
     where: str,
 ) -> StagePlan:
-    if not isinstance(stage_table, Mapping) or "command" not in stage_table:
-        raise UserError(f'{where}: a stage needs command = "..."; known: {", ".join(STAGES)}')
     command = stage_table["command"]
     if command not in STAGES:
         raise UserError(f"{where}: unknown command '{command}'{nearest(str(command), STAGES)}")

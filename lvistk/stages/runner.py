@@ -52,6 +52,7 @@ def run_stage(
         return folder.manifest.get("summary", {})
     doing = "resuming" if folder.state == "resume" else "running"
     console.say(f"{plan.name}: {doing} ({plan.out})")
+    console.outlive_reader()
     started = time.monotonic()
     try:
         with room_for(plan.out):

@@ -1,10 +1,15 @@
 """Strict settings: unknown keys, wrong types, nested changes, overrides."""
 
+import dataclasses
+import json
+import re
+import typing
 from pathlib import Path
 
 import pytest
 
-from lvistk.config.load import from_table, parse_assignments, to_table, update
+from lvistk.config.load import from_table, older_table, parse_assignments, to_table, update
+from lvistk.config.ranges import range_text
 from lvistk.errors import UserError
 from lvistk.stages.pipeline_file import load_pipeline, plan_alone, plan_from_file, with_inputs
 from lvistk.stages.specifications import STAGES
@@ -119,6 +124,17 @@ def test_a_stage_alone_takes_its_own_name_or_none() -> None:
         ("[stage.a]\ncommand = 'evaluate'\n[data]\ntrian = 'x'", "unknown input 'trian'"),
         ("[stage.a\n", "not valid TOML"),
         ("name = 'x'", "at least one"),
+        ("data = 3\n[stage.a]\ncommand = 'evaluate'", r"data = 3: expected a table \[data\]"),
+        ("name = []\n[stage.a]\ncommand = 'evaluate'", r"name = \[\]: expected text"),
+        ("stage = 3", "at least one"),
+        ("[stage]\na = 3", "a stage needs command"),
+        ("[stage.a]\ncommand = []", "a stage needs command"),
+        ("[stage.a]\ncommand = {x = 1}", "a stage needs command"),
+        ("[stage.'../x']\ncommand = 'evaluate'", "letters, digits, _ and - only"),
+        ("seed = " + "9" * 5000 + "\n[stage.a]\ncommand = 'evaluate'", "not valid TOML"),
+        ("seed = " + "9" * 50 + "\n[stage.a]\ncommand = 'evaluate'", "seed = 9{50} does not fit"),
+        ("x = " + "[" * 5000 + "]" * 5000, "not valid TOML|nested"),
+        ("[" + ".".join("a" * 500) + "]", "nested 50. deep"),
     ],
 )
 def test_a_broken_pipeline_is_one_clear_line(tmp_path: Path, text: str, message: str) -> None:
@@ -126,3 +142,62 @@ def test_a_broken_pipeline_is_one_clear_line(tmp_path: Path, text: str, message:
     path.write_text(text)
     with pytest.raises(UserError, match=message):
         load_pipeline(path)
+    with pytest.raises(UserError):
+        plan_from_file(path, "train-repr")
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("loop.batch_size=0", "range: at least 1"),
+        ("loop.batch_size=-4", "range: at least 1"),
+        ("loop.log_steps=0", "range: at least 1"),
+        ("optim.lr=nan", "lr = nan does not fit"),
+        ("optim.lr=inf", "it must be finite"),
+        ("optim.lr=-1", "range: at least 0"),
+        ("augment.flip=2", "range: 0 to 1"),
+        ("augment.short_edges=[]", "at least 1 of them"),
+        ("augment.short_edges=[0]", "each at least 1"),
+        ("augment.mosaic_size=[0,0]", "each at least 1"),
+        ("loader.workers=-1", "range: at least 0"),
+        ("loop.ema_decay=1.5", "range: 0 to below 1"),
+        ("sampler.repeat_fraction=nan", "range: 0 to 1"),
+        ("model.rpn.anchor_sizes=[8,16]", "5 of them"),
+        ("model.classifier.group_edges=[100,10]", "it must ascend"),
+        ("model.mask.convs=100000000", "range: 0 to 100"),
+        ("optim.step_factor=0", "range: above 0, at most 1"),
+    ],
+)
+def test_a_setting_out_of_its_range_is_named_with_it(assignment: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        plan_alone("train-repr", out=Path("o"), assignments=[assignment])
+
+
+@pytest.mark.parametrize("kind", STAGES.values(), ids=list(STAGES))
+def test_every_number_has_a_range(kind) -> None:
+    """Every numeric setting of every stage but seeds and image means refuses something."""
+    free = {"seed", "image_mean"}
+    assert {name for name in unlimited(kind.settings()) if name not in free} == set()
+
+
+def unlimited(settings) -> list[str]:
+    names = []
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        hint = typing.get_type_hints(type(settings), include_extras=True)[field.name]
+        if dataclasses.is_dataclass(value):
+            names += unlimited(value)
+        elif re.search(r"\b(int|float)\b", str(hint)) and not range_text(hint):
+            names.append(field.name)
+    return names
+
+
+def test_older_tables_read_as_todays() -> None:
+    """Renamed, removed and added settings, also in a table of changes."""
+    now = to_table(FinetuneSettings())
+    old = json.loads(json.dumps(now))
+    old["sampler"]["repeat_photos"] = old["sampler"].pop("repeat_images")
+    del old["loop"]["tensorboard"]
+    old["model"]["classifier"]["eql_tail_photos"] = 3
+    now["model"]["classifier"]["eql_tail_images"] = 3
+    assert older_table(FinetuneSettings(), old) == now

@@ -7,9 +7,10 @@ import torch
 
 from lvistk.config.model import BackboneSettings
 from lvistk.errors import UserError
+from lvistk.importing.backbone_weights import load_backbone_weights
 from lvistk.models.backbone import build_backbone
 from lvistk.models.tensor_file import write_tensors
-from lvistk.stages.export_backbone import run
+from lvistk.stages.export import run
 
 SMALL = BackboneSettings(name="resnet18", width=0.125, norm="bn", frozen_stages=0)
 
@@ -21,13 +22,13 @@ def test_another_backbone_starts_from_it(tmp_path: Path) -> None:
     write_tensors(tmp_path / "model.safetensors", state, table={})
     for half, tolerance in ((False, 0.0), (True, 1e-3)):
         out = tmp_path / f"{half}.safetensors"
-        run(tmp_path, out, half=half)
+        run(tmp_path, out, kind="backbone", half=half)
         torch.manual_seed(1)
-        other = build_backbone(
-            BackboneSettings(
-                name="resnet18", width=0.125, norm="bn", frozen_stages=0, weights=str(out)
-            )
+        settings = BackboneSettings(
+            name="resnet18", width=0.125, norm="bn", frozen_stages=0, weights=str(out)
         )
+        other = build_backbone(settings)
+        load_backbone_weights(other, settings)
         for name, value in backbone.state_dict().items():
             torch.testing.assert_close(other.state_dict()[name], value, rtol=tolerance, atol=1e-6)
     assert (tmp_path / "True.safetensors").stat().st_size < 0.6 * out.with_name(
@@ -38,6 +39,6 @@ def test_another_backbone_starts_from_it(tmp_path: Path) -> None:
 def test_a_file_without_a_backbone_is_refused(tmp_path: Path) -> None:
     write_tensors(tmp_path / "model.safetensors", {"x": torch.zeros(1)}, table={})
     with pytest.raises(UserError, match="holds no backbone"):
-        run(tmp_path, tmp_path / "out.safetensors", half=False)
+        run(tmp_path, tmp_path / "out.safetensors", kind="backbone")
     with pytest.raises(UserError, match="no such model file"):
-        run(tmp_path / "none", tmp_path / "out.safetensors", half=False)
+        run(tmp_path / "none", tmp_path / "out.safetensors", kind="backbone")

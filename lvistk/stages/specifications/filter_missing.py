@@ -6,13 +6,13 @@ from typing import Any, Literal
 
 from lvistk.artifacts import StageFolder
 from lvistk.config.inputs import Paths, path, paths
-from lvistk.config.ranges import Share
+from lvistk.config.ranges import Seed, Share
 from lvistk.stages.specifications.stage import Stage
 
 
 @dataclass(frozen=True)
 class FilterMissingSettings:
-    seed: int = 0
+    seed: Seed = 0
     """Of every random choice; the same seed repeats a run."""
     rule: Literal["paper", "federated"] = "paper"
     score: Share = 0.5

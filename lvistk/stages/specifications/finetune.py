@@ -7,7 +7,7 @@ from typing import Any
 from lvistk.artifacts import StageFolder
 from lvistk.config.inputs import path
 from lvistk.config.model import ModelSettings
-from lvistk.config.ranges import CHANGEABLE
+from lvistk.config.ranges import CHANGEABLE, Seed
 from lvistk.config.train import (
     AugmentSettings,
     LoaderSettings,
@@ -36,7 +36,7 @@ UPGRADES: dict[str, Any] = {
 class FinetuneSettings:
     """Stage 2: balanced classifier and better masks on a frozen representation."""
 
-    seed: int = 0
+    seed: Seed = 0
     """Of every random choice; the same seed repeats a run."""
     model: dict[str, Any] = field(
         default_factory=lambda: UPGRADES, metadata={"overrides": ModelSettings}

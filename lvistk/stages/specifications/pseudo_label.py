@@ -7,13 +7,13 @@ from typing import Any, Literal
 from lvistk.artifacts import StageFolder
 from lvistk.config.inference import MergeSettings, PredictSettings, ViewSettings
 from lvistk.config.inputs import Paths, path, paths
-from lvistk.config.ranges import Natural
+from lvistk.config.ranges import Natural, Seed
 from lvistk.stages.specifications.stage import Stage
 
 
 @dataclass(frozen=True)
 class PseudoLabelSettings:
-    seed: int = 0
+    seed: Seed = 0
     """Of every random choice; the same seed repeats a run."""
     source: Literal["lvis", "openimages"] = "lvis"
     views: ViewSettings = field(default_factory=ViewSettings)

@@ -7,7 +7,7 @@ from typing import Any
 from lvistk.artifacts import StageFolder
 from lvistk.config.inputs import path
 from lvistk.config.model import ModelSettings
-from lvistk.config.ranges import CHANGEABLE
+from lvistk.config.ranges import CHANGEABLE, Seed
 from lvistk.config.train import (
     AugmentSettings,
     LoaderSettings,
@@ -25,7 +25,7 @@ from lvistk.stages.specifications.training import VALIDATION, TrainingInputs, un
 class TrainReprSettings:
     """Stage 1, representation learning."""
 
-    seed: int = 0
+    seed: Seed = 0
     """Of every random choice; the same seed repeats a run."""
     model: ModelSettings = field(default_factory=ModelSettings)
     augment: AugmentSettings = field(default_factory=AugmentSettings, metadata=CHANGEABLE)

@@ -7,13 +7,13 @@ from typing import Any
 from lvistk.artifacts import StageFolder
 from lvistk.config.inference import MergeSettings, PredictSettings, ViewSettings
 from lvistk.config.inputs import path
-from lvistk.config.ranges import OUTPUT_FORM
+from lvistk.config.ranges import OUTPUT_FORM, Seed
 from lvistk.stages.specifications.stage import Stage
 
 
 @dataclass(frozen=True)
 class TtaInferSettings:
-    seed: int = 0
+    seed: Seed = 0
     """Of every random choice; the same seed repeats a run."""
     views: ViewSettings = field(
         default_factory=lambda: ViewSettings(
