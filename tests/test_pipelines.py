@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from lvistk import artifacts
 from lvistk.stages.pipeline_file import load_pipeline
+from tests.command_line import Commands
 
 FOLDER = Path(__file__).parents[1] / "pipelines"
 PIPELINES = sorted(FOLDER.glob("*.toml"))
@@ -30,3 +32,23 @@ def test_it_opens_with_its_header(path: Path) -> None:
     for line in HEADER:
         assert line in text.partition("\n\n")[0], f"{path.name} has no line '{line}'"
     assert f"pipelines/{path.name}" in text or path.is_symlink()
+
+
+def test_shipped_pipelines_are_found_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lvistk: Commands
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    listed = lvistk("pipelines").out
+    assert all(any(path.stem in line for line in listed) for path in PIPELINES)
+    assert load_pipeline(Path("htc_r50")) == load_pipeline(FOLDER / "htc_r50.toml")
+    assert any("round1" in line for line in lvistk("status", "htc_r50").out)
+    assert lvistk("run", "htc_r5").error().endswith("did you mean 'htc_r50'?")
+    assert lvistk("pipelines", "htc_r50").code == 0
+    assert Path("htc_r50.toml").read_bytes() == (FOLDER / "htc_r50.toml").read_bytes()
+    assert "is there already" in lvistk("pipelines", "htc_r50").error()
+
+
+def test_the_package_holds_the_pipelines() -> None:
+    """The folder that package data are taken from is the one of the repository, not a copy."""
+    inside = Path(artifacts.__file__).parents[1] / "pipelines"
+    assert inside.resolve() == FOLDER.resolve()

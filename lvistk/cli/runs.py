@@ -83,7 +83,9 @@ def compare(
 
 @app.command("run")
 def run(
-    pipeline: Annotated[Path, typer.Argument(help="Pipeline file (TOML).")],
+    pipeline: Annotated[
+        Path, typer.Argument(help="Pipeline file (TOML), or a shipped one's name.")
+    ],
     only: Annotated[
         list[str] | None, typer.Option("--only", help="Run this stage alone; may be repeated.")
     ] = None,
@@ -106,6 +108,24 @@ def run(
     )
 
 
+@app.command("pipelines")
+def pipelines(
+    name: Annotated[
+        str | None, typer.Argument(help="Pipeline to copy; without it they are listed.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File of the copy, by default NAME.toml.")
+    ] = None,
+) -> None:
+    """List the pipelines that come with lvistk, or copy one to change it."""
+    from lvistk.stages.shipped import copy_pipeline, list_pipelines
+
+    if name is None:
+        list_pipelines()
+    else:
+        copy_pipeline(name, out)
+
+
 @app.command("status")
 def status(
     target: Annotated[
@@ -116,8 +136,9 @@ def status(
 ) -> None:
     """Show each stage: state, inputs, age, time, scores."""
     from lvistk.stages import pipeline as stages
+    from lvistk.stages.shipped import shipped_names
 
-    if target.suffix == ".toml":
+    if target.suffix == ".toml" or (not target.exists() and target.name in shipped_names()):
         rows = stages.pipeline_rows(load_pipeline(target, assignments=assign or (), out=out))
     else:
         rows = stages.status_rows(target)

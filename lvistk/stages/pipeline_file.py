@@ -28,6 +28,7 @@ from typing import Any
 
 from lvistk.config.load import nearest, parse_assignments, read_toml, update
 from lvistk.errors import UserError
+from lvistk.stages.shipped import find_pipeline
 from lvistk.stages.specifications import STAGES, Stage
 
 HEAD_KEYS = ("name", "out", "seed", "data", "stage")
@@ -68,7 +69,11 @@ class Pipeline:
 def load_pipeline(
     path: Path, *, assignments: Sequence[str] = (), out: Path | None = None
 ) -> Pipeline:
-    """Read and check a pipeline file; every stage's settings are complete afterwards."""
+    """Read and check a pipeline file, or the shipped one that ``path`` names.
+
+    Every stage's settings are complete afterwards.
+    """
+    path = find_pipeline(path)
     table = _read(path)
     _merge_assignments(table, parse_assignments(assignments), path)
     _require_shape(table, path)
@@ -130,6 +135,7 @@ def plan_from_file(
 
     An assignment may leave the stage's name out: ``optim.lr=0.01``. ``out`` replaces its folder.
     """
+    path = find_pipeline(path)
     stages = _read(path)["stage"]
     fitting = [key for key, table in stages.items() if table.get("command") == command]
     if name is None and len(fitting) != 1:
