@@ -233,9 +233,8 @@ class AnnotationIndex:
         return self._arrays[f"{name}s"][start[i] : start[i + 1]].tobytes().decode()
 
     def _all_names(self, i: int) -> list[str]:
-        """``file_name`` and what ``coco_url`` says, as far as the file has them."""
-        others = self._text("other_name", i).split("\0")
-        return [name for name in (others[0], self.file_name(i), *others[1:]) if name]
+        """``file_name`` and the end of ``coco_url``, as far as the file has them."""
+        return [name for name in (self._text("other_name", i), self.file_name(i)) if name]
 
     @cached_property
     def _names_by_last_part(self) -> dict[str, list[tuple[str, str]]]:

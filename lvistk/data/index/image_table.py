@@ -125,8 +125,7 @@ class ImageTable:
         self._sources.append(number)
         name = record.name
         self._names.append(name.encode())
-        others = (record.file_name, record.coco_url)
-        self._other_names.append("\0".join(one for one in others if one and one != name).encode())
+        self._other_names.append(b"" if record.file_name == name else record.file_name.encode())
 
     def _take_lists(self, name: str, lists: "_Lists", number: int, first_row: int) -> list[Defect]:
         """Keep the category lists of the images from ``first_row`` on; unknown ids are defects."""

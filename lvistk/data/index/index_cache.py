@@ -17,7 +17,7 @@ from lvistk.data.index.flat_arrays import TABLE
 from lvistk.errors import UserError
 from lvistk.whole_file import whole_file
 
-VERSION = 3
+VERSION = 4
 """Raised whenever the arrays or the checks change, so that older indexes are built again."""
 
 
