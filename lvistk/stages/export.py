@@ -15,7 +15,8 @@ from lvistk.data.exchange.annotation_records import (
 from lvistk.data.exchange.json_detections import detections_of_index, read_detections
 from lvistk.data.exchange.result_records import box_records, mask_records
 from lvistk.data.index.annotation_index import AnnotationIndex
-from lvistk.data.index.lvis_json import is_results_file, write_annotations, write_results
+from lvistk.data.index.lvis_json import is_results_file
+from lvistk.data.index.lvis_write import write_annotations, write_results
 from lvistk.data.store.detection_store import DetectionStore, DetectionWriter, is_detection_store
 from lvistk.errors import UserError
 from lvistk.stages.export_backbone import write_backbone

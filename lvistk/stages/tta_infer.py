@@ -12,7 +12,7 @@ from lvistk.artifacts import StageFolder
 from lvistk.data.exchange.result_records import box_records, mask_records
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.index.index_cache import cache_beside
-from lvistk.data.index.lvis_json import write_results
+from lvistk.data.index.lvis_write import write_results
 from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
 from lvistk.distributed import barrier, rank
 from lvistk.errors import UserError

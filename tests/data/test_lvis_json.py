@@ -11,9 +11,8 @@ from lvistk.data.index.lvis_json import (
     ImageRecord,
     read_categories,
     read_results,
-    write_annotations,
-    write_results,
 )
+from lvistk.data.index.lvis_write import write_annotations, write_results
 from lvistk.errors import UserError
 from tests.data.lvis_files import annotation, category, image, write
 from tests.shared_data import REALDATA, needs_realdata

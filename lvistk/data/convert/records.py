@@ -14,8 +14,8 @@ from lvistk.data.index.lvis_json import (
     AnnotationRecord,
     CategoryRecord,
     ImageRecord,
-    write_annotations,
 )
+from lvistk.data.index.lvis_write import write_annotations
 from lvistk.masks import rle
 from lvistk.masks.polygons import Polygons, tight_boxes
 from lvistk.structures.categories import counted_frequency

@@ -1,4 +1,4 @@
-"""LVIS annotation and results JSON: typed records, read one by one from mapped bytes, written as streams.
+"""LVIS annotation and results JSON: typed records, read one by one from mapped bytes.
 
 LVIS v1 and v0.5 and COCO files that keep their keys. Boxes are xywh here and only here. Records in the usual
 form are decoded as they are, others through ``json_input``: null for absent, 1.0 for 1, false for 0. A file
@@ -21,14 +21,12 @@ from lvistk.json_input.mend import mend_record
 from lvistk.json_input.segmentation import Unfit, read_segmentation
 from lvistk.json_input.text import json_text
 from lvistk.structures.categories import FREQUENCIES, Categories
-from lvistk.whole_file import whole_file
 
 Id = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]
 Side = Annotated[int, msgspec.Meta(ge=1, le=2**30)]
 Record = TypeVar("Record")
-WRITE_BYTES = 1 << 20
 FIRST_BYTES = 1 << 14
-"""Bytes of the annotations in which a file shows which fields it has."""
+"""Bytes in which a file shows what it is, and its annotations which fields they have."""
 
 
 class RleRecord(msgspec.Struct):
@@ -200,7 +198,7 @@ def categories_of(records: Sequence[CategoryRecord], path: Path) -> Categories:
 
 def is_results_file(path: Path) -> bool:
     """Whether a JSON is a list, as results are, and not an annotation file."""
-    return bytes(json_text(path).data[:WRITE_BYTES]).lstrip()[:1] == b"["
+    return bytes(json_text(path).data[:FIRST_BYTES]).lstrip()[:1] == b"["
 
 
 def read_results(path: Path) -> Iterator[ResultRecord]:
@@ -210,50 +208,6 @@ def read_results(path: Path) -> Iterator[ResultRecord]:
         if isinstance(record, Broken):
             raise UserError(f"{path}: result {record.position}: {record.reason}")
         yield record
-
-
-def write_annotations(
-    path: Path,
-    *,
-    images: Iterable[Any],
-    annotations: Iterable[Any],
-    categories: Iterable[Any],
-    info: str = "",
-) -> None:
-    """An annotation file, whole or not at all, holding one record in memory at a time.
-
-    Records are dictionaries or records of this module, with xywh boxes.
-    """
-    with whole_file(path) as temporary, temporary.open("wb") as out:
-        head = msgspec.json.encode({"description": info, "version": "v1"})
-        out.write(b'{"info": ' + head + b', "licenses": []')
-        for name, records in (
-            ("images", images),
-            ("annotations", annotations),
-            ("categories", categories),
-        ):
-            out.write(f',\n"{name}": '.encode())
-            _write_list(out, records)
-        out.write(b"}\n")
-
-
-def write_results(path: Path, results: Iterable[Any]) -> None:
-    """A results file (a JSON list), written as a stream, whole or not at all."""
-    with whole_file(path) as temporary, temporary.open("wb") as out:
-        _write_list(out, results)
-        out.write(b"\n")
-
-
-def _write_list(out: Any, records: Iterable[Any]) -> None:
-    encoder = msgspec.json.Encoder()
-    buffer = bytearray(b"[")
-    for number, record in enumerate(records):
-        buffer += b",\n" if number else b"\n"
-        buffer += encoder.encode(record)
-        if len(buffer) > WRITE_BYTES:
-            out.write(buffer)
-            buffer.clear()
-    out.write(buffer + b"]")
 
 
 def _decode(data: Any, kind: type[Record], *, path: Path, section: str = "") -> Record:
