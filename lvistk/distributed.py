@@ -15,7 +15,7 @@ PATIENCE = datetime.timedelta(hours=2)
 
 
 def choose_device(name: str) -> torch.device:
-    """``cpu``, ``cuda``, ``cuda:N``, or ``auto``: this rank's GPU where there is one."""
+    """``cpu``, ``cuda``, ``cuda:N``, or ``auto``: this rank's GPU, or the CPU without GPUs."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:

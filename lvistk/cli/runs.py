@@ -32,7 +32,7 @@ def report(
             "--examples", "--photos", min=0, help="Images shown, ground truth beside them; 0: none."
         ),
     ] = 12,
-    threads: Annotated[int, typer.Option("--threads", min=0, help="0: one a core.")] = 0,
+    threads: Annotated[int, typer.Option("--threads", min=0, help="0: one per core.")] = 0,
 ) -> None:
     """Write one HTML page about runs: scores, curves, errors, images, settings."""
     from lvistk.stages.report import run
@@ -59,7 +59,7 @@ def compare(
     ] = 0.95,
     boundary: Annotated[bool, typer.Option("--boundary", help="Compare boundary AP too.")] = False,
     fixed: Annotated[bool, typer.Option("--fixed", help="Compare AP-fixed too.")] = False,
-    threads: Annotated[int, typer.Option("--threads", min=0, help="0: one a core.")] = 0,
+    threads: Annotated[int, typer.Option("--threads", min=0, help="0: one per core.")] = 0,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="JSON file of all differences.")
     ] = None,

@@ -16,7 +16,7 @@ ALL_THRESHOLDS = np.uint16((1 << len(IOU_THRESHOLDS)) - 1)
 class Outcomes(NamedTuple):
     """What became of D detections, category by category, best score first.
 
-    8 bytes a detection: ``images (D,)`` int32; ``hits``, ``misses (D,)`` uint16, bit t for IoU threshold t.
+    8 bytes per detection: ``images (D,)`` int32; ``hits``, ``misses (D,)`` uint16, bit t for IoU threshold t.
     Category c has first[c]:first[c + 1]. The G ground truth instances that count lie in
     ``gt_images``, of
     ``gt_categories``. Where ``limit`` is not 0 only so many of a category count, and all detections stand
@@ -33,13 +33,13 @@ class Outcomes(NamedTuple):
 
 
 def outcomes(found: Evaluation, table: str, *, range_: int = 0, threads: int = 1) -> Outcomes:
-    """Outcomes behind a table of scores without a limit a category, in one of its ranges."""
+    """Outcomes behind a table of scores without a limit per category, in one of its ranges."""
     scored = found.scores[table]
     return _outcomes(found, table, scored, kept=None, limit=0, range_=range_, threads=threads)
 
 
 def fixed_outcomes(found: Evaluation, table: str, *, limit: int, threads: int) -> Outcomes:
-    """Outcomes behind AP-fixed with ``limit`` detections a category.
+    """Outcomes behind AP-fixed with ``limit`` detections per category.
 
     The limit holds over all images, so it falls elsewhere in every resample: matched is everything, without
     one. It only ever cuts off the end of a category, and a detection's match depends on better ones alone,

@@ -1,4 +1,4 @@
-"""What a run reports every few steps: losses, rate, images a second, waiting for data, memory."""
+"""What a run reports every few steps: losses, rate, images per second, waiting for data, memory."""
 
 import resource
 import time

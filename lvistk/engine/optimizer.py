@@ -40,7 +40,7 @@ def split_norm_parameters(model: nn.Module) -> tuple[list[nn.Parameter], list[nn
 
 
 def base_rate(settings: OptimSettings, *, batch_size: int) -> float:
-    """The rate for ``batch_size`` images a step, scaled linearly from ``lr_batch`` (0: as it is)."""
+    """The rate for ``batch_size`` images per step, scaled linearly from ``lr_batch`` (0: as it is)."""
     return settings.lr * (batch_size / settings.lr_batch if settings.lr_batch else 1.0)
 
 

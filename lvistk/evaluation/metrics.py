@@ -35,7 +35,7 @@ def summarise(
 ) -> Scores:
     """The thirteen scores of lvis-api, as fractions; None where nothing defines one.
 
-    ``frequency (C,)`` is 'r', 'c', 'f' or ''. AR is named after ``max_detections``; without a limit a
+    ``frequency (C,)`` is 'r', 'c', 'f' or ''. AR is named after ``max_detections``; without a limit per
     image (0) it is plain ``AR``.
     """
     scores: Scores = {

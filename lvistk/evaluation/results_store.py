@@ -22,7 +22,7 @@ from lvistk.masks.codes import OK
 
 
 def read_store(path: Path, *, against: Against, options: Options) -> Detections:
-    """Measure every detection of the store; masks are ranked by ``mask_score`` where there is one.
+    """Measure every detection of the store; masks are ranked by ``mask_score`` if the store has it.
 
     Raises ``UserError`` naming the file, the image and the detection for one that cannot be evaluated.
     """

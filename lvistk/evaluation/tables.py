@@ -13,7 +13,7 @@ from lvistk.whole_file import whole_file
 
 
 def per_category(found: Outcome) -> list[dict[str, Any]]:
-    """One row a category: id, name, group, ground truth instances, judged detections, and its
+    """One row per category: id, name, group, ground truth instances, judged detections, and its
     scores in each table.
 
     Keys are ``segm_AP``, ``segm_AP50``, ``segm_AR`` and so on; None where the category has no ground

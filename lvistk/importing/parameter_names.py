@@ -3,7 +3,7 @@
 Order of rows, and what else differs: detectron2 and mmdetection keep background last, as we do, and
 mmdetection's box coder divides by standard deviations (the reciprocals of our weights). torchvision
 puts background first, in classifier, box regression and mask predictor, and pools without the
-half-pixel shift, two samples a bin, from rounded anchors.
+half-pixel shift, two samples per bin, from rounded anchors.
 """
 
 import re

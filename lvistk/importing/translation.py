@@ -136,7 +136,7 @@ def _no_place(unknown: Sequence[str], total: int, toolbox: str) -> str:
         (
             "detectron2",
             lambda name: ".box_head.conv" in name,
-            "a box head of convolutions, which ours is not",
+            "a box head of convolutions; lvistk's has fully connected layers only",
         ),
     )
     for owner, fits, reason in hints:

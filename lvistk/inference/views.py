@@ -32,7 +32,7 @@ def plan_views(settings: ViewSettings) -> list[View]:
         raise UserError(f"views: short_edges = {edges} needs at least one positive length")
     if len(ranges) != len(edges):
         raise UserError(
-            f"views: {len(ranges)} valid_ranges for {len(edges)} short_edges; give one a short edge"
+            f"views: {len(ranges)} valid_ranges for {len(edges)} short_edges; give one per short edge"
         )
     for low, high in ranges:
         if not 0 <= low < high:

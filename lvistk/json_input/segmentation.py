@@ -11,7 +11,7 @@ COUNTS_BYTES = range(48, 112)
 
 
 class Unfit(ValueError):
-    """A value that means nothing; its message says what and, where there is one, the mend."""
+    """A value that means nothing; its message says what, and how to mend it if that is known."""
 
 
 class Segmentation(NamedTuple):

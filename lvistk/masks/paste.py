@@ -3,7 +3,7 @@
 The value of the pixel with its centre at (x + .5, y + .5) is the bilinear interpolation of the mask, whose
 M x M cells fill the box exactly and beyond which it is zero (detectron2's ``paste_masks_in_image``,
 ``grid_sample`` without aligned corners). A column of the image is interpolated, compared with the threshold
-and written as runs at once; no image of the image's size ever exists.
+and written as runs at once; no bitmap of the whole image ever exists.
 """
 
 import numpy as np

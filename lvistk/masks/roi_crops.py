@@ -14,7 +14,7 @@ import numpy as np
 from lvistk.jit import kernel
 
 FINE = 5
-"""Fine grid lines a pixel."""
+"""Fine grid lines per pixel."""
 SMALLEST_SIDE = 0.1
 """RoIs of polygons are taken to be at least this wide and high, in pixels (detectron2's rule)."""
 

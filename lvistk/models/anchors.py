@@ -9,7 +9,7 @@ from lvistk.config.model import RpnSettings
 
 
 def base_anchors(size: float, settings: RpnSettings) -> Tensor:
-    """Anchors (A, 4) around the origin: one a ratio (height over width) of area ``size`` squared."""
+    """Anchors (A, 4) around the origin: one per ratio (height over width) of area ``size`` squared."""
     ratios = torch.tensor(settings.aspect_ratios)
     height = size * ratios.sqrt()
     width = size / ratios.sqrt()

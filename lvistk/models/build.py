@@ -117,7 +117,7 @@ def _check(settings: ModelSettings) -> None:
     lengths = {len(cascade.ious), len(cascade.loss_weights), len(cascade.box_weights)}
     if lengths != {len(cascade.ious)} or not cascade.ious:
         raise UserError(
-            "cascade.ious, loss_weights and box_weights need one entry a stage; they have "
+            "cascade.ious, loss_weights and box_weights need one entry per stage; they have "
             f"{len(cascade.ious)}, {len(cascade.loss_weights)} and {len(cascade.box_weights)}"
         )
     if len(settings.rpn.anchor_sizes) != 5:

@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 
 def checkpointed(block: nn.Module, x: Tensor) -> Tensor:
-    """``block(x)``, whose insides are computed again in the backward pass where there is one.
+    """``block(x)``, whose insides are computed again in the backward pass, if one follows.
 
     The second computation must not update running statistics a second time.
     """

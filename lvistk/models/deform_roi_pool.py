@@ -114,7 +114,7 @@ def _sample_positions(start: Tensor, side: Tensor, *, size: int, samples: int) -
 class DeformRoIPool(nn.Module):
     """Deformable RoI pooling of a feature pyramid with given levels, in place of a RoI pooler.
 
-    Offsets come from a rigid pooling of offset_size bins a side by fully connected layers, and are
+    Offsets come from a rigid pooling of offset_size bins per side by fully connected layers, and are
     upsampled to output_size (ours: from 14 x 14 bins the first layer alone would have 51 M
     weights). The last layer starts at zero.
 

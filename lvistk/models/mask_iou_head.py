@@ -13,7 +13,7 @@ class MaskIouHead(nn.Module):
     Four 3x3 convolutions, the last with stride 2, two fully connected layers, and one output a
     category, of which only the RoI's own is computed.
 
-    mask_size: M, bins a side of the RoI features. num_categories: 1 for a class-agnostic head.
+    mask_size: M, bins per side of the RoI features. num_categories: 1 for a class-agnostic head.
     """
 
     def __init__(

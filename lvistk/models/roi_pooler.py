@@ -16,7 +16,7 @@ STRIDES = (4, 8, 16, 32)
 class RoiPooler(nn.Module):
     """Pools each RoI from a level that the caller chooses.
 
-    size: bins a side. sampling_ratio: samples a bin and side, 0 adapts to the RoI. aligned: with the
+    size: bins per side. sampling_ratio: samples per bin and side, 0 adapts to the RoI. aligned: with the
     half-pixel shift.
     """
 

@@ -1,6 +1,6 @@
 """Region proposal network (Ren et al., NeurIPS 2015, arXiv 1506.01497).
 
-Proposals need every position, but carry no gradient; the losses need 256 anchors an image. So the
+Proposals need every position, but carry no gradient; the losses need 256 anchors per image. So the
 dense pass runs without a graph, and the 3x3 convolution is computed again, with a graph, at the
 sampled anchors alone: the same gradients at a fraction of the backward pass and of its memory.
 """

@@ -21,7 +21,7 @@ from lvistk.errors import UserError
 from lvistk.whole_file import whole_file
 
 KEY = "lvistk"
-"""safetensors metadata are flat strings; ours is one JSON text under this name."""
+"""safetensors metadata are flat strings; lvistk's are one JSON text under this name."""
 DIGEST = "crc32"
 """The digest's name, the first in that JSON; files of version 0.1.0 have none and are read all the same.
 (A second name of safetensors' own metadata would stand in another order each time.)"""

@@ -20,7 +20,7 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class Series:
-    """One line, cloud or row of bars. ``y`` may hold None; ``titles`` are tooltips, one a point."""
+    """One line, cloud or row of bars. ``y`` may hold None; ``titles`` are tooltips, one per point."""
 
     name: str
     x: Sequence[float]

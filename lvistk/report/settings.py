@@ -9,7 +9,7 @@ from lvistk.report.markup import Section, escape, lead
 
 
 def stage_section(stages: Sequence[StageRecord]) -> Section | None:
-    """One fold-out entry a stage, in the order they ran."""
+    """One fold-out entry per stage, in the order they ran."""
     known = [stage for stage in stages if stage.manifest]
     if not known:
         return None

@@ -36,7 +36,7 @@ def run(
 
 
 def _lines(entries: Sequence[Entry]) -> list[str]:
-    """The table as lines of aligned columns, one a tensor, that a search finds whole."""
+    """The table as lines of aligned columns, one per tensor, that a search finds whole."""
     rows = [("there", "here", "shape", "what was done")]
     for entry in entries:
         shape = "x".join(map(str, entry.shape)) or "()"

@@ -31,7 +31,7 @@ def run_pipeline(
 
 
 def status_rows(folder: Path) -> list[list[object]]:
-    """One row a stage folder below ``folder``: name, command, state, inputs, age, time, scores."""
+    """One row per stage folder below ``folder``: name, command, state, inputs, age, time, scores."""
     manifests = sorted(folder.glob(f"*/{artifacts.MANIFEST}"))
     if (folder / artifacts.MANIFEST).is_file():
         manifests = [folder / artifacts.MANIFEST]

@@ -165,7 +165,7 @@ def fit(
 
 
 def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Steps, epochs, the last loss, images a second, and the last validation scores."""
+    """Steps, epochs, the last loss, images per second, and the last validation scores."""
     training = [row for row in rows if "loss" in row]
     scores = [row for row in rows if "AP" in row]
     summary: dict[str, Any] = {}

@@ -16,7 +16,7 @@ INFERENCE = ("pseudo-label", "tta-infer")
 
 @pytest.mark.parametrize("name", READ_IMAGES)
 @pytest.mark.parametrize("what", ["cut", "missing", "empty", "text", "other size"])
-def test_a_image_that_is_broken(
+def test_an_image_that_is_broken(
     name: str, what: str, world: Path, tmp_path: Path, lvistk: Commands
 ) -> None:
     """The run stops at that image where none is allowed; mended, the same command goes on."""

@@ -1,4 +1,4 @@
-"""Training samples a second on one core beside detectron2's mapper, and what a mask target costs.
+"""Training samples per second on one core beside detectron2's mapper, and what a mask target costs.
 
 Set PYTHONPATH so that ``detectron2`` can be imported to run the peer; its compiled part is not needed.
 """
@@ -151,7 +151,7 @@ def test_the_boxes_are_detectron2s(index: AnnotationIndex) -> None:
             assert off.abs().float().mean() < 6
 
 
-def test_mosaic_with_rotation_makes_25_samples_a_second(index: AnnotationIndex) -> None:
+def test_mosaic_with_rotation_makes_25_samples_per_second(index: AnnotationIndex) -> None:
     settings = {"mosaic_probability": 1.0, "rotate_probability": 1.0, "mosaic_size": (1280, 1280)}
     found = rates({"mosaic and rotation": all_samples(training_data(index, **settings))})
     print(found)

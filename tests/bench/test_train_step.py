@@ -69,7 +69,7 @@ def test_step_beside_torchvision() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_step_on_a_gpu_beside_torchvision() -> None:
-    """In bfloat16 at 800 pixels, batch 8: 1.3 times the images a second, half the memory; and a profile."""
+    """In bfloat16 at 800 pixels, batch 8: 1.3 times the images per second, half the memory; and a profile."""
     rows = {name: ROWS[name] for name in ("torchvision", "ours", "ours, channels-last")}
     found = compared(rows, *ON_GPU, "--steps=10", "--profile")
     ours, theirs = found["ours"], found["torchvision"]

@@ -94,7 +94,7 @@ def some_proposals(boxes: Tensor, seed: int, *, height: int = 480, width: int = 
 
 def ours(step: Step) -> tuple[nn.Module, Callable[[], Tensor]]:
     device = torch.device(step.device)
-    # torchvision's samples a bin; the rest is the default recipe.
+    # torchvision's samples per bin; the rest is the default recipe.
     changes = {
         "classifier": {"kind": "softmax"},
         "box": {"sampling_ratio": 2},

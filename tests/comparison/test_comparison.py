@@ -16,7 +16,7 @@ from lvistk.stages.compare import run
 from tests.evaluation.worlds import annotation, both_result, image, rle, world, write
 
 LIMIT = 4
-"""Detections a category of AP-fixed: few enough to cut."""
+"""Detections per category of AP-fixed: few enough to cut."""
 ALL = EvaluateSettings(area_ratio_edges=(0.7,), fixed_detections=LIMIT, threads=1)
 
 

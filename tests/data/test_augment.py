@@ -46,7 +46,7 @@ def test_sizes_are_detectron2s(height: int, width: int, short: int, longest: int
 
 
 def picture_of(outline: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """White inside the outline, black outside, drawn from four by four samples a pixel."""
+    """White inside the outline, black outside, drawn from four by four samples per pixel."""
     fine = sampled_mask([outline], np.eye(3), (0, 0, size[1], size[0]))
     share = fine.reshape(size[0], 4, size[1], 4).mean(axis=(1, 3))
     return np.repeat(np.round(255 * share)[..., None], 3, axis=2).astype(np.uint8)

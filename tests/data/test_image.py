@@ -37,7 +37,7 @@ def with_orientation(image: Path, value: int) -> Path:
     return turned
 
 
-def test_a_image_is_blue_green_red_and_planes_are_rgb(image: Path) -> None:
+def test_an_image_is_blue_green_red_and_planes_are_rgb(image: Path) -> None:
     pixels = read_image(image, size=(32, 48))
     assert pixels.shape == (32, 48, 3) and pixels[24, 8, 2] > 200 > pixels[24, 8, 0]
     np.testing.assert_array_equal(planes(pixels), pixels[..., ::-1].transpose(2, 0, 1))

@@ -17,7 +17,7 @@ from tests.shared_data import REALDATA, needs_realdata
 
 SETTINGS = AugmentSettings(min_kept=0.0)
 FINE = 16
-"""Samples a pixel each way, fine enough for the thin ends of real outlines."""
+"""Samples per pixel each way, fine enough for the thin ends of real outlines."""
 
 
 def labels(

@@ -106,7 +106,7 @@ def _part(samples: list[tuple[Tensor, Targets]]) -> Part:
 
 
 def toy_job(folder: Path, *, max_steps: int = 10, **changes: object) -> Job:
-    """A job of 4 images a step; ``changes`` are fields of Job, OptimSettings and LoopSettings."""
+    """A job of 4 images per step; ``changes`` are fields of Job, OptimSettings and LoopSettings."""
     kinds = {"optim": OptimSettings, "loop": LoopSettings}
     defaults: dict[str, dict] = {
         "optim": {"lr": 0.05, "lr_batch": 0, "warmup_steps": 3, "step_epochs": (1,)},

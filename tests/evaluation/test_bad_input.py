@@ -96,7 +96,7 @@ def test_bad_results(tmp_path: Path, text: str, words: str) -> None:
         ({"bbox": [1, 2, 3, float("inf")]}, "broken or cut off: JSON is malformed"),
         ({"images": [image(10**20)]}, "Expected `int` <= "),
         ({"bbox": [1, 2, 3]}, "bbox has 3 numbers"),
-        ({"images": [image(1), image(1)]}, "image id 1 stands there twice"),
+        ({"images": [image(1), image(1)]}, "duplicate image id 1"),
         ({"images": 3}, "no LVIS annotations"),
     ],
 )

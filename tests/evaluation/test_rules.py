@@ -79,7 +79,7 @@ def test_detections_without_area_are_dropped(tmp_path: Path) -> None:
     assert found["bbox"]["AP"] == pytest.approx(1.0)
 
 
-def test_300_an_image_over_all_categories_before_any_filter(tmp_path: Path) -> None:
+def test_300_per_image_over_all_categories_before_any_filter(tmp_path: Path) -> None:
     """Category 3 says nothing here, yet its 300 detections take all the places."""
     images = [image(1), image(2)]
     gts = [annotation(1, 1, 1, A), annotation(2, 2, 1, A)]

@@ -74,7 +74,7 @@ def test_boundary_is_never_better_than_the_mask(tmp_path: Path) -> None:
     assert found.metrics["boundary"]["AP50"] == 0
 
 
-def test_fixed_has_no_limit_an_image(tmp_path: Path) -> None:
+def test_fixed_has_no_limit_per_image(tmp_path: Path) -> None:
     gt = world([image(1)], [annotation(1, 1, 1, (2, 2, 10, 10))])
     results = [mask_result(1, 3, (20, 20, 5, 5), 0.9)] * 300
     results.append(mask_result(1, 1, (2, 2, 10, 10), 0.1))

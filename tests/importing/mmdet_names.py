@@ -16,7 +16,7 @@ def detector(
     seesaw: bool = False,
     deform_channels: int = 0,
 ) -> Shapes:
-    """All names of a detector. groups: of a ResNeXt of width 4 a group. deform_channels: of the offsets
+    """All names of a detector. groups: of a ResNeXt of width 4 per group. deform_channels: of the offsets
     in c3 to c5."""
     shapes = backbone(depth, groups, deform_channels)
     for level, channels in enumerate((256, 512, 1024, 2048)):

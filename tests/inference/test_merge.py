@@ -89,7 +89,7 @@ def test_candidates_of_a_view() -> None:
     assert cut(boxes[:2], scores[:2], limit=1).labels.tolist() == [1]
 
 
-def test_a_box_a_category() -> None:
+def test_a_box_per_category() -> None:
     boxes = [[[0, 0, 20, 20], [0, 0, 40, 40]]]
     found = cut(boxes, [[0.2, 0.6]], factors=np.ones(2, np.float32))
     np.testing.assert_allclose(found.boxes, [[0, 0, 10, 10], [0, 0, 20, 20]])

@@ -116,7 +116,7 @@ def test_half_precision_gives_a_finite_float32(name: str, dtype: torch.dtype) ->
 
 
 @every_loss
-def test_a_image_of_weight_zero_gives_no_gradient_but_counts(name: str) -> None:
+def test_an_image_of_weight_zero_gives_no_gradient_but_counts(name: str) -> None:
     loss, logits, targets = case(name, 6)
     weights = torch.tensor([1.0, 1, 0, 1, 0, 1])
     logits.requires_grad_()

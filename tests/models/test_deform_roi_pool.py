@@ -227,7 +227,7 @@ def test_a_moving_bin_learns_to_find_its_object() -> None:
         (1 - pooled).sum().backward()
         optimizer.step()
         losses.append(1 - pooled.item())
-    # the RoI's two samples a side are 4 cells apart: the best a bin centred on the blob can have
+    # the RoI's two samples per side are 4 cells apart: the best a bin centred on the blob can have
     assert losses[-1] < losses[0] - 0.01
     centre = 7.5 + 0.8 * offsets.detach()[0, :, 0, 0]
     torch.testing.assert_close(centre, torch.tensor([9.0, 6.0]), rtol=0, atol=0.1)

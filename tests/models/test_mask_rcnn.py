@@ -53,7 +53,7 @@ def test_losses_repeat_whatever_the_global_random_state() -> None:
 
 
 @pytest.mark.parametrize("changes", [{}, CASCADE], ids=["r-cnn", "cascade"])
-def test_a_image_alone_and_in_a_mixed_batch(changes: dict[str, Any]) -> None:
+def test_an_image_alone_and_in_a_mixed_batch(changes: dict[str, Any]) -> None:
     model = small_model(changes, {"classifier": {"kind": "softmax"}}).eval()
     for head in model.roi_heads.box_heads:
         torch.nn.init.normal_(head.classifier.linear.weight, std=0.3)
@@ -70,7 +70,7 @@ def test_a_image_alone_and_in_a_mixed_batch(changes: dict[str, Any]) -> None:
         torch.testing.assert_close(mask.probs, masks[image].probs, rtol=0, atol=1e-5)
 
 
-def test_what_lies_beyond_a_image_is_not_seen() -> None:
+def test_what_lies_beyond_an_image_is_not_seen() -> None:
     model = small_model().eval()
     batch = some_batch((90, 120))
     wanted = model.detect_boxes(batch)
@@ -163,7 +163,7 @@ def test_without_masks() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"cascade": {"ious": [0.5, 0.6]}}, "one entry a stage"),
+        ({"cascade": {"ious": [0.5, 0.6]}}, "one entry per stage"),
         ({"cascade": {"mask_flow": True}}, "mask_every_stage"),
         ({"rpn": {"anchor_sizes": [32.0]}}, "it needs 5"),
         ({"mask": {"boundary": True, "channels": 8}}, "mask.boundary"),

@@ -83,11 +83,11 @@ def test_losses_depend_on_seeds_not_on_neighbours(rpn: RegionProposalNetwork) ->
         return rpn.losses(chosen, [targets[image] for image in images], generators=generators)
 
     both, first, second = run([0, 1]), run([0]), run([1])
-    for name in both:  # 64 anchors an image, so that the counts are equal
+    for name in both:  # 64 anchors per image, so that the counts are equal
         torch.testing.assert_close(both[name], (first[name] + second[name]) / 2)
 
 
-def test_loss_weight_of_a_image(rpn: RegionProposalNetwork) -> None:
+def test_loss_weight_of_an_image(rpn: RegionProposalNetwork) -> None:
     features = [f[:1] for f in some_features(torch.Generator().manual_seed(2), grad=False)]
     values = []
     for weight in (1.0, 0.25):

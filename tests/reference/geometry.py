@@ -24,7 +24,7 @@ def sampled_mask(
     rectangle: tuple[int, int, int, int],
     fine: int = 4,
 ) -> np.ndarray:
-    """The union of parts under a matrix within a rectangle, as ``fine`` x ``fine`` samples a pixel.
+    """The union of parts under a matrix within a rectangle, as ``fine`` x ``fine`` samples per pixel.
 
     Every sample of the canvas is mapped back to the image: the warped and cropped bitmap.
     """

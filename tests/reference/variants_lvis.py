@@ -2,7 +2,7 @@
 
 Boundary IoU (arXiv 2103.16562): a mask's boundary is the mask without its erosion by 3 x 3, d times,
 d = 2% of the diagonal, in an image with a border of zeros; the IoU that counts is the smaller of both.
-AP-fixed (arXiv 2102.01066): the 10,000 best detections of each category, no limit an image.
+AP-fixed (arXiv 2102.01066): the 10,000 best detections of each category, no limit per image.
 """
 
 import itertools

@@ -1,4 +1,4 @@
-"""Augmentation as one affine matrix an image: scale jitter, flip, rotation; the image is warped once.
+"""Augmentation as one affine matrix per image: scale jitter, flip, rotation; the image is warped once.
 
 Matrices (3, 3) map image pixels to network-input pixels, both continuous: pixel i covers [i, i + 1).
 """

@@ -10,7 +10,7 @@ from lvistk.structures.categories import Categories
 
 
 def union_categories(files: Sequence[tuple[Path, Sequence[CategoryRecord]]]) -> Categories:
-    """Union by id, counts 0; one file's own label set where there is one file.
+    """Union by id, counts 0; with a single file, its own label set.
 
     A record without a name, of a detection store, takes what an annotation file says of its id, else
     the name ``category ID``. Raises ``UserError`` where an id has two names or two frequencies,

@@ -36,7 +36,7 @@ class PoolList:
 def read_list(path: Path) -> PoolList:
     """A list of any of the three kinds; a repeated id counts once.
 
-    Lines are read one by one; memory is 17 bytes an image. Raises ``UserError`` naming the line.
+    Lines are read one by one; memory is 17 bytes per image. Raises ``UserError`` naming the line.
     """
     ids, turns, flickr = array("Q"), array("B"), array("q")
     try:

@@ -1,4 +1,4 @@
-"""The detection store: detections of many images as columns, one HDF5 file a shard, mapped not read.
+"""The detection store: detections of many images as columns, one HDF5 file per shard, mapped not read.
 
 A file holds N detections of M images: ``label (N,)`` int32, ``score (N,)`` float32, ``box (N, 4)``
 float32 xyxy in original pixels, optionally ``mask_score (N,)`` float32 and masks as ``rle`` bytes with

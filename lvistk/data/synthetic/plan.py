@@ -106,7 +106,7 @@ class Popularity:
         return np.flatnonzero(is_member)
 
     def density(self, index: int) -> np.ndarray:
-        """How often each category is annotated around image `index`: images an image, (C,)."""
+        """How often each category is annotated around image `index`: images per image, (C,)."""
         falling = self.slope / (self.tau + index)
         return np.where(self.group == 0, self.slope, falling)
 

@@ -48,7 +48,7 @@ FIRST_ID = {
     "val": 1 + MAX_TRAIN_IMAGES,
     "pool": 1 + MAX_TRAIN_IMAGES + MAX_OTHER_IMAGES,
 }
-CHUNK = 16  # images a process draws at a time
+CHUNK = 16  # images that a process draws at a time
 LANDSCAPE = 0.7  # share of the images, about as COCO
 ROTATIONS = ("0.0", "", "90.0", "180.0", "270.0")  # degrees counter-clockwise to be upright
 ROTATION_SHARES = (0.8, 0.1, 0.04, 0.03, 0.03)  # more turned ones than Open Images' 2.6%

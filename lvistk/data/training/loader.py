@@ -184,7 +184,7 @@ def _kill_workers() -> None:
 
 
 def _start_worker(_: int) -> None:
-    """One thread a worker: the workers are the parallelism. Stopping is the loop's business.
+    """One thread per worker: the workers are the parallelism. Stopping is the loop's business.
 
     Ctrl-C and Slurm signal all processes of a job; a worker that died of it would end the run before
     its last checkpoint. Workers leave when the loop does, or when they find it gone.

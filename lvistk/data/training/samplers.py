@@ -43,7 +43,7 @@ class RepeatFactors:
         return (
             f"repeat factors: {self.touched} of {self.present} categories are in fewer than "
             f"{self.threshold * len(self.images):g} of {len(self.images)} images; an image comes "
-            f"{growth:.2f} times an epoch on average, at most {self.images.max(initial=1.0):.1f}"
+            f"{growth:.2f} times per epoch on average, at most {self.images.max(initial=1.0):.1f}"
         )
 
     def warning(self) -> str | None:

@@ -51,7 +51,7 @@ class Head(NamedTuple):
 
 
 def read_head(path: Path) -> Head:
-    """The head of an annotation file. Raises ``UserError`` where it is none, or an id stands there twice."""
+    """The head of an annotation file. Raises ``UserError`` where it is none, or has a duplicate id."""
     try:
         with path.open("rb") as handle:
             mapped = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
@@ -85,7 +85,7 @@ def require_unique(ids: np.ndarray, *, path: Path, what: str) -> None:
     """Raise ``UserError`` where ascending ``ids`` have one twice."""
     twice = ids[1:][ids[1:] == ids[:-1]]
     if len(twice):
-        raise UserError(f"{path}: {what} id {twice[0]} stands there twice")
+        raise UserError(f"{path}: duplicate {what} id {twice[0]}")
 
 
 def frequency_of(category: Category, path: Path) -> str:
