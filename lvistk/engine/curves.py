@@ -39,8 +39,8 @@ def _names(rows: list[dict]) -> list[str]:
 
 def _draw(panel, rows: list[dict], names: list[str]) -> None:
     for name in names:
-        found = [(r["step"], r[name]) for r in rows if isinstance(r.get(name), int | float)]
+        points = [(r["step"], r[name]) for r in rows if isinstance(r.get(name), int | float)]
         bold = 2.0 if name in ("loss", "AP") else 1.0
-        panel.plot(*zip(*found, strict=True) if found else ([], []), label=name, linewidth=bold)
+        panel.plot(*zip(*points, strict=True) if points else ([], []), label=name, linewidth=bold)
     if names:
         panel.legend(fontsize="small", ncols=4)

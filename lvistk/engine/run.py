@@ -86,7 +86,7 @@ class Run:
         """The parts of every step still to do, and the seconds waited for them."""
         loop = self.job.loop
         while self.state.step < self.last_step:
-            epoch, within = self.schedule.place(self.state.step)
+            epoch, within = self.schedule.epoch_and_step(self.state.step)
             batches = self.job.batches.epoch(epoch, within * loop.batch_size)
             for _ in range(min(self.schedule.epoch_ends[epoch], self.last_step) - self.state.step):
                 started = time.perf_counter()
@@ -174,7 +174,9 @@ class Run:
         self._to_training_mode()
         if console.is_main_process():
             keep_best(self.checkpoints, step=step, score=numbers.get(SCORE))
-        self.meter.write_row({"step": step, "epoch": self.schedule.place(step)[0], **numbers})
+        self.meter.write_row(
+            {"step": step, "epoch": self.schedule.epoch_and_step(step)[0], **numbers}
+        )
         self.meter.leave_out(time.perf_counter() - started)
 
     def catch_up(self) -> None:
@@ -187,7 +189,7 @@ class Run:
             self.validate_if_due()
 
     def _validation_is_due(self) -> bool:
-        epoch, within = self.schedule.place(self.state.step)
+        epoch, within = self.schedule.epoch_and_step(self.state.step)
         every = self.job.loop.evaluate_epochs
         wanted = self.job.evaluate is not None and every and self.state.step
         return bool(wanted and not within and epoch % every == 0)

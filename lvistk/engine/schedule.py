@@ -23,14 +23,14 @@ class Schedule:
         inside = [e for e in settings.step_epochs if 0 < e < len(self.epoch_ends)]
         self._milestones = sorted(self.epoch_ends[e - 1] for e in inside)
 
-    def place(self, step: int) -> tuple[int, int]:
+    def epoch_and_step(self, step: int) -> tuple[int, int]:
         """Epoch that ``step`` (0 is the first) belongs to, and its number within that epoch."""
         epoch = bisect.bisect_right(self.epoch_ends, step)
         return epoch, step - (self.epoch_ends[epoch - 1] if epoch else 0)
 
     def epoch_of(self, step: int) -> float:
         """Epochs done after ``step`` steps, with a fraction."""
-        epoch, within = self.place(step)
+        epoch, within = self.epoch_and_step(step)
         if epoch == len(self.epoch_ends):
             return float(epoch)
         start = self.epoch_ends[epoch - 1] if epoch else 0

@@ -72,13 +72,13 @@ def rows_of_labels(
 
     ``same``: every category must be there, by its id. ``by_name``: by any of ``names``, our categories'
     names and synonyms. ``leave_out``: none. Raises ``UserError`` where a category is missing, or where
-    no name is found.
+    no name is in common.
     """
     match labels:
         case "leave_out":
             return np.full(len(categories), -1, np.int64)
         case "same":
-            row = {int(id_): place for place, id_ in enumerate(source.ids) if id_ > 0}
+            row = {int(id_): number for number, id_ in enumerate(source.ids) if id_ > 0}
             rows = np.array([row.get(int(id_), -1) for id_ in categories.ids], np.int64)
             if (rows < 0).any():
                 lost = int(np.flatnonzero(rows < 0)[0])
@@ -125,16 +125,16 @@ def rows_by_name(source: SourceRows, names: Sequence[Sequence[str]]) -> np.ndarr
     The first name of a category counts before its synonyms, and no row is taken twice.
     """
     row: dict[str, int] = {}
-    for place, (id_, known) in enumerate(zip(source.ids, source.names, strict=True)):
+    for number, (id_, known) in enumerate(zip(source.ids, source.names, strict=True)):
         if id_ > 0:
-            row |= dict.fromkeys(known, place)
+            row |= dict.fromkeys(known, number)
     rows, taken = np.full(len(names), -1, np.int64), set()
     for depth in range(max(map(len, names), default=0)):
         for label, own in enumerate(names):
-            place = row.get(_normal(own[depth]), -1) if depth < len(own) else -1
-            if rows[label] < 0 <= place and place not in taken:
-                rows[label] = place
-                taken.add(place)
+            number = row.get(_normal(own[depth]), -1) if depth < len(own) else -1
+            if rows[label] < 0 <= number and number not in taken:
+                rows[label] = number
+                taken.add(number)
     return rows
 
 

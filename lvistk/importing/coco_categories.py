@@ -20,11 +20,11 @@ NAMES = tuple(_TEXT.split())
 
 def coco_categories() -> Categories:
     """The 80 categories, without frequencies and counts."""
-    ids = [place for place, name in enumerate(NAMES, start=1) if name != "-"]
+    ids = [id_ for id_, name in enumerate(NAMES, start=1) if name != "-"]
     nothing = np.zeros(len(ids), np.int64)
     return Categories(
         ids=np.array(ids, np.int64),
-        names=tuple(NAMES[place - 1].replace("_", " ") for place in ids),
+        names=tuple(NAMES[id_ - 1].replace("_", " ") for id_ in ids),
         frequency=np.full(len(ids), "", "<U1"),
         image_count=nothing,
         instance_count=nothing.copy(),

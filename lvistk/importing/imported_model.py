@@ -137,21 +137,21 @@ def _told(rows: np.ndarray, source: int) -> str:
 
 def _pixel_settings(tensors: Mapping[str, Tensor], style: fs.Style) -> dict[str, Any]:
     """What a checkpoint itself says of its input; in RGB."""
-    found = {}
+    settings = {}
     for name, field in (("pixel_mean", "image_mean"), ("pixel_std", "image_std")):
         if name in tensors:
             values = tensors[name].flatten()
-            found[field] = (values if style == "pytorch" else values.flip(0)).tolist()
-    return found
+            settings[field] = (values if style == "pytorch" else values.flip(0)).tolist()
+    return settings
 
 
 def _check_anchors(tensors: Mapping[str, Tensor], settings: ModelSettings) -> None:
     """detectron2 stores its anchors: they must be the ones that the settings make."""
     for name, value in tensors.items():
-        found = re.fullmatch(r".*\.cell_anchors\.(\d)", name)
-        if not found:
+        match = re.fullmatch(r".*\.cell_anchors\.(\d)", name)
+        if not match:
             continue
-        ours = base_anchors(settings.rpn.anchor_sizes[int(found[1])], settings.rpn)
+        ours = base_anchors(settings.rpn.anchor_sizes[int(match[1])], settings.rpn)
         if value.shape != ours.shape or not torch.allclose(value.float(), ours, atol=0.01):
             raise UserError(
                 f"'{name}' holds other anchors than sizes {settings.rpn.anchor_sizes} and ratios "

@@ -183,7 +183,7 @@ def architecture(weights: Weights) -> str:
 
 def number_of(weights: Weights, pattern: str) -> int:
     """How many different numbers the names have at the pattern's group."""
-    return len({found[1] for name in weights if (found := re.match(pattern, name))})
+    return len({match[1] for name in weights if (match := re.match(pattern, name))})
 
 
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

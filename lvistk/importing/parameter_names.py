@@ -166,15 +166,15 @@ def translate(name: str, rules: Rules) -> str | None:
     In a rule's result ``{-1:\\1}`` is the first group plus -1; an absent group counts as 0.
     """
     for pattern, result in rules:
-        found = re.fullmatch(pattern, name)
-        if found:
-            return _filled(result, found)
+        match = re.fullmatch(pattern, name)
+        if match:
+            return _filled(result, match)
     return None
 
 
-def _filled(result: str, found: re.Match[str]) -> str:
-    def shifted(place: re.Match[str]) -> str:
-        return str(int(place[1]) + int(found[int(place[2])] or 0))
+def _filled(result: str, match: re.Match[str]) -> str:
+    def shifted(group: re.Match[str]) -> str:
+        return str(int(group[1]) + int(match[int(group[2])] or 0))
 
     result = re.sub(r"\{(-?\d+):\\(\d)\}", shifted, result)
-    return re.sub(r"\\(\d)", lambda place: found[int(place[1])] or "", result)
+    return re.sub(r"\\(\d)", lambda group: match[int(group[1])] or "", result)

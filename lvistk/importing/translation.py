@@ -20,7 +20,7 @@ RULES = {"detectron2": DETECTRON2, "mmdetection": MMDETECTION, "torchvision": TO
 NOT_NEEDED = (
     (r".*\.num_batches_tracked", "dropped: a counter of batch norm in training"),
     (r"pixel_(mean|std)", "dropped: became image_mean and image_std"),
-    (r".*\.anchor_generator\..*", "dropped: anchors are settings; found equal"),
+    (r".*\.anchor_generator\..*", "dropped: anchors are settings, and equal"),
     (r"data_preprocessor\..*", "dropped: the input's mean and deviation are settings"),
 )
 FROZEN_EPS = 1e-5
@@ -74,7 +74,7 @@ def translated(
 
     style: None finds it out. norm_eps: what the toolbox adds to batch norm's variances, None: 1e-5. drop:
     beginnings of names that the user gives up. Raises ``UserError`` naming the tensors that have no
-    place in our models.
+    counterpart in our models.
     """
     parts: dict[str, Part] = {}
     dropped, unknown = [], []
@@ -92,8 +92,8 @@ def translated(
             dropped.append(Entry(source, "", tuple(value.shape), reason))
     if unknown:
         raise UserError(_no_place(unknown, len(tensors), toolbox))
-    found = style or fs.detect_style({name: part.value for name, part in parts.items()})
-    result = Translation(toolbox, found, parts, tuple(dropped))
+    style = style or fs.detect_style({name: part.value for name, part in parts.items()})
+    result = Translation(toolbox, style, parts, tuple(dropped))
     _to_our_conventions(result, norm_eps)
     return result
 
@@ -141,9 +141,9 @@ def _no_place(unknown: Sequence[str], total: int, toolbox: str) -> str:
     )
     for owner, fits, reason in hints:
         if owner == toolbox and any(map(fits, unknown)):
-            return f"{len(unknown)} of {total} tensors have no place: {reason}"
+            return f"{len(unknown)} of {total} tensors fit nowhere: {reason}"
     shown = ", ".join(unknown[:3])
     return (
-        f"{len(unknown)} of {total} tensors have no place in a model of ours, as {shown}; give them up "
+        f"{len(unknown)} of {total} tensors fit nowhere in a model of ours, such as {shown}; give them up "
         "with --drop and the beginning of their names if the model can do without"
     )

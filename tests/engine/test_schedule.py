@@ -17,7 +17,7 @@ def test_steps_fall_at_the_ends_of_epochs() -> None:
     factors = [schedule.factor(step) for step in range(12)]
     assert factors == pytest.approx([1.0] * 7 + [0.1] * 3 + [0.01] * 2)
     assert schedule.total_steps == 12
-    assert [schedule.place(step) for step in (0, 2, 3, 6, 7, 11, 12)] == [
+    assert [schedule.epoch_and_step(step) for step in (0, 2, 3, 6, 7, 11, 12)] == [
         (0, 0),
         (0, 2),
         (1, 0),

@@ -192,7 +192,7 @@ def test_a_semantic_branch_is_refused_unless_given_up() -> None:
     ("change", "message"),
     [
         ("rpn_head.rpn_cls.bias", r"lacks 1 of .* 'rpn\.objectness\.bias'"),
-        ("+extra.weight", r"1 of .* no place.*extra\.weight.*--drop"),
+        ("+extra.weight", r"1 of .* fit nowhere.*extra\.weight.*--drop"),
     ],
 )
 def test_missing_and_unknown_tensors_are_errors(
