@@ -154,7 +154,7 @@ def test_boxes_and_areas_are_those_of_the_masks(
     ("segmentation", "size", "kind", "text"),
     [
         ([[0, 0, 3e6, 0, 9, 9]], (60, 80), "degenerate_polygon", "beyond 1000000 px"),
-        ({"size": [65536] * 2, "counts": [2**32]}, (2**16, 2**16), "broken_rle", "too large"),
+        ({"size": [65536] * 2, "counts": [2**31] * 2}, (2**16, 2**16), "broken_rle", "too large"),
         ({"size": [65536] * 2, "counts": "0"}, (2**16, 2**16), "broken_rle", "too large"),
     ],
 )
@@ -164,7 +164,7 @@ def test_masks_larger_than_any_image_are_defects(
     picture = {**image(3), "height": size[0], "width": size[1]}
     bad = annotation(9, 3, 5, segmentation=segmentation)
     path = write(tmp_path / "a.json", [picture], [annotation(1, 3, 2), bad])
-    index = AnnotationIndex.open([path], cache=cache)
+    index = AnnotationIndex.open([path], cache=cache, defects="skip")
     assert [(d.id, d.kind) for d in index.defects] == [(9, kind)]
     assert text in index.defects[0].text
 
