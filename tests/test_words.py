@@ -23,7 +23,7 @@ INSTEAD = {
     r"truths?": "ground truth, or gt in names",
     r"a images?": "an image, or per image",
     rf"(?:{COUNTED}) an? (?:{UNITS}){NO_VERB}": "per",
-    r"(?<!of[ _])ours is": "say what lvistk does",
+    "(?<!of.)ours is": "say what lvistk does",
     "where there (?:is|are) (?:one|any)": "say when: if the model has a mask scoring head",
     "stands there twice": "duplicate annotation id 5",
     "(?:machine|disk)'s mood": "run-to-run variation",
