@@ -70,7 +70,9 @@ def build_backbone(settings: BackboneSettings) -> Backbone:
             body, channels, stages = _build_resnet(settings)
         case "timm":
             body = timm_backbone.build(settings)
-            channels, stages = body.channels, body.stages()
+            channels = body.channels
+            needed = settings.frozen_stages or settings.deform != "none"
+            stages = body.stages() if needed else []
     if settings.deform != "none":
         chosen = (module for stage in settings.deform_stages for module in stages[stage - 1])
         if not convert_convolutions(chosen, version=settings.deform):

@@ -52,7 +52,10 @@ class TimmBody(nn.Module):
         ]
 
     def stages(self) -> list[list[nn.Module]]:
-        """Modules of the stem, then those that end in stride 4, 8, 16, 32, in forward order."""
+        """Modules of the stem, then those that end in stride 4, 8, 16, 32, in forward order.
+
+        Errors: ``UserError`` where modules and stages do not follow each other so.
+        """
         stages: list[list[nn.Module]] = [[]]
         ends = [{name, name.replace(".", "_")} for name in self.names]
         current: list[nn.Module] = []
@@ -66,8 +69,15 @@ class TimmBody(nn.Module):
             else:
                 current.append(module)
         if len(stages) != len(ends) + 1:
-            raise UserError("backbone: this timm network's stages are not its modules in order")
+            raise UserError(
+                "backbone.frozen_stages, deform: this timm network's modules are not its stages in "
+                "order; set frozen_stages=0 and deform=none"
+            )
         return stages
+
+
+SMALL_POSITIONS = ("mvitv2_",)
+"""How names begin of networks with position tables for 224 px, which the meta device does not check."""
 
 
 class Maps(NamedTuple):
@@ -139,7 +149,7 @@ def _maps(name: str) -> Maps:
         raise UserError(f"backbone.name = '{name}': no feature maps of stride 4, 8, 16 and 32")
     channels = tuple(item["num_chs"] for item in info)
     order = _orders(net.eval(), indices, channels)
-    if order is None:
+    if order is None or name.startswith(SMALL_POSITIONS):
         raise UserError(
             f"backbone.name = '{name}': this network does not take images of every size, as detection "
             "needs; choose another, such as a ResNeSt, EfficientNet, ConvNeXt or Swin"

@@ -112,7 +112,6 @@ ANY_SIZE = [
     "resnest14d",
     "regnety_002",
     "pvt_v2_b0",
-    "mvitv2_tiny",
     "edgenext_xx_small",
     "mobilevit_xxs",
     "fastvit_t8",
@@ -121,8 +120,6 @@ ANY_SIZE = [
     "nextvit_small",
     "tiny_vit_5m_224",
     "repvit_m0_9",
-    "hrnet_w18_small",
-    "dla34",
     "densenet121",
     "vgg11_bn",
     "mambaout_femto",
@@ -132,7 +129,6 @@ ANY_SIZE = [
     "poolformer_s12",
     "caformer_s18",
     "convformer_s18",
-    "twins_pcpvt_small",
     "mobilenetv3_small_050",
     "mobilenetv4_conv_small",
     "ghostnet_050",
@@ -141,7 +137,6 @@ ANY_SIZE = [
     "rexnet_100",
     "selecsls42",
     "skresnet18",
-    "xception41",
     "hgnetv2_b0",
     "starnet_s1",
     "cspresnet50",
@@ -153,6 +148,8 @@ ANY_SIZE = [
     "swinv2_tiny_window8_256",
     "swinv2_cr_tiny_224",
 ]
+WITHOUT_STAGES = ["hrnet_w18_small", "twins_pcpvt_small", "xception41"]
+"""Their modules are not stages in order, so that none can be frozen."""
 ONE_SIZE = [
     "maxvit_nano_rw_256",
     "maxxvit_rmlp_nano_rw_256",
@@ -162,15 +159,16 @@ ONE_SIZE = [
     "botnet26t_256",
     "halonet26t",
     "mobilevitv2_050",
+    "mvitv2_tiny",
 ]
-OTHER_STRIDES = ["vit_tiny_patch16_224", "volo_d1_224", "efficientvit_m0", "nest_tiny"]
+OTHER_STRIDES = ["vit_tiny_patch16_224", "volo_d1_224", "efficientvit_m0", "nest_tiny", "dla34"]
 
 
-def check_sizes(name: str) -> None:
+def check_sizes(name: str, *, frozen_stages: int = 1) -> None:
     """Built as a user builds it, and run at two odd sizes; 384 px is also where Swin's first map is as
     high as it has channels."""
     torch.manual_seed(0)
-    settings = BackboneSettings(library="timm", name=name, frozen_stages=1)
+    settings = BackboneSettings(library="timm", name=name, frozen_stages=frozen_stages)
     body = build_backbone(settings).eval()
     for height, width in ((96, 160), (384, 32)):
         with torch.no_grad():
@@ -190,6 +188,14 @@ def test_networks_take_images_of_any_size(name: str) -> None:
 @pytest.mark.parametrize("name", ANY_SIZE)
 def test_more_networks_take_images_of_any_size(name: str) -> None:
     check_sizes(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WITHOUT_STAGES)
+def test_networks_without_stages_in_order(name: str) -> None:
+    check_sizes(name, frozen_stages=0)
+    with pytest.raises(UserError, match=r"not its stages in order; set frozen_stages=0"):
+        build_backbone(BackboneSettings(library="timm", name=name, frozen_stages=1))
 
 
 @pytest.mark.parametrize(
