@@ -2,7 +2,7 @@
 
 A bin of an RoI averages S samples, each a mix of four cells: a weighted sum of 4 S rows of a table
 whose rows are cells. That is an embedding bag: one call for all images and levels, no list of RoIs
-a level to wait for, no (R, C, bins, S) tensor, and gradients for the cells as well as for the
+per level to wait for, no (R, C, bins, S) tensor, and gradients for the cells as well as for the
 weights, hence for the sampling points.
 """
 

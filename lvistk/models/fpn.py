@@ -11,7 +11,7 @@ from lvistk.models.norm_layer import norm_layer
 
 
 class FeaturePyramid(FeaturePyramidNetwork):
-    """torchvision's pyramid (its parameters and names) from and to lists, adding in place."""
+    """torchvision's pyramid (its parameters and names) that takes and gives lists, and adds in place."""
 
     def __init__(self, in_channels: Sequence[int], settings: FpnSettings) -> None:
         norm = None if settings.norm == "none" else norm_layer(settings.norm)

@@ -7,7 +7,7 @@ from lvistk.models.normalised import normalised
 
 
 class GatheredConv2d(nn.Module):
-    """Parameters of `nn.Conv2d(in_channels, num_categories, 1)`, but one output channel a RoI.
+    """Parameters of `nn.Conv2d(in_channels, num_categories, 1)`, but one output channel per RoI.
 
     Equal to that convolution followed by picking each RoI's channel, gradients included, at a cost
     in time and memory that does not depend on the number of categories: all channels of 128 RoIs

@@ -19,8 +19,12 @@ from lvistk.structures.targets import Targets
 
 
 class MaskRois(NamedTuple):
-    """``rois (K, 5)`` image and box, the ``levels (K,)`` to pool them from, the predictors'
-    ``channels (K,)``."""
+    """RoIs whose masks are computed.
+
+    rois: (K, 5) image index and box.
+    levels: (K,) int64 to pool them from.
+    channels: (K,) int64, the predictors' channel for each.
+    """
 
     rois: Tensor
     levels: Tensor
@@ -31,8 +35,12 @@ class MaskRois(NamedTuple):
 
 
 class StageFeatures(NamedTuple):
-    """What a stage has on the way to its masks, each (K, C, P, P): ``pooled``, ``fused`` for the
-    predictor, and ``boundary`` if there is such a branch."""
+    """What a stage has on the way to its masks, each (K, C, P, P).
+
+    pooled: the pooler's result.
+    fused: what the predictor takes.
+    boundary: features of the boundary branch; None without one.
+    """
 
     pooled: Tensor
     fused: Tensor
@@ -53,7 +61,7 @@ class MaskPredictions(NamedTuple):
 
 
 class MaskBranch(nn.Module):
-    """One mask stage, or one a cascade stage with features flowing from each to the next.
+    """One mask stage, or one per cascade stage with features flowing from each to the next.
 
     iou_head: predicts the IoU of the last stage's masks. area_ratio_prior: (C,) mean share of its box
     that a category's masks fill, for ``assignment_ratio = "prior"``; 1 changes no level.
@@ -146,9 +154,9 @@ class MaskBranch(nn.Module):
     def predict(self, features: Sequence[Tensor], rois: Tensor, labels: Tensor) -> MaskPredictions:
         """Masks of each RoI's category, averaged over stages.
 
-        Eq. 1 needs the mask's area before there is a mask, and the paper doesn't say whence: in two
-        passes, of which the second pools again only what moves, or from the category's mean in
-        training. One level serves all stages.
+        Eq. 1 needs the mask's area before there is a mask; the paper does not say where it comes from.
+        Ours: two passes, of which the second pools again only what moves to another level, or the
+        category's mean in training. One level serves all stages.
         """
         boxes, settings = rois[:, 1:], self.settings
         by_scale = scale_levels(boxes, canonical_size=self.canonical_size)

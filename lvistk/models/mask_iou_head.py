@@ -10,7 +10,7 @@ from lvistk.models.gathered_conv import GatheredConv2d
 class MaskIouHead(nn.Module):
     """Predicts the IoU of each mask with its whole instance from the RoI's features and the mask.
 
-    Four 3x3 convolutions, the last with stride 2, two fully connected layers, and one output a
+    Four 3x3 convolutions, the last with stride 2, two fully connected layers, and one output per
     category, of which only the RoI's own is computed.
 
     mask_size: M, bins per side of the RoI features. num_categories: 1 for a class-agnostic head.

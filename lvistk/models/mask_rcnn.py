@@ -67,10 +67,10 @@ class MaskRCNN(nn.Module):
         losses: dict[str, Tensor] = {}
         if any(parameter.requires_grad for parameter in self.rpn.parameters()):
             losses |= self.rpn.losses(features, targets, generators=generators)
-        found = self.rpn.propose(features, sizes, training=True)
+        proposals = self.rpn.propose(features, sizes, training=True)
         return losses | self.roi_heads.losses(
             features[:POOLED_LEVELS],
-            [image.boxes for image in found],
+            [image.boxes for image in proposals],
             targets,
             sizes=sizes,
             generators=generators,
@@ -113,17 +113,19 @@ class MaskRCNN(nn.Module):
     def predict_masks(
         self, features: Sequence[Tensor], boxes: Sequence[Tensor], labels: Sequence[Tensor]
     ) -> list[MaskOutput]:
-        """Masks of boxes (N, 4) with labels (N,), one pair an image of the batch that gave
+        """Masks of boxes (N, 4) with labels (N,), one pair per image of the batch that gave
         ``features``. N = 0 gives (0, M, M)."""
         if self.roi_heads.mask is None:
             raise ValueError("this model was built without a mask head")
         lengths = [len(part) for part in boxes]
         rois = as_rois(boxes)
-        found = self.roi_heads.mask.predict(features[:POOLED_LEVELS], rois, torch.cat(list(labels)))
-        ious = [None] * len(lengths) if found.iou is None else found.iou.split(lengths)
+        predicted = self.roi_heads.mask.predict(
+            features[:POOLED_LEVELS], rois, torch.cat(list(labels))
+        )
+        ious = [None] * len(lengths) if predicted.iou is None else predicted.iou.split(lengths)
         return [
             MaskOutput(probs=probs, iou=iou, moved=moved.sum() / max(len(moved), 1))
             for probs, iou, moved in zip(
-                found.probs.split(lengths), ious, found.moved.split(lengths), strict=True
+                predicted.probs.split(lengths), ious, predicted.moved.split(lengths), strict=True
             )
         ]

@@ -7,15 +7,17 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 CHUNK_ELEMENTS = 2**23
-"""Largest part of the IoU matrix that is held at once: 32 MB, though images of 300 ground truth
-instances and
+"""Largest part of the IoU matrix that is held at once, 32 MB: images of 300 ground truth instances and
 270,000 anchors exist."""
 
 
 class Matches(NamedTuple):
-    """``iou (N,)`` of each box with its best ground truth instance, ``gt (N,)`` int64 that
-    ground truth instance (0 where there is
-    none), ``is_best (N,)`` whether no box overlaps some ground truth instance more."""
+    """The ground truth instance that each of N boxes overlaps best.
+
+    iou: (N,) IoU with it, 0 to 1.
+    gt: (N,) int64 its index; 0 without ground truth.
+    is_best: (N,) bool, whether no other box overlaps some ground truth instance more.
+    """
 
     iou: Tensor
     gt: Tensor

@@ -19,7 +19,11 @@ Size = tuple[int, int]
 
 
 class StageOutput(NamedTuple):
-    """Of one box head: ``hidden (N, F)`` and ``logits (N, channels)``."""
+    """What one box head makes of N RoIs.
+
+    hidden: (N, F) features of the shared layers.
+    logits: (N, channels) of the classifier.
+    """
 
     hidden: Tensor
     logits: Tensor
@@ -54,7 +58,7 @@ class RoiHeads(nn.Module):
         """Losses of all stages, each times its stage's weight; names end in ``_2``, ``_3`` from the
         second stage of a cascade on.
 
-        features: P2 to P5. proposals: (P, 4) an image, without the ground truth.
+        features: P2 to P5. proposals: (P, 4) per image, without the ground truth.
         """
         cascade = self.settings.cascade
         losses: dict[str, Tensor] = {}
@@ -63,7 +67,7 @@ class RoiHeads(nn.Module):
             rule = self._rule(stage)
             samples = sample_rois(boxes, targets, rule=rule, generators=generators)
             output = self._run(stage, features, samples.rois())
-            found = self._box_losses(stage, output, samples, targets, generators)
+            own = self._box_losses(stage, output, samples, targets, generators)
             has_mask = self.mask is not None and (cascade.mask_every_stage or stage == last)
             if stage < last or (has_mask and cascade.interleaved):
                 boxes = self._refined_samples(stage, output, samples, sizes)
@@ -71,9 +75,9 @@ class RoiHeads(nn.Module):
                 if cascade.interleaved:
                     samples = sample_rois(boxes, targets, rule=rule, generators=generators)
                 index = stage if cascade.mask_every_stage else 0
-                found |= self.mask.losses(index, features, samples, targets)
+                own |= self.mask.losses(index, features, samples, targets)
             suffix = f"_{stage + 1}" if stage else ""
-            losses |= {f"{name}{suffix}": value * weight for name, value in found.items()}
+            losses |= {f"{name}{suffix}": value * weight for name, value in own.items()}
         return losses
 
     def _rule(self, stage: int) -> SamplingRule:
@@ -161,8 +165,8 @@ class RoiHeads(nn.Module):
 
         Logits are averaged over stages, then turned into scores (HTC; for group softmax that is the
         average within each group), or the other way round, as settings say; the boxes are the last
-        stage's. Last layers compute in float32 under autocast too: of 300 detections, half precision
-        leaves many equal scores.
+        stage's. Last layers compute in float32 under autocast too: in half precision most scores have
+        equals.
         """
         lengths = [len(part) for part in proposals]
         boxes, total, last = list(proposals), None, len(self.box_heads) - 1
@@ -172,10 +176,10 @@ class RoiHeads(nn.Module):
             hidden = self._hidden(stage, features, rois).float()
             with torch.autocast(hidden.device.type, enabled=False):
                 output = StageOutput(hidden, self._head(stage).classifier(hidden))
-            found = output.logits
+            outputs = output.logits
             if self.settings.cascade.average == "scores":
-                found = self._head(stage).classifier.scores(found)
-            total = found if total is None else total + found
+                outputs = self._head(stage).classifier.scores(outputs)
+            total = outputs if total is None else total + outputs
             if stage < last:
                 with torch.autocast(hidden.device.type, enabled=False):
                     refined = self._refine(stage, output, rois[:, 1:], None).split(lengths)
@@ -188,11 +192,11 @@ class RoiHeads(nn.Module):
         with torch.autocast(mean.device.type, enabled=False):
             deltas = head.all_deltas(output.hidden).split(lengths)
         weights = self.settings.cascade.box_weights[last]
-        found = [
+        decoded = [
             box_coder.clip(box_coder.decode(delta, box, weights=weights), size)
             for delta, box, size in zip(deltas, boxes, sizes, strict=True)
         ]
-        return found, list(mean.split(lengths))
+        return decoded, list(mean.split(lengths))
 
 
 def as_rois(boxes: Sequence[Tensor]) -> Tensor:

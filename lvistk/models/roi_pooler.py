@@ -10,7 +10,7 @@ from lvistk.losses.reduction import full_precision
 from lvistk.models.deform_roi_pool import deform_roi_pool
 
 STRIDES = (4, 8, 16, 32)
-"""Pixels a cell of P2 to P5, the levels that RoIs are pooled from."""
+"""Pixels per cell of P2 to P5, the levels that RoIs are pooled from."""
 
 
 class RoiPooler(nn.Module):
@@ -44,7 +44,7 @@ class RoiPooler(nn.Module):
 
     def pool_by_level(self, features: Sequence[Tensor], rois: Tensor, levels: Tensor) -> Tensor:
         """``forward`` by torchvision's operator, level after level."""
-        pooled, places = [], []
+        pooled, rows = [], []
         for level, (feature, stride) in enumerate(zip(features, STRIDES, strict=True)):
             inside = (levels == level).nonzero().squeeze(1)
             part = roi_align(
@@ -56,5 +56,5 @@ class RoiPooler(nn.Module):
                 self.aligned,
             )
             pooled.append(part.to(feature.dtype))
-            places.append(inside)
-        return torch.cat(pooled)[torch.cat(places).argsort()]
+            rows.append(inside)
+        return torch.cat(pooled)[torch.cat(rows).argsort()]

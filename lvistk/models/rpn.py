@@ -29,7 +29,11 @@ UNIT_WEIGHTS = (1.0, 1.0, 1.0, 1.0)
 
 
 class Proposals(NamedTuple):
-    """Of one image, best first: ``boxes (P, 4)`` and objectness ``logits (P,)``."""
+    """Proposals of one image, best first.
+
+    boxes: (P, 4).
+    logits: (P,) objectness.
+    """
 
     boxes: Tensor
     logits: Tensor
@@ -107,7 +111,7 @@ class RegionProposalNetwork(nn.Module):
     def _own_cells(
         self, features: Sequence[Tensor], sizes: Sequence[tuple[int, int]]
     ) -> list[Tensor | None]:
-        """Cells (B, H, W) of each level that images alone would have; none where they have all."""
+        """Cells (B, H, W) of each level that images alone would have; None where they have all."""
         shape = [STRIDES[0] * side for side in features[0].shape[-2:]]
         if not is_mixed(sizes, shape):
             return [None] * len(features)
@@ -188,7 +192,7 @@ class RegionProposalNetwork(nn.Module):
     def _sample(
         self, anchors: Tensor, target: Targets, generator: torch.Generator
     ) -> tuple[Sample, Tensor]:
-        """Anchors to learn from, and the ground truth box of each positive place (its anchor if invalid)."""
+        """Anchors to learn from, and the ground truth box of each positive one (its anchor if invalid)."""
         settings = self.settings
         matches = match(anchors, target.boxes)
         positive = (matches.iou >= settings.iou_positive) | matches.is_best
@@ -202,11 +206,11 @@ class RegionProposalNetwork(nn.Module):
             positive_fraction=settings.positive_fraction,
             generator=generator,
         )
-        places = chosen.indices[: chosen.positives]
+        first = chosen.indices[: chosen.positives]
         if not len(target):
-            return chosen, anchors[places]
+            return chosen, anchors[first]
         valid = chosen.valid[: chosen.positives, None]
-        return chosen, torch.where(valid, target.boxes[matches.gt[places]], anchors[places])
+        return chosen, torch.where(valid, target.boxes[matches.gt[first]], anchors[first])
 
     def _at(self, features: Sequence[Tensor], indices: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (B, S) and deltas (B, S, 4) at anchors ``indices (B, S)``, counted over levels."""
@@ -236,9 +240,9 @@ def _patches(features: Sequence[Tensor], position: Tensor) -> Tensor:
         x = (local % width)[..., None, None] + step  # (B, S, 1, 3)
         inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)  # (B, S, 3, 3)
         inside &= ((local >= 0) & (local < height * width))[..., None, None]
-        places = (y * width + x).clamp(0, height * width - 1).flatten(1)  # (B, S * 9)
+        cells = (y * width + x).clamp(0, height * width - 1).flatten(1)  # (B, S * 9)
         channels = feature.shape[1]
-        values = feature.flatten(2).gather(2, places[:, None].expand(-1, channels, -1))
+        values = feature.flatten(2).gather(2, cells[:, None].expand(-1, channels, -1))
         values = values * inside.flatten(1)[:, None]  # (B, C, S * 9)
         patches = values if patches is None else patches + values
     assert patches is not None

@@ -16,13 +16,16 @@ from lvistk.structures.targets import Targets
 class RoiSamples:
     """N RoIs of a batch, image by image.
 
-    Fields: ``boxes (N, 4)``; ``image (N,)`` int64 index into the batch; ``labels (N,)`` in 0..C, C is
-    background; ``gt (N,)`` index of the matched ground truth in its image (0 for background);
-    ``gt_boxes (N, 4)`` its box (the RoI itself for background); ``area_ratio (N,)`` its mask area over
-    box area (1 for background); ``weights (N,)`` loss weight of the image; ``is_gt (N,)`` bool, RoIs
-    that are ground truth boxes themselves; ``lengths`` RoIs of each image, of which the first
-    ``positives`` are
-    positive.
+    boxes: (N, 4).
+    image: (N,) int64 index into the batch.
+    labels: (N,) in 0..C, C is background.
+    gt: (N,) index of the matched ground truth in its image; 0 for background.
+    gt_boxes: (N, 4) its box; the RoI itself for background.
+    area_ratio: (N,) its mask area over its box area; 1 for background.
+    weights: (N,) loss weight of the image.
+    is_gt: (N,) bool, RoIs that are ground truth boxes themselves.
+    lengths: number of RoIs of each image.
+    positives: how many of them, the first ones, are positive.
     """
 
     boxes: Tensor
@@ -72,9 +75,14 @@ class RoiSamples:
 
 @dataclass(frozen=True)
 class SamplingRule:
-    """How RoIs are labelled and drawn: ``iou`` from which one is positive, at most ``number`` an image
-    of which ``positive_fraction`` positive; ``ignore_iou`` to a missing annotation from which a RoI that
-    is not positive is left out; ``background`` is the label C."""
+    """How RoIs are labelled and drawn.
+
+    iou: IoU to a ground truth box from which a RoI is positive.
+    number: most RoIs per image.
+    positive_fraction: largest share of positives among them.
+    ignore_iou: IoU to a missing annotation from which a RoI that is not positive is left out.
+    background: the label C.
+    """
 
     iou: float
     number: int
@@ -91,7 +99,7 @@ def sample_rois(
     rule: SamplingRule,
     generators: Sequence[torch.Generator],
 ) -> RoiSamples:
-    """Ground truth boxes join ``boxes`` (one (P, 4) an image); all are labelled, and some drawn."""
+    """Ground truth boxes join ``boxes`` (one (P, 4) per image); all are labelled, and some drawn."""
     parts = [
         _sample_image(image, candidates, target, rule, generator)
         for image, (candidates, target, generator) in enumerate(

@@ -7,8 +7,12 @@ from torch import Tensor
 
 
 class Sample(NamedTuple):
-    """``indices (S,)`` int64 into the candidates, positives in the first ``positives`` places;
-    ``valid (S,)`` bool: places that hold a sample."""
+    """A sample of fixed size.
+
+    indices: (S,) int64 into the candidates, positives in the first ``positives`` entries.
+    valid: (S,) bool, entries that hold a sample.
+    positives: number of entries for positives.
+    """
 
     indices: Tensor
     valid: Tensor
@@ -34,10 +38,10 @@ def sample(
     chosen, positive_valid = _smallest(keys, positive, most_positives)
     others, negative_valid = _smallest(keys, negative, min(number, candidates))
     room = number - positive_valid.sum()
-    places = torch.arange(len(others), device=positive.device)
+    rank = torch.arange(len(others), device=positive.device)
     return Sample(
         indices=torch.cat([chosen, others]),
-        valid=torch.cat([positive_valid, negative_valid & (places < room)]),
+        valid=torch.cat([positive_valid, negative_valid & (rank < room)]),
         positives=most_positives,
     )
 

@@ -16,7 +16,7 @@ def upsampled_logits(
     """Logits (K, 2P, 2P) of features (K, F, P, P) and labels (K,): ``predictor(relu(deconv(features)))``.
 
     A ``deconv`` of kernel and stride 2 has neither overlap nor gaps: it is a 1x1 convolution to the four
-    places of each cell. They are put in place after the predictor, as one channel instead of many.
+    pixels of each cell. They are arranged after the predictor, as one channel instead of many.
     Channels-last all the way, so that nothing is copied; some RoIs at a time, so that the gradient of four
     times the cells is never whole.
     """
@@ -25,10 +25,10 @@ def upsampled_logits(
     features = features.contiguous(memory_format=torch.channels_last)
     parts = []
     for part, own in zip(features.split(ROIS_AT_ONCE), labels.split(ROIS_AT_ONCE), strict=True):
-        places = F.conv2d(part, weight, bias).relu_()  # (k, 4F, P, P): row, column, channel
-        places = places.permute(0, 2, 3, 1).unflatten(3, (4, deconv.out_channels))
-        places = places.flatten(2, 3).permute(0, 3, 1, 2)  # (k, F, P, 4P)
-        parts.append(predictor(places, own))  # (k, P, 4P)
+        pixels = F.conv2d(part, weight, bias).relu_()  # (k, 4F, P, P): row, column, channel
+        pixels = pixels.permute(0, 2, 3, 1).unflatten(3, (4, deconv.out_channels))
+        pixels = pixels.flatten(2, 3).permute(0, 3, 1, 2)  # (k, F, P, 4P)
+        parts.append(predictor(pixels, own))  # (k, P, 4P)
     side = features.shape[-1]
     logits = torch.cat(parts).unflatten(2, (side, 2, 2)).transpose(2, 3)  # (K, P, 2, P, 2)
     return logits.reshape(len(logits), 2 * side, 2 * side)
