@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 
 from lvistk import drawing as draw
+from lvistk.data.index.annotation_chunk import parse_masks
 from lvistk.data.index.lvis_json import read_results
 from lvistk.data.store.detection_store import DetectionStore, is_detection_store
 from lvistk.masks import rle
@@ -79,13 +81,11 @@ def detections_of(
 def _image(
     number: int, size: tuple[int, int], records: list, category_ids: np.ndarray
 ) -> Detections:
-    """Records of one image; without masks unless all have compressed RLE of its size."""
+    """Records of one image; without masks unless all have RLE of its size."""
     records.sort(key=lambda record: -record.score)
-    segments = [record.segmentation for record in records]
-    whole = all(
-        s is not None and isinstance(s.counts, str) and tuple(s.size) == size for s in segments
-    )
-    masks = [s.counts.encode() for s in segments] if whole else None
+    coded = parse_masks([record.segmentation or msgspec.Raw(b"null") for record in records]).rle
+    sound = [mask.counts for mask in coded if mask is not None and tuple(mask.size) == size]
+    masks = sound if len(sound) == len(records) else None
     boxes = rle.boxes(masks, size) if masks is not None else np.zeros((len(records), 4), np.float32)
     for place, record in enumerate(records):
         if record.bbox is not None:

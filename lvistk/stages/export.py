@@ -12,7 +12,7 @@ from lvistk.data.exchange.annotation_records import (
     category_records,
     image_records,
 )
-from lvistk.data.exchange.json_detections import detections_of_index, read_detections
+from lvistk.data.exchange.json_detections import detections_of_index, read_detections, scores_of
 from lvistk.data.exchange.result_records import box_records, mask_records
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.index.lvis_json import is_results_file
@@ -102,7 +102,9 @@ def _to_store(source: Path, out: Path, *, annotations: Path | None, min_score: f
         index = AnnotationIndex.open([source], cache=Path(cache))
         names = [index.file_name(i) for i in range(len(index))]
         writer = DetectionWriter(out, categories=index.categories, role="annotations")
-        return _write_shards(writer, detections_of_index(index), names)
+        per_image = detections_of_index(index, scores=scores_of(source))
+        kept = (image.select(image.scores >= min_score) for image in per_image)
+        return _write_shards(writer, kept, names)
 
 
 def _write_shards(

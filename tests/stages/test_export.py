@@ -175,3 +175,63 @@ def test_wrong_ways(tmp_path: Path, gt: Path) -> None:
         export.run(tmp_path / "results.json", tmp_path / "b.h5", kind="store")
     export.run(tmp_path / "results.json", tmp_path / "b.h5", kind="store", annotations=gt)
     assert len(DetectionStore.open(tmp_path / "b.h5")) == 3
+
+
+def test_scores_of_annotations_come_back(tmp_path: Path, gt: Path) -> None:
+    store = make_store(tmp_path / "a.h5", gt)
+    export.run(store, tmp_path / "a.json", kind="annotations", annotations=gt)
+    export.run(tmp_path / "a.json", tmp_path / "b.h5", kind="store")
+    same(DetectionStore.open(store), DetectionStore.open(tmp_path / "b.h5"), boxes=False)
+    export.run(tmp_path / "a.json", tmp_path / "c.h5", kind="store", min_score=0.5)
+    kept = [image.scores for image in DetectionStore.open(tmp_path / "c.h5")]
+    assert 0 < len(np.concatenate(kept)) < 5 and np.concatenate(kept).min() >= 0.5
+
+
+@pytest.mark.parametrize("number", [2**63 - 1, -(2**63), 2**62 + 5])
+def test_ids_of_64_bits_come_back(number: int, tmp_path: Path) -> None:
+    """Half of the Open Images ids are beyond 2^62, and half of all are negative as signed numbers."""
+    path = write(tmp_path / "gt.json", [image(number)], [annotation(1, number, 2)])
+    export.run(path, tmp_path / "a.h5", kind="store")
+    store = DetectionStore.open(tmp_path / "a.h5")
+    assert store.image_ids.tolist() == [number] and store.rows(number).tolist() == [0]
+    export.run(tmp_path / "a.h5", tmp_path / "b.json", kind="annotations", annotations=path)
+    table = json.loads((tmp_path / "b.json").read_text())
+    assert [one["image_id"] for one in table["annotations"]] == [number]
+    export.run(tmp_path / "b.json", tmp_path / "c.h5", kind="store")
+    same(store, DetectionStore.open(tmp_path / "c.h5"), boxes=False)
+
+
+def test_masks_in_every_form_that_tools_write(tmp_path: Path, gt: Path) -> None:
+    polygon = [20, 10, 50, 10, 50, 30, 20, 30]
+    mask = np.zeros((60, 80), np.uint8)
+    mask[10:30, 20:50] = 1
+    column = mask.T.reshape(-1)
+    edges = np.flatnonzero(np.diff(column)) + 1
+    runs = np.diff([0, *edges.tolist(), column.size]).tolist()
+    text = {"size": [60, 80], "counts": rle.encode(mask).decode()}
+    forms = [text, {"size": [60, 80], "counts": runs}, {"size": [60.0, 80.0], "counts": runs}]
+    forms += [[polygon], polygon]
+    for form in forms:
+        row = {"image_id": 1, "category_id": 2, "score": 0.5, "segmentation": form}
+        (tmp_path / "r.json").write_text(json.dumps([row]))
+        export.run(tmp_path / "r.json", tmp_path / "r.h5", kind="store", annotations=gt)
+        found = DetectionStore.open(tmp_path / "r.h5")[0]
+        assert found.masks == [rle.encode(mask)]
+        assert found.boxes.tolist() == [[20, 10, 50, 30]]
+    for empty in ([], [[]], None):
+        row = {"image_id": 1, "category_id": 2, "score": 0.5, "bbox": [1, 2, 3, 4]}
+        (tmp_path / "r.json").write_text(json.dumps([row | {"segmentation": empty}]))
+        export.run(tmp_path / "r.json", tmp_path / "r.h5", kind="store", annotations=gt)
+        assert DetectionStore.open(tmp_path / "r.h5")[0].masks is None
+
+
+def test_keys_that_lvistk_does_not_know_are_kept(tmp_path: Path, gt: Path) -> None:
+    table = json.loads(gt.read_text())
+    table["images"][0]["attributes"] = {"camera": 3}
+    table["categories"][1]["supercategory"] = "tool"
+    gt.write_text(json.dumps(table))
+    store = make_store(tmp_path / "a.h5", gt)
+    export.run(store, tmp_path / "a.json", kind="annotations", annotations=gt)
+    again = json.loads((tmp_path / "a.json").read_text())
+    assert again["images"] == table["images"]
+    assert again["categories"] == sorted(table["categories"], key=lambda one: one["id"])

@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
-from lvistk.data.index.lvis_json import AnnotationFile, Broken, CategoryRecord, ImageRecord
+from lvistk.data.index.lvis_json import AnnotationFile, CategoryRecord, ImageRecord
 from lvistk.data.store.detection_store import DetectionStore
 from lvistk.errors import UserError
+from lvistk.json_input.text import json_text
 from lvistk.masks import rle
 
 
@@ -42,12 +44,24 @@ def annotation_records(store: DetectionStore, *, min_score: float) -> Iterator[d
             }
 
 
-def image_records(store: DetectionStore, annotations: Path | None) -> Iterator[ImageRecord]:
-    """The images of a store, as ``annotations`` lists them, else under the store's own names."""
-    known: dict[int, ImageRecord] = {}
+class _Written(msgspec.Struct):
+    images: list[dict[str, Any]] = []
+    categories: list[dict[str, Any]] = []
+
+
+def _as_written(path: Path) -> _Written:
+    """Images and categories of a file with all their keys, also those that lvistk does not know."""
+    AnnotationFile(path)  # a file that is none is told there
+    return msgspec.json.decode(json_text(path).data, type=_Written)
+
+
+def image_records(
+    store: DetectionStore, annotations: Path | None
+) -> Iterator[ImageRecord | dict[str, Any]]:
+    """The images of a store, as ``annotations`` writes them, else under the store's own names."""
+    known: dict[int, dict[str, Any]] = {}
     if annotations is not None:
-        listed = AnnotationFile(annotations).images()
-        known = {record.id: record for record in listed if not isinstance(record, Broken)}
+        known = {record.get("id", -1): record for record in _as_written(annotations).images}
     for row, image in enumerate(store):
         name = store.name(row)
         if image.image_id in known:
@@ -61,11 +75,13 @@ def image_records(store: DetectionStore, annotations: Path | None) -> Iterator[I
             )
 
 
-def category_records(store: DetectionStore, annotations: Path | None) -> list[CategoryRecord]:
-    """The categories of a store in label order, named by ``annotations`` or ``category ID``."""
+def category_records(
+    store: DetectionStore, annotations: Path | None
+) -> list[CategoryRecord] | list[dict[str, Any]]:
+    """The categories of a store in label order, as ``annotations`` writes them, or ``category ID``."""
     if annotations is None:
         return [CategoryRecord(int(n), f"category {n}") for n in store.category_ids]
-    known = {record.id: record for record in AnnotationFile(annotations).categories()}
+    known = {record.get("id", -1): record for record in _as_written(annotations).categories}
     unknown = [int(number) for number in store.category_ids if int(number) not in known]
     if unknown:
         raise UserError(f"{annotations}: no category {unknown[0]}, which {store.path} has")

@@ -1,13 +1,14 @@
 """Annotation and results JSON as a detection store."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
-from lvistk.data.index.annotation_chunk import Rle
+from lvistk.data.index.annotation_chunk import parse_masks
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.index.lvis_json import (
     AnnotationFile,
@@ -23,14 +24,31 @@ from lvistk.masks import rle
 from lvistk.structures.categories import Categories
 from lvistk.structures.detections import Detections
 
+EMPTY = msgspec.Raw(b"null")
+"""The segmentation of a result that has none."""
+
+
+def scores_of(path: Path) -> dict[int, float]:
+    """Scores of the annotations of a file that have one, by annotation id."""
+    records = AnnotationFile(path).annotations()
+    return {
+        record.id: record.score
+        for record in records
+        if not isinstance(record, Broken) and record.score is not None
+    }
+
 
 def detections_of_index(
-    index: AnnotationIndex, indices: Sequence[int] | None = None
+    index: AnnotationIndex,
+    indices: Sequence[int] | None = None,
+    *,
+    scores: Mapping[int, float] | None = None,
 ) -> Iterator[Detections]:
-    """The annotations of each image as detections of score 1, polygons rasterised as COCO does.
+    """The annotations of each image as detections, best first, polygons rasterised as COCO does.
 
-    ``indices`` chooses images; all by default.
+    ``indices`` chooses images; all by default. ``scores`` by annotation id; 1 where there is none.
     """
+    known = scores or {}
     for i in range(len(index)) if indices is None else indices:
         annotations = index.annotations(i)
         size = index.size(i)
@@ -38,14 +56,16 @@ def detections_of_index(
             counts or rle.from_polygons(annotations.polygons.parts(g), size)
             for g, counts in enumerate(annotations.rle)
         ]
-        yield Detections(
+        values = np.array([known.get(n, 1.0) for n in annotations.ids.tolist()], np.float32)
+        detections = Detections(
             image_id=int(index.image_ids[i]),
             size=size,
             boxes=annotations.boxes,
-            scores=np.ones(len(annotations), np.float32),
+            scores=values,
             labels=annotations.labels,
             masks=masks,
         )
+        yield detections.select(np.argsort(-values, kind="stable"))
 
 
 class ReadDetections(NamedTuple):
@@ -73,13 +93,13 @@ def read_detections(results: Path, annotations: Path, *, min_score: float) -> Re
             )
         if record.score >= min_score:
             grouped[record.image_id].append((number, record))
-    with_masks = {r.segmentation is not None for rows in grouped.values() for _, r in rows}
-    if len(with_masks) == 2:
-        raise UserError(f"{results}: some results have a segmentation and others have none")
     per_image = [
         _image(results, image, grouped.get(number, []), categories)
         for number, image in images.items()
     ]
+    with_masks = {image.masks is not None for image in per_image if len(image)}
+    if len(with_masks) == 2:
+        raise UserError(f"{results}: some results have a segmentation and others have none")
     return ReadDetections(categories, per_image, [image.name for image in images.values()])
 
 
@@ -97,9 +117,7 @@ def _image(
     for k in np.flatnonzero(labels < 0)[:1]:
         number, record = records[k]
         raise UserError(f"{path}: result {number}: category {record.category_id} is unknown")
-    masks = None
-    if records[0][1].segmentation is not None:
-        masks = [_mask(path, number, record, size) for number, record in records]
+    masks = _masks(path, records, size)
     return Detections(
         image_id=image.id,
         size=size,
@@ -130,12 +148,28 @@ def _boxes(
     return boxes
 
 
-def _mask(path: Path, number: int, record: ResultRecord, size: tuple[int, int]) -> bytes:
-    segmentation = record.segmentation
-    if segmentation is None or not isinstance(segmentation.counts, str):
-        raise UserError(f"{path}: result {number}: counts must be compressed RLE")
-    mask = Rle(segmentation.size, segmentation.counts.encode("utf-8"))
-    fault = rle_fault(mask, np.array(size))
-    if fault:
-        raise UserError(f"{path}: result {number}: {fault}")
-    return mask.counts
+def _masks(
+    path: Path, records: list[tuple[int, ResultRecord]], size: tuple[int, int]
+) -> list[bytes] | None:
+    """The masks in any form that tools write them in; None where no result has one."""
+    raws = [record.segmentation or EMPTY for _, record in records]
+    parsed = parse_masks(raws)
+    masks: list[bytes | None] = []
+    for k, (number, _) in enumerate(records):
+        coded, parts = parsed.rle[k], parsed.polygons.parts(k)
+        if k in parsed.errors:
+            why = parsed.errors[k][1]
+            raise UserError(f"{path}: result {number}: its mask cannot be decoded: {why}")
+        if coded is not None and (fault := rle_fault(coded, np.array(size))):
+            raise UserError(f"{path}: result {number}: {fault}")
+        if coded is not None:
+            masks.append(coded.counts)
+        else:
+            drawn = any(len(part) for part in parts)
+            masks.append(rle.from_polygons(parts, size) if drawn else None)
+    if all(mask is None for mask in masks):
+        return None
+    for (number, _), mask in zip(records, masks, strict=True):
+        if mask is None:
+            raise UserError(f"{path}: result {number} has no segmentation, and others have one")
+    return [mask for mask in masks if mask is not None]

@@ -22,7 +22,7 @@ from lvistk.json_input.segmentation import Unfit, read_segmentation
 from lvistk.json_input.text import json_text
 from lvistk.structures.categories import FREQUENCIES, Categories
 
-Id = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]
+Id = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Side = Annotated[int, msgspec.Meta(ge=1, le=2**30)]
 Record = TypeVar("Record")
 FIRST_BYTES = 1 << 14
@@ -69,6 +69,8 @@ class AnnotationRecord(msgspec.Struct, omit_defaults=True):
     bbox: tuple[float, float, float, float] | None = None
     area: float | None = None
     iscrowd: int = 0
+    score: float | None = None
+    """Of annotations that were detections; LVIS files have none."""
 
 
 class CategoryRecord(msgspec.Struct):
@@ -83,13 +85,13 @@ class CategoryRecord(msgspec.Struct):
 
 
 class ResultRecord(msgspec.Struct):
-    """One detection of a results file."""
+    """One detection of a results file; the segmentation stays JSON bytes until somebody needs it."""
 
     image_id: Id
     category_id: Id
     score: float
     bbox: tuple[float, float, float, float] | None = None
-    segmentation: RleRecord | None = None
+    segmentation: msgspec.Raw = msgspec.Raw()
 
 
 class Broken(NamedTuple):

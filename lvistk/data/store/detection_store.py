@@ -193,7 +193,10 @@ class DetectionStore:
 
     def rows(self, image_id: int) -> np.ndarray:
         """Rows (K,) of the image with this id: one, or none where the store does not hold it."""
-        first, last = np.searchsorted(self.image_ids, [image_id, image_id + 1], sorter=self._order)
+        first, last = (
+            np.searchsorted(self.image_ids, image_id, side=side, sorter=self._order)
+            for side in ("left", "right")
+        )
         return self._order[first:last]
 
     def name(self, row: int) -> str:
