@@ -415,6 +415,9 @@ def test_a_detection_store_is_a_source(masks: bool, tmp_path: Path, cache: Path)
         )
         assert index.categories.names == names
     assert index.categories.instance_count.tolist() == [0, 1, 0]
+    writer.write_shard(0, [found])
+    nameless = AnnotationIndex.open([store], cache=cache)
+    assert (nameless.file_name(0), nameless.defect_count) == ("image 70", 0)
     writer.write_shard(0, [found], names=["x/1.jpg"], rotations=[90])
     with pytest.raises(UserError, match=r"image x/1\.jpg has to be turned"):
         AnnotationIndex.open([store], cache=cache)

@@ -85,7 +85,8 @@ class StoreSource:
                     f"{self.path}: image {name or image.image_id} has to be turned; turn the file "
                     "itself, or give the store as --pseudo"
                 )
-            yield ImageRecord(image.image_id, *image.size, file_name=name)
+            called = name or f"image {image.image_id}"  # stores need no names
+            yield ImageRecord(image.image_id, *image.size, file_name=called)
 
     def chunks(self) -> Iterator[ReadChunk]:
         first = 1
