@@ -27,8 +27,9 @@ class BackboneSettings:
     name: str = "resnet50"
     """Name in that library; ``timm`` needs the extra ``lvistk[timm]``."""
     weights: str = ""
-    """Empty: random. ``imagenet``: the library's own download. ``lvistk:NAME``: a file that ships with
-    lvistk. Otherwise a local file (.pth, .pt, .safetensors) in torchvision's, timm's or lvistk's names."""
+    """Empty: random, and then no stage is frozen. ``imagenet``: the library's own download.
+    ``lvistk:NAME``: a file that ships with lvistk. Otherwise a local file (.pth, .pt, .safetensors) in
+    torchvision's, timm's or lvistk's names."""
     norm: Literal["frozen_bn", "bn", "sync_bn", "gn"] = "frozen_bn"
     """Normalisation layers: batch norm with fixed or running statistics, over one device or all, or
     group norm."""
@@ -266,6 +267,7 @@ class ModelSettings:
     canonical_size: Positive = 56.0
     """Box side, in network-input pixels, below which RoIs pool from P2 (Eq. 1; 56 at short edge 800)."""
     image_mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
-    """Subtracted from images: RGB, of 0 to 255."""
+    """Subtracted from images: RGB, of 0 to 255. With timm's own weights those that they were trained
+    with, unless mean or deviation is set."""
     image_std: tuple[Positive, Positive, Positive] = (58.395, 57.12, 57.375)
     """What images are divided by afterwards: RGB."""

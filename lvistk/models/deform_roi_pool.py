@@ -37,7 +37,7 @@ def deform_roi_pool(
     levels: (R,) int64 in 0..L-1. strides: pixels per cell, of each level. output_size: P.
     sampling_ratio: samples per bin and side.
     max_ratio: where it is larger, the samples of a side are doubled until they lie at most two cells
-        apart, so that no line of cells falls between them, or are max_ratio. Waits for the device once.
+        apart, so that no line of cells falls between them, or are max_ratio. Waits for the device.
 
     Returns (R, C, P, P), in the dtype of the features; R = 0 keeps the graph. Differentiable in
         features and offsets.
