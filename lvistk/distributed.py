@@ -11,7 +11,12 @@ from torch import Tensor
 from lvistk.errors import UserError
 
 PATIENCE = datetime.timedelta(hours=2)
-"""How long ranks wait for rank 0 to index a file, or for a stage that it runs alone."""
+"""How long ranks wait for each other before the run ends with an error.
+
+The longest waits are those for rank 0, which indexes annotation files, walks the pool's folders and
+evaluates alone, and at the end of inference those for the slowest rank. Two hours are long enough for these,
+and short enough that a rank that died does not hold the others for a day.
+"""
 
 
 def choose_device(name: str) -> torch.device:

@@ -54,6 +54,7 @@ class StageFolder:
         try:
             if force:
                 _clear(path)
+            _remove_parts(path)
             return cls._locked(path, wanted, lock, resume_with_changes=resume_with_changes)
         except BaseException:
             lock.release()
@@ -184,6 +185,13 @@ def _change(path: Path, lines: tuple[str, ...]) -> dict[str, Any]:
 def _holds_nothing(path: Path) -> bool:
     """Whether a run left nothing but its manifest."""
     return all(p.name in (MANIFEST, LOCK) or _is_part(p) for p in path.iterdir())
+
+
+def _remove_parts(path: Path) -> None:
+    """Remove what writers left that were killed; nobody else writes here while the lock is held."""
+    for part in path.rglob(".*.part"):
+        if part.is_file():
+            part.unlink(missing_ok=True)
 
 
 def _is_part(path: Path) -> bool:

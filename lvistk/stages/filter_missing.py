@@ -1,5 +1,7 @@
 """``filter-missing``: keep the detections on training images that no annotation explains."""
 
+from typing import Any
+
 import numpy as np
 
 from lvistk import console
@@ -17,11 +19,12 @@ def run(
     settings: FilterMissingSettings,
     inputs: FilterMissingInputs,
     stage: StageFolder,
-) -> dict[str, int]:
+) -> dict[str, Any]:
     """Write ``missing.h5``: one row per training image of the detections.
 
     Runs on the CPU in seconds, so that a run that was stopped starts anew. Annotations with a defect
-    are left out. Returns how many images, confident detections and missing annotations there are.
+    are left out. Returns how many images, confident detections and missing annotations there are, and
+    the missing annotations of each category id that has any.
     """
     assert inputs.detections is not None  # the runner has checked that it is given
     index = AnnotationIndex.open(inputs.train, cache=cache_beside(stage.path), defects="skip")
@@ -48,8 +51,17 @@ def run(
         console.warn(f"{unseen} of {len(index)} training images are not in {inputs.detections}")
     writer = DetectionWriter(stage.file("missing.h5"), categories=index.categories, role="missing")
     writer.write_shard(0, images)
-    missing = sum(len(image) for image in images)
-    return {"photos": len(images), "confident": confident, "missing": missing}
+    labels = np.concatenate([np.zeros(0, np.int64), *[image.labels for image in images]])
+    counts = np.bincount(labels, minlength=len(index.categories))
+    ids = index.categories.ids.tolist()
+    return {
+        "photos": len(images),
+        "confident": confident,
+        "missing": len(labels),
+        "missing_per_category": {
+            str(ids[label]): int(counts[label]) for label in np.flatnonzero(counts)
+        },
+    }
 
 
 def _missing(

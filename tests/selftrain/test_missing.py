@@ -126,10 +126,14 @@ def test_the_stage(
         FilterMissingInputs(detections=found, train=(train,)),
         folder,
     )
+    per_category = summary.pop("missing_per_category")
     assert summary == {"photos": 2, "confident": 5, "missing": sum(kept)}
     result = DetectionStore.open(folder.file("missing.h5"))
     assert result.role == "missing"
     assert [len(image) for image in result] == kept
+    labels = np.concatenate([image.labels for image in result])
+    ids = result.category_ids[labels].tolist()
+    assert per_category == {str(number): ids.count(number) for number in sorted(set(ids))}
 
 
 def test_another_label_set(tmp_path: Path, train: Path, folder: StageFolder) -> None:
