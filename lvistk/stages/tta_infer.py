@@ -10,6 +10,8 @@ import torch
 from lvistk import console
 from lvistk.artifacts import StageFolder
 from lvistk.data.exchange.result_records import box_records, mask_records
+from lvistk.data.images.image_files import ImageFolder
+from lvistk.data.images.without_size import UnsizedImage, images_without_size
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.index.index_cache import cache_beside
 from lvistk.data.index.lvis_write import write_results
@@ -73,17 +75,42 @@ def run(
 
 
 def images_of_index(index: AnnotationIndex, root: Path) -> ImageList:
-    """The images of an annotation index below ``root``; ``UserError`` where it holds none."""
-    if not len(index):
+    """The images of an annotation index below ``root``, and those that its files list without a size.
+
+    Raises ``UserError`` where there is none.
+    """
+    unsized = _unsized(index)
+    if not len(index) and not unsized:
         raise UserError(
             f"{index.sources[0]}: no image is left to detect on: {index.defect_count} records have a "
             "defect, which `lvistk inspect` names"
         )
+    folder = ImageFolder(root, same_ending=lambda _: False)
 
     def image(i: int) -> Image:
+        if i >= len(index):
+            one = unsized[i - len(index)]
+            return Image(one.image_id, folder.find([one.name]))
         return Image(int(index.image_ids[i]), index.image_path(i, root), index.size(i))
 
-    return ImageList(np.asarray(index.image_ids), image)
+    more = np.array([one.image_id for one in unsized], np.int64)
+    return ImageList(np.concatenate([np.asarray(index.image_ids, np.int64), more]), image)
+
+
+def _unsized(index: AnnotationIndex) -> list[UnsizedImage]:
+    """Images that the index leaves out because they have no size: inference takes it from the file."""
+    if not any(d.section == "image" and d.kind == "wrong_type" for d in index.defects):
+        return []
+    known = set(index.image_ids.tolist())
+    unsized = []
+    for path in index.sources:
+        for one in images_without_size(path):
+            if one.image_id not in known:
+                known.add(one.image_id)
+                unsized.append(one)
+    if unsized:
+        console.say(f"{len(unsized)} images are listed without a size, which their files tell")
+    return unsized
 
 
 def list_left_out(

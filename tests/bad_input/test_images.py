@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from lvistk.artifacts import read_manifest
+from lvistk.data.store.detection_store import DetectionStore
 from tests.bad_input.spoil import IMAGE, READ_IMAGES, cut, edit
 from tests.command_line import SIX, Commands, assign, files_below
 
@@ -62,6 +63,27 @@ def test_inference_leaves_a_broken_image_out(
     summary = read_manifest(out)["summary"]
     assert (summary["photos"], summary["unreadable"]) == (11, 1)
     assert "unreadable.json" in read_manifest(out)["outputs"]
+
+
+def test_images_without_a_size_are_detected_on(
+    world: Path, tmp_path: Path, lvistk: Commands
+) -> None:
+    """A list of one's own images has ids and names, and no annotation."""
+
+    def strip(table: dict) -> None:
+        for image in table["images"][:5]:
+            del image["height"], image["width"]
+        table["annotations"] = []
+
+    edit(world / "train.json", strip)
+    done = lvistk(*SIX["tta-infer"](world, tmp_path / "out"))
+    assert done.code == 0, done
+    assert any("5 images are listed without a size" in line for line in done.out), done.out
+    store = DetectionStore.open(tmp_path / "out")
+    assert sorted(store.image_ids.tolist()) == list(range(1, 13))
+    for image in store:
+        path = world / "train2017" / f"{image.image_id:012d}.jpg"
+        assert image.size == cv2.imread(str(path)).shape[:2]
 
 
 @pytest.mark.parametrize("name", INFERENCE)
