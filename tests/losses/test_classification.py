@@ -234,3 +234,14 @@ def test_federated_draw_follows_the_root_of_the_image_count() -> None:
     expected = torch.tensor([1.0, 2.0, 5.0]).double() / 8
     # three standard deviations of the middle share are .023
     torch.testing.assert_close(draws / 4000, expected, rtol=0, atol=0.023)
+
+
+def test_seesaw_gradient_takes_the_compensation_for_constant_too() -> None:
+    """Equal counts, so no mitigation; the RoI of category 1 looks like 0: factor (s_0 / s_1)^2."""
+    logits = torch.tensor([[1.0, 0.0, -1.0, 0.0, 0.0]], dtype=torch.float64, requires_grad=True)
+    seesaw_loss(logits, torch.tensor([1]), counts=torch.tensor([5, 5, 5]), q=2.0).backward()
+    factors = torch.tensor([math.exp(1.0) ** 2, 1.0, 1.0], dtype=torch.float64)
+    raised = factors * logits.detach()[0, :3].exp()
+    expected = raised / raised.sum() - torch.tensor([0.0, 1.0, 0.0])
+    assert logits.grad is not None
+    torch.testing.assert_close(logits.grad[0, :3], expected)
