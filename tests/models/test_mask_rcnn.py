@@ -165,7 +165,7 @@ def test_without_masks() -> None:
     [
         ({"cascade": {"ious": [0.5, 0.6]}}, "one entry per stage"),
         ({"cascade": {"mask_flow": True}}, "mask_every_stage"),
-        ({"rpn": {"anchor_sizes": [32.0]}}, "it needs 5"),
+        ({"rpn": {"anchor_sizes": [32.0]}}, "5 of them"),
         ({"mask": {"boundary": True, "channels": 8}}, "mask.boundary"),
     ],
 )
