@@ -41,6 +41,7 @@ QUOTED = (
     '"truths"',
     "'truths'",
     "lvistk-truth",
+    "full_truth",
     # what a list of Open Images says, in the drawn one
     "/photos/",
     "Generated photo",

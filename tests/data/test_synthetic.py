@@ -71,7 +71,7 @@ def test_images_do_not_depend_on_their_number(made: Path, tmp_path: Path) -> Non
     images = [name for name in some if name.endswith(".jpg")]
     assert len(images) == 50
     assert {name: some[name] for name in images} == {name: all_bytes[name] for name in images}
-    for name in ("train", "val", "train_full_gt", "openimages_full_gt"):
+    for name in ("train", "val", "train_full_truth", "openimages_full_truth"):
         few = load(tmp_path / "fewer" / f"annotations/{name}.json")
         many = load(made / f"annotations/{name}.json")
         ids = {image["id"] for image in few["images"]}
@@ -88,7 +88,7 @@ def test_a_finished_folder_is_left_alone_and_another_refused(made: Path) -> None
         generate(made, settings=replace(SETTINGS, seed=7))
 
 
-@pytest.mark.parametrize("name", ["train", "val", "train_full_gt", "openimages_full_gt"])
+@pytest.mark.parametrize("name", ["train", "val", "train_full_truth", "openimages_full_truth"])
 def test_lvis_api_reads_it(made: Path, name: str) -> None:
     api = LVIS(str(made / f"annotations/{name}.json"))
     data = api.dataset
@@ -118,7 +118,7 @@ def test_images_are_where_the_address_says(made: Path) -> None:
 
 def test_federated_rules(made: Path) -> None:
     """Absent means absent; an unannotated instance is unknown, incomplete, or missed in train."""
-    noted, gt = (load(made / f"annotations/{name}.json") for name in ("train", "train_full_gt"))
+    noted, gt = (load(made / f"annotations/{name}.json") for name in ("train", "train_full_truth"))
     full = {row["id"]: row for row in gt["annotations"]}
     reasons = {"category": 0, "not_exhaustive": 0, "missed": 0}
     kept = {row["id"] for row in noted["annotations"]}
@@ -147,7 +147,7 @@ def test_federated_rules(made: Path) -> None:
 
 
 def test_full_gt_knows_every_category_of_every_image(made: Path) -> None:
-    for name in ("train_full_gt", "openimages_full_gt"):
+    for name in ("train_full_truth", "openimages_full_truth"):
         data = load(made / f"annotations/{name}.json")
         for image in data["images"]:
             present = {
@@ -179,7 +179,7 @@ def test_pool_list_and_rotation(made: Path) -> None:
         "ImageID,Subset,OriginalURL,OriginalLandingURL,License,AuthorProfileURL,Author,Title,"
         "OriginalSize,OriginalMD5,Thumbnail300KURL,Rotation"
     )
-    gt = load(made / "annotations/openimages_full_gt.json")
+    gt = load(made / "annotations/openimages_full_truth.json")
     upright = {image["coco_url"].split("/")[-1][:-4]: image for image in gt["images"]}
     assert {row["ImageID"] for row in rows} == set(upright)
     number = {name: image["id"] - gt["images"][0]["id"] for name, image in upright.items()}

@@ -1,8 +1,8 @@
 """`lvistk generate`: the whole dataset on disk, each image drawn from its own seed by any process.
 
 OUT/annotations/train.json, val.json                      what annotators noted
-OUT/annotations/train_full_gt.json                     also what they left out
-OUT/annotations/openimages_full_gt.json                the pool's ground truth, in upright images
+OUT/annotations/train_full_truth.json                     also what they left out
+OUT/annotations/openimages_full_truth.json                the pool's ground truth, in upright images
 OUT/train2017/000000000001.jpg, OUT/val2017/...
 OUT/openimages/train_0 ... train_f/<16 hex>.jpg, train-images-with-rotation.csv
 """
@@ -101,8 +101,8 @@ def generate(out: Path, *, settings: GenerateSettings, force: bool = False) -> S
     outputs = {
         "annotations/train.json": (images["train"], False),
         "annotations/val.json": (images["val"], False),
-        "annotations/train_full_gt.json": (images["train"], True),
-        "annotations/openimages_full_gt.json": (images["pool"], True),
+        "annotations/train_full_truth.json": (images["train"], True),
+        "annotations/openimages_full_truth.json": (images["pool"], True),
     }
     for name, (rows, full) in outputs.items():
         _write_annotations(out / name, rows, categories=categories, full=full)
