@@ -20,7 +20,7 @@ from numba.core.runtime.nrt import rtsys
 from lvistk import console
 
 HERE = Path(__file__).parent
-CONSTANTS = ("codes.py", "ranges.py", "records.py", "arrays.py", "wide.py")
+CONSTANTS = ("codes.py", "ranges.py", "blocks.py", "complaints.py", "arrays.py", "wide.py")
 """Files without kernels whose values or instructions are compiled into kernels."""
 NUMBAS_OWN = ("_guard_against_spurious_io_errors", "_load_overload")
 """What the quick start needs of numba and numba does not promise; from 0.61 to 0.68 it is there."""

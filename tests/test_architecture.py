@@ -35,6 +35,8 @@ ROOMS = (
     "stages",
     "cli",
 )
+SEALED = {"lvistk.evaluation.results_json": {"read_blocks"}}
+"""Rooms within rooms: what others may import of them, from the folder itself and from nowhere below."""
 FORBIDDEN = {("models", "data"), ("engine", "data"), ("engine", "evaluation")}
 TORCH_FREE = (
     "lvistk.cli",
@@ -94,6 +96,22 @@ def test_imports_point_upwards(path: Path) -> None:
         assert other in ROOMS, f"{module} is in no room of the design"
         assert ROOMS.index(other) <= ROOMS.index(own), f"{own} must not import {module}"
         assert (own, other) not in FORBIDDEN, f"{own} must not import {module}"
+
+
+@pytest.mark.parametrize("folder", SEALED)
+def test_sealed_folders_have_one_face(folder: str) -> None:
+    inside = PACKAGE.parent / folder.replace(".", "/")
+    assert inside.is_dir()
+    for path in sources():
+        if inside in path.parents:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                assert not node.module.startswith(f"{folder}."), f"{path}: {node.module} is sealed"
+                if node.module == folder:
+                    assert {alias.name for alias in node.names} <= SEALED[folder], path
+            elif isinstance(node, ast.Import):
+                assert not any(alias.name.startswith(folder) for alias in node.names), path
 
 
 @pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(PACKAGE)))

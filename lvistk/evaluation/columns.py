@@ -17,9 +17,9 @@ class Columns(NamedTuple):
     score: np.ndarray
     """float64"""
     image: np.ndarray
-    """int32 row in the ground truth, NOWHERE where it has none"""
+    """int32 row in the ground truth, NOWHERE where it has no such image"""
     category: np.ndarray
-    """int32 row in the ground truth, NOWHERE where it has none"""
+    """int32 row in the ground truth, NOWHERE where it has no such category"""
     slot: np.ndarray
     """int32, NOWHERE where its image and category are not judged"""
     mask_out: np.ndarray
@@ -28,22 +28,13 @@ class Columns(NamedTuple):
     """uint16, the same of its box"""
 
 
-@kernel
-def columns_for(count):
-    """Room for ``count`` detections."""
-    return Columns(
-        np.empty(count, np.float64),
-        np.empty(count, np.int32),
-        np.empty(count, np.int32),
-        np.empty(count, np.int32),
-        np.empty(count, np.uint16),
-        np.empty(count, np.uint16),
-    )
+KINDS = (np.float64, np.int32, np.int32, np.int32, np.uint16, np.uint16)
+"""Types of the columns."""
 
 
 @kernel
 def put(columns, k, score, image, category, slot):
-    """Detection ``k``, dropped as yet."""
+    """Write detection ``k``, dropped until its area is known."""
     columns.score[k] = score
     columns.image[k] = image
     columns.category[k] = category

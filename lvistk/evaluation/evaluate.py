@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lvistk.config.evaluation import EvaluateSettings
-from lvistk.evaluation.collect import Detections
+from lvistk.evaluation.detections import Against, Detections, read_detections
 from lvistk.evaluation.ground_truth.arrays import GroundTruth
 from lvistk.evaluation.ground_truth.boundaries import boundary_gt, no_boundary
 from lvistk.evaluation.ground_truth.cache import read_gt
 from lvistk.evaluation.measure import Options
 from lvistk.evaluation.outcome import CategoryTable, Outcome, assemble
 from lvistk.evaluation.ranges import AREA_LABELS, Ranges
-from lvistk.evaluation.results_json.measured import Against, read_results
-from lvistk.evaluation.results_store import read_store
 from lvistk.evaluation.scoring import Kind, Score, gt_ranges, score
 from lvistk.evaluation.sources import (
     Source,
@@ -122,8 +120,7 @@ def _measure(source: Source, against: Against, settings: EvaluateSettings) -> De
         mask_area_is_box=mask_area(source, settings) == "box",
         box_area_is_box=box_area(source, settings) == "box",
     )
-    read = read_store if source.store else read_results
-    return read(source.path, against=against, options=options)
+    return read_detections(source, against=against, options=options)
 
 
 def _scores(

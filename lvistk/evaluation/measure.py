@@ -1,17 +1,31 @@
-"""Detections against ground truth instances: which pairs of one image and category overlap by
-half or more.
+"""Detections against ground truth instances: which pairs of one image and category overlap by half or more.
 
-The only pass over the detections. The federated test comes first; a mask is decoded only where it
-survives that, an IoU computed only where boxes and areas allow 0.5, for below the lowest threshold nothing
-matters. What remains of a detection are 24 bytes, and of a mask nothing.
+The only pass over the detections, whatever they come from. The federated test comes first; a mask is decoded
+only where it survives that, an IoU computed only where boxes and areas allow 0.5, for below the lowest
+threshold nothing matters. Where the input tells the area and the tight box of every mask, only masks that can
+have an IoU of 0.5 are decoded, or touched at all. What remains of a detection are 24 bytes, and of a mask
+nothing. A report asks for the nearest instances as well, however far they are.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from lvistk.evaluation.columns import NOWHERE, Columns, columns_for, put
+from lvistk.evaluation.block_mask import mask_of, scratch_for
+from lvistk.evaluation.blocks import (
+    HAS_BOX,
+    HAS_CATEGORY,
+    HAS_IMAGE,
+    HAS_SCORE,
+    NO_MASK,
+    RLE_RUNS,
+    RLE_TEXT,
+    Block,
+)
+from lvistk.evaluation.columns import KINDS, NOWHERE, Columns, put
+from lvistk.evaluation.complaints import BAD_BOX, BAD_SCORE, NO_BOX, NO_FIELDS, NO_SEGMENTATION
 from lvistk.evaluation.ground_truth.arrays import GroundTruthArrays
+from lvistk.evaluation.nearness import NEAREST, find_nearest
 from lvistk.evaluation.pairs import (
     PAIR,
     BoundaryGroundTruth,
@@ -23,63 +37,76 @@ from lvistk.evaluation.pairs import (
     out_of_ratio,
 )
 from lvistk.evaluation.ranges import Ranges
-from lvistk.evaluation.results_json.record_mask import mask_of, scratch_for
-from lvistk.evaluation.results_json.records import (
-    BAD_BOX,
-    BAD_SCORE,
-    HAS_BOX,
-    HAS_CATEGORY,
-    HAS_IMAGE,
-    HAS_SCORE,
-    NO_BOX,
-    NO_FIELDS,
-    NO_MASK,
-    NO_SEGMENTATION,
-    RLE_RUNS,
-    RLE_TEXT,
-)
 from lvistk.jit import kernel
 from lvistk.masks.codes import OK
 
 
 class Options(NamedTuple):
-    """What to measure. ``masks``, ``boxes``: the IoUs wanted. ``boxed``: the first detection of the
-    input has a box, so all must. ``mask_area_is_box``, ``box_area_is_box``: judge by box area."""
+    """What to measure."""
 
     masks: bool
+    """mask IoUs"""
     boxes: bool
+    """box IoUs"""
     boundary: bool
+    """boundary IoUs beside the masks'"""
     boxed: bool
+    """the first detection of the input has a box, so all must"""
     mask_area_is_box: bool
+    """masks are judged by the area of their box"""
     box_area_is_box: bool
+    """boxes are judged by their own area, not the mask's"""
+    nearest: bool = False
+    """the nearest ground truth instances too, by masks or by boxes"""
 
 
 class Measured(NamedTuple):
-    """What ``measure`` gives for R records: the detections, pairs of masks and of boxes, and counts."""
+    """What ``measure`` gives for a block of D detections."""
 
     detections: Columns
+    """(D,) each"""
+    mask_scores: np.ndarray
+    """(D,) float64, what masks are ranked by where that is not the score; else (0,)"""
     mask_pairs: np.ndarray
+    """(pairs,) of PAIR, detections numbered within the block"""
     box_pairs: np.ndarray
+    """(pairs,) of PAIR"""
+    nearest: np.ndarray
+    """(D,) of NEAREST where they are wanted, else (0,)"""
     foreign_sizes: int
-    """Masks whose size is not their image's: they match nothing, as in lvis-api."""
+    """masks whose size is not their image's: they match nothing, as in lvis-api"""
     code: int
-    place: int
-    """The record that ``code`` complains of."""
+    """what is wrong with detection ``row``, 0 for nothing; then the rest means nothing"""
+    row: int
 
 
 def measure(
-    text: np.ndarray,
-    records: np.ndarray,
-    numbers: np.ndarray,
+    block: Block,
     *,
     gt: GroundTruthArrays,
     boundary: BoundaryGroundTruth,
     ranges: Ranges,
     options: Options,
 ) -> Measured:
-    """Measure R records; ``text`` and ``numbers`` hold their masks."""
-    ends = ranges.ratio_ends
-    return Measured(*_measure(text, records, numbers, gt, boundary, ends, options))
+    """Measure the detections of a block."""
+    count = len(block.has)
+    columns = Columns(*(np.empty(count, kind) for kind in KINDS))
+    nearest = np.empty(count if options.nearest else 0, NEAREST)
+    nearest["same"] = nearest["other"] = NOWHERE
+    nearest["same_iou"] = nearest["other_iou"] = 0
+    mask_pairs, box_pairs, foreign_sizes, code, row = _measure(
+        block, columns, nearest, gt, boundary, ranges.ratio_ends, options
+    )
+    return Measured(
+        columns,
+        block.mask_scores if options.masks else block.mask_scores[:0],
+        mask_pairs,
+        box_pairs,
+        nearest,
+        foreign_sizes,
+        code,
+        row,
+    )
 
 
 @kernel
@@ -98,27 +125,10 @@ def find_row(ids, wanted):
 
 @kernel
 def category_row(ids, wanted):
+    """``find_row``, at once where ids are 1 to C."""
     if 0 < wanted <= len(ids) and ids[wanted - 1] == wanted:
         return wanted - 1
     return find_row(ids, wanted)
-
-
-@kernel
-def _check(record, options):
-    needed = HAS_IMAGE | HAS_CATEGORY | HAS_SCORE
-    if record["has"] & needed != needed:
-        return NO_FIELDS
-    if not np.isfinite(record["score"]):
-        return BAD_SCORE
-    if options.boxed and record["has"] & HAS_BOX == 0:
-        return NO_BOX
-    if record["has"] & HAS_BOX and not np.isfinite(
-        record["x"] + record["y"] + record["width"] + record["height"]
-    ):
-        return BAD_BOX
-    if not options.boxed and record["mask_kind"] == NO_MASK:
-        return NO_SEGMENTATION
-    return OK
 
 
 @kernel
@@ -133,66 +143,113 @@ def enter_image(slots, gt, left, entered):
 
 
 @kernel
-def _measure(text, records, numbers, gt, boundary, ratio_ends, options):
-    detections = columns_for(len(records))
+def _check(block, k, box, options):
+    """What is wrong with the fields of row ``k``; its box into ``box``."""
+    needed = HAS_IMAGE | HAS_CATEGORY | HAS_SCORE
+    if block.has[k] & needed != needed:
+        return NO_FIELDS
+    if not np.isfinite(block.scores[k]):
+        return BAD_SCORE
+    if options.boxed and block.has[k] & HAS_BOX == 0:
+        return NO_BOX
+    for j in range(4):
+        box[j] = block.boxes[k, j] if len(block.boxes) > 0 else 0.0
+    if block.has[k] & HAS_BOX and not np.isfinite(box[0] + box[1] + box[2] + box[3]):
+        return BAD_BOX
+    if not options.boxed and block.mask_kinds[k] == NO_MASK:
+        return NO_SEGMENTATION
+    return OK
+
+
+@kernel
+def _told_area(block, k, tight):
+    """Area of the mask of row ``k`` by the input's columns; its box into ``tight``."""
+    tight[0], tight[1] = block.mask_boxes[k, 0], block.mask_boxes[k, 1]
+    tight[2] = block.mask_boxes[k, 2] - tight[0]
+    tight[3] = block.mask_boxes[k, 3] - tight[1]
+    return np.int64(block.mask_areas[k])
+
+
+@kernel
+def _may_match(mask_area, tight, gt, first, last):
+    near = False
+    for g in range(first, last):
+        near |= may_reach_half(mask_area, tight, gt.mask_areas[g], gt.mask_boxes, g)
+    return near
+
+
+@kernel
+def _measure(block, columns, nearest, gt, boundary, ratio_ends, options):
     mask_pairs = np.empty(256, PAIR)
     box_pairs = np.empty(256, PAIR)
     mask_count, box_count, foreign_sizes = 0, 0, 0
     slots = np.full(len(gt.category_ids), NOWHERE, np.int32)
-    scratch = scratch_for(records)
+    scratch = scratch_for(block)
     tight, box = scratch.tight, scratch.box
-    image = NOWHERE
-    image_id = 0
-    for k in range(len(records)):
-        record = records[k]
-        code = _check(record, options)
+    told = len(block.mask_areas) > 0 and not options.nearest
+    image, image_id = NOWHERE, np.int64(0)
+    for k in range(len(block.has)):
+        code = _check(block, k, box, options)
         if code != OK:
-            return detections, mask_pairs, box_pairs, 0, code, k
-        if k == 0 or record["image_id"] != image_id:
-            image_id = record["image_id"]
+            return mask_pairs[:0], box_pairs[:0], 0, code, k
+        if k == 0 or block.image_ids[k] != image_id:
+            image_id = block.image_ids[k]
             entered = find_row(gt.image_ids, image_id)
             enter_image(slots, gt, image, entered)
             image = entered
-        category = category_row(gt.category_ids, record["category_id"])
+        category = category_row(gt.category_ids, block.category_ids[k])
         slot = slots[category] if category >= 0 and image >= 0 else NOWHERE
-        put(detections, k, record["score"], image, category, slot)
+        put(columns, k, block.scores[k], image, category, slot)
         if slot < 0:
             continue
         first, last = gt.slot_gts[slot], gt.slot_gts[slot + 1]
         height, width = np.int64(gt.heights[image]), np.int64(gt.widths[image])
-        box[0], box[1] = record["x"], record["y"]
-        box[2], box[3] = record["width"], record["height"]
         starts, stops, m, mask_area, ratio_out = scratch.starts, scratch.stops, 0, 0, 0
+        foreign = False
         if options.masks or not options.boxed:
-            starts, stops, m, mask_area, code = mask_of(
-                text, record, numbers, height, width, options.boxed, scratch
-            )
+            if told:
+                mask_area = _told_area(block, k, tight)
+            else:
+                starts, stops, m, mask_area, code = mask_of(
+                    block, k, height, width, options.boxed, scratch
+                )
+            if code != OK and options.nearest:
+                continue
             if code != OK:
-                return detections, mask_pairs, box_pairs, 0, code, k
+                return mask_pairs[:0], box_pairs[:0], 0, code, k
             ratio_out = out_of_ratio(mask_area, tight, ratio_ends)
+            kind = block.mask_kinds[k]
+            foreign = kind in (RLE_TEXT, RLE_RUNS) and (
+                block.mask_heights[k] != height or block.mask_widths[k] != width
+            )
+        if options.nearest:
+            if not (options.masks and foreign):
+                find_nearest(
+                    nearest, k, gt, image, slot, options.masks, starts, stops, m, mask_area, scratch
+                )
+            continue
         box_area = box[2] * box[3]
         if options.masks:
             area = box_area if options.mask_area_is_box else float(mask_area)
-            rle = record["mask_kind"] == RLE_TEXT or record["mask_kind"] == RLE_RUNS
-            if rle and (record["mask_height"] != height or record["mask_width"] != width):
-                foreign_sizes += 1
-                m = 0
+            foreign_sizes += foreign
             if 0 < area < np.inf:
-                detections.mask_out[k] = out_of_area(area) | ratio_out
-                near = False
-                for g in range(first, last):
-                    other = gt.mask_areas[g]
-                    near |= may_reach_half(mask_area, tight, other, gt.mask_boxes, g)
-                if m > 0 and near:
+                columns.mask_out[k] = out_of_area(area) | ratio_out
+                if not foreign and _may_match(mask_area, tight, gt, first, last):
+                    if told:
+                        starts, stops, m, mask_area, code = mask_of(
+                            block, k, height, width, options.boxed, scratch
+                        )
+                        if code != OK:
+                            return mask_pairs[:0], box_pairs[:0], 0, code, k
                     mask_pairs, mask_count = add_mask_pairs(
                         mask_pairs, mask_count, k, starts, stops, m, mask_area, tight, first, last,
                         gt, boundary, image, options.boundary,
                     )  # fmt: skip
         area = box_area if options.box_area_is_box else float(mask_area)
         if options.boxes and 0 < area < np.inf:
-            detections.box_out[k] = out_of_area(area) | ratio_out
+            columns.box_out[k] = out_of_area(area) | ratio_out
             for g in range(first, last):
                 iou = box_iou(box[0], box[1], box[2], box[3], gt.boxes, g)
                 if iou >= 0.5:
                     box_pairs, box_count = add_pair(box_pairs, box_count, k, g, iou, iou)
-    return detections, mask_pairs[:mask_count], box_pairs[:box_count], foreign_sizes, OK, 0
+    return mask_pairs[:mask_count], box_pairs[:box_count], foreign_sizes, OK, 0

@@ -6,9 +6,9 @@ from typing import Literal
 
 import numpy as np
 
-from lvistk.evaluation.collect import Detections
 from lvistk.evaluation.columns import DROPPED
 from lvistk.evaluation.curves import curves
+from lvistk.evaluation.detections import Detections
 from lvistk.evaluation.ground_truth.arrays import GroundTruth
 from lvistk.evaluation.matching import Matches, match
 from lvistk.evaluation.outcome import Table

@@ -1,6 +1,5 @@
 """The inputs of an evaluation: what a results file or store has, and what of it is evaluated."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -8,9 +7,9 @@ from typing import NamedTuple
 from lvistk.config.evaluation import EvaluateSettings
 from lvistk.data.store.detection_store import DetectionStore, is_detection_store
 from lvistk.errors import UserError
-from lvistk.evaluation.results_json.json_general import parse_records
-from lvistk.evaluation.results_json.records import HAS_BOX, NO_MASK
-from lvistk.evaluation.results_json.sections import WHOLE_BYTES, JsonArray, results_array
+from lvistk.evaluation.blocks import HAS_BOX, NO_MASK
+from lvistk.evaluation.results_json import read_blocks
+from lvistk.json_input.text import json_text
 
 
 class Shape(NamedTuple):
@@ -75,26 +74,21 @@ def _store_shape(path: Path) -> Shape:
 
 
 def _shape_of(path: Path) -> Shape:
-    heads = parse_records(b"[" + _first_record(results_array(path)) + b"]", path=path)[1]
-    if not len(heads):
+    first = read_blocks(
+        json_text(path),
+        lambda block: (block.has.tolist(), block.mask_kinds.tolist()),
+        list,
+        threads=1,
+        masks=True,
+        first_only=True,
+    )
+    has, kinds = first[0]
+    if not has:
         return NOTHING
-    shape = Shape(bool(heads[0]["has"] & HAS_BOX), bool(heads[0]["mask_kind"] != NO_MASK))
+    shape = Shape(bool(has[0] & HAS_BOX), kinds[0] != NO_MASK)
     if not any(shape):
         raise UserError(f"{path}: the first detection has neither bbox nor segmentation")
     return shape
-
-
-def _first_record(array: JsonArray) -> bytes:
-    """The JSON of the first record, or the whole array where it has none that can be told apart."""
-    first, last = array.cuts()[0]
-    section = array.piece(first, last)
-    try:
-        body = section.decode().lstrip()
-        _, end = json.JSONDecoder().raw_decode(body)
-        return body[:end].encode()
-    except ValueError:
-        whole = array.last - array.first <= WHOLE_BYTES
-        return array.piece(array.first, array.last) if whole else section
 
 
 def mask_area(source: Source, settings: EvaluateSettings) -> str:

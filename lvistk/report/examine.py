@@ -79,10 +79,8 @@ def find_errors(found: Evaluation, results: Results, *, kind: str, threads: int)
     sources = find_sources(results.main, results.boxes, [kind])
     source = next(s for s in sources if (s.masks if kind == "segm" else s.boxes))
     nearest = nearest_gts(
-        source.path,
-        store=source.store,
+        source,
         masks=kind == "segm",
-        boxed=source.shape.boxes,
         gt=found.gt.arrays,
         threads=threads or os.cpu_count() or 1,
     )

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
+from lvistk.evaluation.blocks import NO_MASK, PADDING
 from lvistk.evaluation.results_json.json_scan import scan_records
-from lvistk.evaluation.results_json.records import NO_MASK, PADDING, RECORD
+from lvistk.evaluation.results_json.records import RECORD
 from lvistk.json_numbers import PARSED, UNUSUAL, parse_number
 from lvistk.masks.codes import OK
 from lvistk.masks.rle_decode import SLACK, decode_counts, spans_of_runs, spans_of_text

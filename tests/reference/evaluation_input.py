@@ -11,6 +11,9 @@ import numpy as np
 from lvistk.config.evaluation import EvaluateSettings
 from lvistk.data.store.detection_store import DetectionStore
 from lvistk.errors import UserError
+from lvistk.evaluation import blocks as form
+from lvistk.evaluation.blocks import Block
+from lvistk.evaluation.complaints import COMPLAINTS, UNKNOWN_IMAGE, bad_detection
 from lvistk.evaluation.ground_truth.head import (
     Category,
     Image,
@@ -22,11 +25,11 @@ from lvistk.evaluation.ground_truth.head import (
     require_unique,
 )
 from lvistk.evaluation.ranges import AREA_RANGES, Ranges
-from lvistk.evaluation.results_json import records as form
+from lvistk.evaluation.results_json.json_array import JsonArray, results_array
 from lvistk.evaluation.results_json.json_general import parse_array
-from lvistk.evaluation.results_json.records import COMPLAINTS
-from lvistk.evaluation.results_json.sections import results_array
+from lvistk.evaluation.results_json.records import RECORD, block_of
 from lvistk.evaluation.sources import Source, box_area, mask_area, warnings_of
+from lvistk.json_input.text import json_text
 from lvistk.masks.codes import BAD_COUNTS, BAD_POLYGON, OK
 from tests.reference.evaluation_records import (
     box_of,
@@ -83,14 +86,16 @@ class World(NamedTuple):
 def read_world(path: Path, *, masks: bool) -> World:
     """The annotation file; ``masks`` False leaves the masks out. Raises ``UserError`` as the fast engine."""
     head = read_head(path)
-    text, records, numbers = parse_array(head.array)
+    first, last = (head.text.first + offset for offset in head.annotations)
+    text, records, numbers = parse_array(JsonArray(head.text, first, last))
+    block = block_of(text, records, numbers, annotations=True)
     ids = [np.array([one.id for one in some], np.int64) for some in (head.images, head.categories)]
-    known_rows(records, path, *ids)
+    known_rows(block, path, *ids)
     images = {image.id: image for image in head.images}
     gts: dict[tuple[int, int], list[Thing]] = defaultdict(list)
-    for record in records:
+    for row, record in enumerate(records):
         image_id, category_id = record["image_id"].item(), record["category_id"].item()
-        rle = _gt_rle(text, record, numbers, images[image_id], path) if masks else None
+        rle = _gt_rle(block, row, record, images[image_id], path) if masks else None
         area = record["area"].item()
         if not 0 < area < np.inf:
             continue
@@ -112,17 +117,15 @@ def read_world(path: Path, *, masks: bool) -> World:
     return World(images, dict(gts), head.categories, np.array(frequency, "<U1"), warnings)
 
 
-def _gt_rle(
-    text: np.ndarray, record: np.void, numbers: np.ndarray, image: Image, path: Path
-) -> dict[str, Any]:
+def _gt_rle(block: Block, row: int, record: np.void, image: Image, path: Path) -> dict[str, Any]:
     height, width = image.height, image.width
     if record["mask_kind"] == form.NO_MASK:
-        raise bad_mask(record, BAD_POLYGON, path)
-    rle, code = mask_of_record(text, record, numbers, height=height, width=width)
+        raise bad_mask(block, row, BAD_POLYGON, path)
+    rle, code = mask_of_record(block.text, record, block.numbers, height=height, width=width)
     if code == OK and rle["size"] != [height, width]:
         code = BAD_COUNTS
     if code != OK:
-        raise bad_mask(record, code, path)
+        raise bad_mask(block, row, code, path)
     return rle
 
 
@@ -151,12 +154,12 @@ def read_things(
         for place, record in enumerate(part.records):
             code = complaint_of(record, boxed=source.shape.boxes)
             if code != OK:
-                raise form.bad_detection(part.path, place, record, COMPLAINTS[code])
+                raise _bad(part, place, COMPLAINTS[code])
             image_id, category_id = record["image_id"].item(), record["category_id"].item()
             counts["categories"] += category_id not in known
             counts["images"] += image_id not in world.images
             if image_id not in world.images and settings.unknown_images == "refuse":
-                raise form.bad_detection(part.path, place, record, form.UNKNOWN_IMAGE)
+                raise _bad(part, place, UNKNOWN_IMAGE)
             things = _unjudged(record, part.mask_scores[place])
             if image_id in world.images and world.judges(image_id, category_id):
                 things, foreign = _judged(
@@ -172,6 +175,18 @@ def read_things(
         foreign_sizes=counts["foreign"],
     )
     return found, warnings
+
+
+def _bad(part: _Part, row: int, complaint: str) -> UserError:
+    record = part.records[row]
+    return bad_detection(
+        part.path,
+        row,
+        has=record["has"],
+        image_id=record["image_id"],
+        category_id=record["category_id"],
+        complaint=complaint,
+    )
 
 
 def _unjudged(record: np.void, mask_score: float) -> dict[str, Thing]:
@@ -205,7 +220,7 @@ def _judged(
         height, width = image.height, image.width
         rle, code = mask_of_record(part.text, record, part.numbers, height=height, width=width)
         if code != OK:
-            raise form.bad_detection(part.path, place, record, COMPLAINTS[code])
+            raise _bad(part, place, COMPLAINTS[code])
         foreign = source.masks and rle["size"] != [height, width]
     boxless = rle is not None and not record["has"] & form.HAS_BOX
     box = coco_mask.toBbox(rle).tolist() if boxless else box_of(record)
@@ -219,7 +234,7 @@ def _judged(
 
 def _parts(source: Source) -> Iterator[_Part]:
     if not source.store:
-        text, records, numbers = parse_array(results_array(source.path))
+        text, records, numbers = parse_array(results_array(json_text(source.path)))
         yield _Part(source.path, text, records, numbers, records["score"])
         return
     for shard in DetectionStore.open(source.path).shards:
@@ -238,7 +253,7 @@ def _shard_part(path: Path) -> _Part:
             bad = found.labels[strange][0]
             last = len(store.category_ids) - 1
             raise UserError(f"{path}: image {found.image_id}: label {bad} is not in 0..{last}")
-        some = np.zeros(len(found), form.RECORD)
+        some = np.zeros(len(found), RECORD)
         some["image_id"], some["category_id"] = found.image_id, store.category_ids[found.labels]
         some["score"] = found.scores
         boxes = found.boxes.astype(np.float64)
@@ -253,6 +268,6 @@ def _shard_part(path: Path) -> _Part:
         rows.append(some)
         better = found.scores if found.mask_scores is None else found.mask_scores
         ranked.append(np.where(np.isnan(better), found.scores, better))
-    records = np.concatenate([np.zeros(0, form.RECORD), *rows])
+    records = np.concatenate([np.zeros(0, RECORD), *rows])
     scores = np.concatenate([np.zeros(0, np.float32), *ranked])
     return _Part(path, np.frombuffer(bytes(text), np.uint8), records, np.zeros(0), scores)

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from pycocotools import mask
 
-from lvistk.evaluation.results_json import records as form
+from lvistk.evaluation import blocks as form
+from lvistk.evaluation import complaints
 from lvistk.masks.codes import BAD_COUNTS, BAD_POLYGON, COORDINATE_LIMIT, OK
 
 coco_mask: Any = mask
@@ -23,15 +24,15 @@ def complaint_of(record: np.void, *, boxed: bool) -> int:
     """What is wrong with the fields of a detection; ``boxed``: the first of its file has a box."""
     needed = form.HAS_IMAGE | form.HAS_CATEGORY | form.HAS_SCORE
     if record["has"] & needed != needed:
-        return form.NO_FIELDS
+        return complaints.NO_FIELDS
     if not np.isfinite(record["score"]):
-        return form.BAD_SCORE
+        return complaints.BAD_SCORE
     if boxed and not record["has"] & form.HAS_BOX:
-        return form.NO_BOX
+        return complaints.NO_BOX
     if record["has"] & form.HAS_BOX and not np.isfinite(box_of(record)).all():
-        return form.BAD_BOX
+        return complaints.BAD_BOX
     if not boxed and record["mask_kind"] == form.NO_MASK:
-        return form.NO_SEGMENTATION
+        return complaints.NO_SEGMENTATION
     return OK
 
 

@@ -1,12 +1,16 @@
 """LVIS annotation JSON into ``GroundTruth``: checked, masks rasterised once and kept beside the file."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from lvistk.evaluation.block_mask import spans_of_block
+from lvistk.evaluation.blocks import Block
 from lvistk.evaluation.ground_truth.arrays import Annotations, GroundTruth, Lists, arrange
 from lvistk.evaluation.ground_truth.head import (
+    Head,
     bad_mask,
     frequency_of,
     gt_warnings,
@@ -16,12 +20,10 @@ from lvistk.evaluation.ground_truth.head import (
     rows_of,
 )
 from lvistk.evaluation.growing import Growing
-from lvistk.evaluation.results_json.json_records import Records, Unsplittable, map_sections
-from lvistk.evaluation.results_json.record_masks import rasterise
-from lvistk.evaluation.results_json.sections import JsonArray
+from lvistk.evaluation.results_json import read_blocks
 
 RECORD_BYTES, SPAN_BYTES = 128, 8
-"""Room is made for a record and for a span in so many bytes of JSON; it grows where they take less."""
+"""Estimated bytes of JSON per annotation and per span, for preallocation; most take more."""
 
 
 def read_gt_json(path: Path, *, masks: bool, threads: int) -> GroundTruth:
@@ -36,7 +38,7 @@ def read_gt_json(path: Path, *, masks: bool, threads: int) -> GroundTruth:
     heights = np.array([image.height for image in images], np.int32)
     widths = np.array([image.width for image in images], np.int32)
     reader = _AnnotationReader(path, image_ids, category_ids, heights, widths, masks)
-    annotations = reader.read(head.array, threads=threads)
+    annotations = reader.read(head, threads=threads)
     negative = _lists([image.neg_category_ids for image in images], category_ids)
     not_exhaustive = _lists([image.not_exhaustive_category_ids for image in images], category_ids)
     arrays = arrange(
@@ -113,40 +115,37 @@ class _AnnotationReader:
         self.image_ids, self.category_ids = image_ids, category_ids
         self.heights, self.widths = heights, widths
 
-    def read(self, array: JsonArray, *, threads: int) -> Annotations:
+    def read(self, head: Head, *, threads: int) -> Annotations:
         """All annotations of the file in its order."""
-        try:
-            parts = map_sections(array, self._convert, threads=threads, masks=self.masks)
-            whole = _joined(parts, array.last - array.first)
-        except Unsplittable:
-            parts = map_sections(array, self._convert, threads=1, whole=True)
-            whole = _joined(parts, array.last - array.first)
+        first, last = head.annotations
+        whole = read_blocks(
+            head.text,
+            self._convert,
+            partial(_joined, size=last - first),
+            threads=threads,
+            masks=self.masks,
+            annotations=head.annotations,
+        )
         require_unique(np.sort(whole.ids), path=self.path, what="annotation")
         return whole
 
-    def _convert(self, found: Records) -> Annotations:
-        records = found.records
-        images, categories = known_rows(records, self.path, self.image_ids, self.category_ids)
-        masks = rasterise(
-            found.text,
-            records if self.masks else records[:0],
-            found.numbers,
-            self.heights[images],
-            self.widths[images],
-        )
-        if masks.code:
-            raise bad_mask(records[masks.place], masks.code, self.path)
-        n = len(records)
+    def _convert(self, block: Block) -> Annotations:
+        images, categories = known_rows(block, self.path, self.image_ids, self.category_ids)
+        n = len(block.ids)
+        masked = slice(n if self.masks else 0)
+        spans = spans_of_block(block, self.heights[images[masked]], self.widths[images[masked]])
+        if spans.code:
+            raise bad_mask(block, spans.row, spans.code, self.path)
         return Annotations(
-            ids=records["id"].copy(),
+            ids=block.ids,
             images=images,
             categories=categories,
-            areas=records["area"].copy(),
-            boxes=np.stack([records[k] for k in ("x", "y", "width", "height")], axis=1),
-            ignored=records["ignore"] != 0,
-            span_counts=masks.counts if self.masks else np.zeros(n, np.int64),
-            span_starts=masks.starts,
-            span_stops=masks.stops,
-            mask_areas=masks.areas if self.masks else np.zeros(n, np.int64),
-            mask_boxes=masks.boxes if self.masks else np.zeros((n, 4), np.int32),
+            areas=block.areas,
+            boxes=block.boxes,
+            ignored=block.ignored != 0,
+            span_counts=spans.counts if self.masks else np.zeros(n, np.int64),
+            span_starts=spans.starts,
+            span_stops=spans.stops,
+            mask_areas=spans.areas if self.masks else np.zeros(n, np.int64),
+            mask_boxes=spans.boxes if self.masks else np.zeros((n, 4), np.int32),
         )

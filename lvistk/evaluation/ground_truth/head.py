@@ -1,6 +1,5 @@
-"""What both engines read of an annotation file in the same way, and the checks of its annotations."""
+"""Images and categories of an annotation file, and the checks of its annotations."""
 
-import mmap
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -8,8 +7,9 @@ import msgspec
 import numpy as np
 
 from lvistk.errors import UserError
-from lvistk.evaluation.results_json import records as scan
-from lvistk.evaluation.results_json.sections import JsonArray
+from lvistk.evaluation.blocks import HAS_AREA, HAS_BOX, HAS_CATEGORY, HAS_ID, HAS_IMAGE, Block
+from lvistk.json_input.faults import JSON_ERRORS, json_fault, plain_message
+from lvistk.json_input.text import JsonText, json_text
 from lvistk.masks.codes import BAD_COUNTS, BAD_POLYGON, MOST_PIXELS, TOO_LARGE
 
 
@@ -43,34 +43,35 @@ class Category(msgspec.Struct):
 
 
 class Head(NamedTuple):
-    """Images and categories by ascending id, and where the annotations stand."""
+    """What an annotation file holds beside its annotations.
 
+    text: the open file
+    images: by ascending id
+    categories: by ascending id
+    annotations: offsets in ``text.data`` of the list of annotations, without its brackets
+    """
+
+    text: JsonText
     images: list[Image]
     categories: list[Category]
-    array: JsonArray
+    annotations: tuple[int, int]
 
 
 def read_head(path: Path) -> Head:
-    """The head of an annotation file. Raises ``UserError`` where it is none, or has a duplicate id."""
+    """The head of an annotation file. Raises ``UserError`` where it is none, or has an id twice."""
+    text = json_text(path)
     try:
-        with path.open("rb") as handle:
-            mapped = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
-    except ValueError:
-        raise UserError(f"{path}: the file is empty") from None
-    try:
-        top = msgspec.json.decode(mapped, type=_Top)
+        top = msgspec.json.decode(text.data, type=_Top)
         images = msgspec.json.decode(top.images, type=list[Image])
         categories = msgspec.json.decode(top.categories, type=list[Category])
     except msgspec.ValidationError as error:
-        raise UserError(f"{path}: no LVIS annotations: {error}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: broken or cut off: {error}") from None
+        raise UserError(f"{path}: no LVIS annotations: {plain_message(error)}") from None
+    except JSON_ERRORS as error:
+        raise UserError(f"{path}: {json_fault(text.data, error)}") from None
     if isinstance(top.annotations, msgspec.UnsetType):
         raise UserError(f"{path}: has no annotations, so nothing can be compared with it")
     span = np.frombuffer(memoryview(top.annotations), np.uint8)
-    start = span.ctypes.data - np.frombuffer(mapped, np.uint8).ctypes.data
+    start = span.ctypes.data - np.frombuffer(text.data, np.uint8).ctypes.data
     if bytes(span[:1]) != b"[":
         raise UserError(f"{path}: annotations is no list")
     images.sort(key=lambda image: image.id)
@@ -78,7 +79,7 @@ def read_head(path: Path) -> Head:
     require_unique(np.array([image.id for image in images], np.int64), path=path, what="image")
     ids = np.array([category.id for category in categories], np.int64)
     require_unique(ids, path=path, what="category")
-    return Head(images, categories, JsonArray(path, start + 1, start + len(span) - 1))
+    return Head(text, images, categories, (start + 1, start + len(span) - 1))
 
 
 def require_unique(ids: np.ndarray, *, path: Path, what: str) -> None:
@@ -131,39 +132,41 @@ def gt_warnings(head: Head, *, ids: np.ndarray, areas: np.ndarray) -> tuple[str,
 
 
 def known_rows(
-    records: np.ndarray, path: Path, image_ids: np.ndarray, category_ids: np.ndarray
+    block: Block, path: Path, image_ids: np.ndarray, category_ids: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the images and categories of annotation ``records`` (A,).
+    """Rows (A,) of the images and categories of A annotations.
 
     Raises ``UserError`` for the first annotation that lacks a field, or whose image or category does.
     """
     wanted = {
-        "image_id": scan.HAS_IMAGE,
-        "category_id": scan.HAS_CATEGORY,
-        "id": scan.HAS_ID,
-        "area": scan.HAS_AREA,
-        "bbox": scan.HAS_BOX,
+        "image_id": HAS_IMAGE,
+        "category_id": HAS_CATEGORY,
+        "id": HAS_ID,
+        "area": HAS_AREA,
+        "bbox": HAS_BOX,
     }
     for name, bit in wanted.items():
-        missing = (records["has"] & bit) == 0
+        missing = (block.has & bit) == 0
         if missing.any():
-            bad = records[int(np.argmax(missing))]
-            known = f" {bad['id']}" if bad["has"] & scan.HAS_ID else ""
+            row = int(np.argmax(missing))
+            known = f" {block.ids[row]}" if block.has[row] & HAS_ID else ""
             raise UserError(f"{path}: annotation{known}: no {name}")
-    images = rows_of(records["image_id"], image_ids)
-    categories = rows_of(records["category_id"], category_ids)
-    for rows, what in ((images, "image_id"), (categories, "category_id")):
+    images = rows_of(block.image_ids, image_ids)
+    categories = rows_of(block.category_ids, category_ids)
+    for rows, what, given in (
+        (images, "image_id", block.image_ids),
+        (categories, "category_id", block.category_ids),
+    ):
         if (rows < 0).any():
-            bad = records[int(np.argmax(rows < 0))]
-            raise UserError(f"{path}: annotation {bad['id']}: no such {what} {bad[what]}")
+            row = int(np.argmax(rows < 0))
+            raise UserError(f"{path}: annotation {block.ids[row]}: no such {what} {given[row]}")
     return images, categories
 
 
-def bad_mask(record: np.void, code: int, path: Path) -> UserError:
+def bad_mask(block: Block, row: int, code: int, path: Path) -> UserError:
     """The error of an annotation whose mask is wrong."""
-    return UserError(
-        f"{path}: annotation {record['id']} (image {record['image_id']}): {MASK_COMPLAINTS[code]}"
-    )
+    ids = f"annotation {block.ids[row]} (image {block.image_ids[row]})"
+    return UserError(f"{path}: {ids}: {MASK_COMPLAINTS[code]}")
 
 
 MASK_COMPLAINTS = {

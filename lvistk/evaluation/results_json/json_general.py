@@ -9,9 +9,10 @@ import msgspec
 import numpy as np
 
 from lvistk.errors import UserError
-from lvistk.evaluation.results_json import records as scan
-from lvistk.evaluation.results_json.records import PADDING
-from lvistk.evaluation.results_json.sections import JsonArray
+from lvistk.evaluation import blocks as scan
+from lvistk.evaluation.blocks import PADDING
+from lvistk.evaluation.results_json.json_array import JsonArray
+from lvistk.evaluation.results_json.records import RECORD
 
 LARGEST = 2**63
 WHOLE_NUMBERS = scan.HAS_IMAGE | scan.HAS_CATEGORY | scan.HAS_ID
@@ -39,7 +40,7 @@ class _Record(msgspec.Struct):
 def parse_array(array: JsonArray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """All records of the array at once, as ``parse_records`` gives them."""
     body = array.piece(array.first, array.last)
-    return parse_records(b"[" + body + b"]", path=array.path)
+    return parse_records(b"[" + body + b"]", path=array.text.path)
 
 
 def parse_records(text: bytes, *, path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -51,7 +52,7 @@ def parse_records(text: bytes, *, path: Path) -> tuple[np.ndarray, np.ndarray, n
         parsed = _decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: {error}") from None
-    records = np.zeros(len(parsed), scan.RECORD)
+    records = np.zeros(len(parsed), RECORD)
     counts: list[bytes] = []
     numbers: list[float] = []
     place = 0

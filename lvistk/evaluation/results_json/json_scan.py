@@ -7,6 +7,18 @@ UNUSUAL, and a general parser takes that piece over: ``json_general``.
 
 import numpy as np
 
+from lvistk.evaluation.blocks import (
+    HAS_AREA,
+    HAS_BOX,
+    HAS_CATEGORY,
+    HAS_ID,
+    HAS_IMAGE,
+    HAS_SCORE,
+    NO_MASK,
+    POLYGONS,
+    RLE_RUNS,
+    RLE_TEXT,
+)
 from lvistk.evaluation.results_json.json_values import (
     AREA,
     BBOX,
@@ -22,18 +34,6 @@ from lvistk.evaluation.results_json.json_values import (
     read_key,
     skip_value,
     string_end,
-)
-from lvistk.evaluation.results_json.records import (
-    HAS_AREA,
-    HAS_BOX,
-    HAS_CATEGORY,
-    HAS_ID,
-    HAS_IMAGE,
-    HAS_SCORE,
-    NO_MASK,
-    POLYGONS,
-    RLE_RUNS,
-    RLE_TEXT,
 )
 from lvistk.jit import kernel
 from lvistk.json_numbers import PARSED, UNUSUAL, parse_number, read_numbers, skip_space

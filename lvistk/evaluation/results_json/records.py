@@ -1,22 +1,15 @@
-"""One record of a results or annotations file, and what can be wrong with it. Both engines share it, so
-nothing here is compiled."""
-
-from pathlib import Path
+"""One scanned record, and blocks of columns made of many."""
 
 import numpy as np
 
-from lvistk.errors import UserError
-from lvistk.masks.codes import BAD_COUNTS, BAD_POLYGON, MOST_PIXELS, TOO_LARGE
-
-PADDING = 128
-"""Zeros that must follow the text of records in its buffer: a block of 64 bytes may be read behind a place
-behind its end."""
-
-NO_MASK, RLE_TEXT, RLE_RUNS, POLYGONS = 0, 1, 2, 3
-"""``mask_kind``. The mask lies in the text (``RLE_TEXT``) or among the numbers, from ``mask_start`` to
-``mask_stop``; runs as they are, polygons as their number, then for each its length and coordinates."""
-
-HAS_IMAGE, HAS_CATEGORY, HAS_SCORE, HAS_BOX, HAS_ID, HAS_AREA = 1, 2, 4, 8, 16, 32
+from lvistk.evaluation.blocks import (
+    NO_AREAS,
+    NO_BOXES,
+    NONE_FLOAT64,
+    NONE_INT64,
+    NONE_UINT8,
+    Block,
+)
 
 RECORD = np.dtype(
     [
@@ -39,34 +32,49 @@ RECORD = np.dtype(
         ("escaped", np.uint8),
     ]
 )
-"""One record: box as x, y, width, height in pixels; ``has`` tells which fields were there."""
+"""What the scanner writes, a record at once: fields as in ``Block``, the box as x, y, width, height."""
 
-NO_FIELDS, BAD_SCORE, NO_BOX, NO_SEGMENTATION, BAD_BOX = 3, 4, 5, 6, 7
-BAD_LABEL = 8
-"""A label that the store has no category for; its own complaint names both."""
-COMPLAINTS = {
-    BAD_COUNTS: "its RLE does not fill its size",
-    BAD_POLYGON: "a polygon with fewer than three points, an odd number of coordinates, or "
-    "coordinates far outside",
-    TOO_LARGE: f"its image has more than {MOST_PIXELS} pixels, too many for a mask",
-    NO_FIELDS: "image_id, category_id or score is missing",
-    BAD_SCORE: "its score is not a finite number",
-    NO_BOX: "it has no bbox, but the first detection has one",
-    NO_SEGMENTATION: "it has no segmentation, but the first detection has one and no bbox",
-    BAD_BOX: "its bbox has a number that is not finite",
-}
-UNKNOWN_IMAGE = (
-    "the ground truth has no such image; give the matching ground truth, or set "
-    "evaluate.unknown_images=drop to leave such detections out"
+
+def block_of(
+    text: np.ndarray, records: np.ndarray, numbers: np.ndarray, *, annotations: bool
+) -> Block:
+    """Records (R,) as columns; ``annotations``: with what only annotations have."""
+    column = {name: np.ascontiguousarray(records[name]) for name in _DETECTION}
+    boxes = np.empty((len(records), 4))
+    for k, name in enumerate(("x", "y", "width", "height")):
+        boxes[:, k] = records[name]
+    return Block(
+        has=column["has"],
+        image_ids=column["image_id"],
+        category_ids=column["category_id"],
+        scores=column["score"],
+        boxes=boxes,
+        mask_kinds=column["mask_kind"],
+        mask_starts=column["mask_start"],
+        mask_stops=column["mask_stop"],
+        mask_heights=column["mask_height"],
+        mask_widths=column["mask_width"],
+        escaped=column["escaped"],
+        mask_areas=NO_AREAS,
+        mask_boxes=NO_BOXES,
+        text=text,
+        numbers=numbers,
+        mask_scores=NONE_FLOAT64,
+        ids=np.ascontiguousarray(records["id"]) if annotations else NONE_INT64,
+        areas=np.ascontiguousarray(records["area"]) if annotations else NONE_FLOAT64,
+        ignored=np.ascontiguousarray(records["ignore"]) if annotations else NONE_UINT8,
+    )
+
+
+_DETECTION = (
+    "has",
+    "image_id",
+    "category_id",
+    "score",
+    "mask_kind",
+    "mask_start",
+    "mask_stop",
+    "mask_height",
+    "mask_width",
+    "escaped",
 )
-
-
-def bad_detection(path: Path, place: int, record: np.void, complaint: str) -> UserError:
-    """The error of the detection at ``place``, named by what it has of its ids."""
-    ids = [
-        f"{name} {record[name]}"
-        for bit, name in ((HAS_IMAGE, "image_id"), (HAS_CATEGORY, "category_id"))
-        if record["has"] & bit
-    ]
-    named = f" ({', '.join(ids)})" if ids else ""
-    return UserError(f"{path}: detection {place + 1}{named}: {complaint}")
