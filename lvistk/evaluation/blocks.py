@@ -54,6 +54,8 @@ class Block(NamedTuple):
     """(numbers,) float64"""
     mask_scores: np.ndarray
     """(D,) float64, what masks are ranked by, where that is not the score; else (0,)"""
+    dropped: np.ndarray
+    """(D,) int64 parts that were left out of a mask because they are no polygons; (0,) where none were"""
     ids: np.ndarray
     """(D,) int64 annotation ids; (0,) for detections"""
     areas: np.ndarray

@@ -24,6 +24,15 @@ UNKNOWN_IMAGE = (
 )
 
 
+def unknown_image(image_id: int, first_id: int) -> str:
+    """The complaint about an image that is not in the ground truth, whose image ids begin at ``first_id``."""
+    if image_id != first_id - 1:
+        return UNKNOWN_IMAGE
+    return (
+        f"{UNKNOWN_IMAGE}; its image ids begin at {first_id}: are those of the results one too low?"
+    )
+
+
 def bad_detection(
     path: Path, row: int, *, has: int, image_id: int, category_id: int, complaint: str
 ) -> UserError:

@@ -11,9 +11,10 @@ import numpy as np
 from lvistk.data.store.detection_store import DetectionStore
 from lvistk.evaluation.blocks import Block
 from lvistk.evaluation.columns import KINDS, NOWHERE, Columns
-from lvistk.evaluation.complaints import COMPLAINTS, UNKNOWN_IMAGE, bad_detection
+from lvistk.evaluation.complaints import COMPLAINTS, bad_detection, unknown_image
 from lvistk.evaluation.ground_truth.arrays import GroundTruthArrays
 from lvistk.evaluation.growing import Growing
+from lvistk.evaluation.left_out import LeftOut
 from lvistk.evaluation.measure import Measured, Options, measure
 from lvistk.evaluation.nearness import NEAREST
 from lvistk.evaluation.pairs import PAIR, BoundaryGroundTruth
@@ -25,6 +26,7 @@ from lvistk.json_input.text import json_text
 
 DETECTION_BYTES = 64
 """Estimated bytes of JSON per detection, for preallocation; most take more."""
+ID_ENDS = -(2**63), 2**63 - 1
 FEW = 1 << 12
 """Rows that are preallocated at least."""
 Locate = Callable[[int], tuple[Path, int]]
@@ -37,6 +39,8 @@ class Against(NamedTuple):
     gt: GroundTruthArrays
     boundary: BoundaryGroundTruth
     ranges: Ranges
+    image_of: Callable[[str], int]
+    """the image id that a text in ``image_id`` of results JSON means"""
     unknown_images: Literal["refuse", "drop"]
     threads: int
 
@@ -56,14 +60,23 @@ class Detections(NamedTuple):
     """(N,) of NEAREST where they were asked for, else (0,)"""
     foreign_sizes: int
     """masks whose size is not their image's"""
+    dropped: int
+    """parts that were left out of masks because they are no polygons"""
+    least_ids: tuple[int, int]
+    """the lowest image id and the lowest category id"""
+    most_ids: tuple[int, int]
+    """the highest image id and the highest category id"""
 
-    def unknown_categories(self) -> int:
-        """Detections whose category is not in the ground truth."""
-        return int(np.count_nonzero(self.table.category == NOWHERE))
-
-    def unknown_images(self) -> int:
-        """Detections in images that are not in the ground truth."""
-        return int(np.count_nonzero(self.table.image == NOWHERE))
+    def left_out(self) -> LeftOut:
+        """What was left out of the evaluation."""
+        return LeftOut(
+            unknown_categories=int(np.count_nonzero(self.table.category == NOWHERE)),
+            unknown_images=int(np.count_nonzero(self.table.image == NOWHERE)),
+            foreign_sizes=self.foreign_sizes,
+            dropped=self.dropped,
+            least_ids=self.least_ids,
+            most_ids=self.most_ids,
+        )
 
 
 def read_detections(source: Source, *, against: Against, options: Options) -> Detections:
@@ -74,15 +87,25 @@ def read_detections(source: Source, *, against: Against, options: Options) -> De
     """
     work = partial(_measure_block, against=against, options=options)
     masks = options.masks or not options.boxed
+    refuse = against.unknown_images == "refuse"
+    first_image = int(against.gt.image_ids[0]) if len(against.gt.image_ids) else 0
     if not source.store:
         text = json_text(source.path)
         gather = partial(
             _gather,
             expect=len(text.data) // DETECTION_BYTES,
             locate=lambda row: (source.path, row),
-            refuse=against.unknown_images == "refuse",
+            refuse=refuse,
+            first_image=first_image,
         )
-        return read_blocks(text, work, gather, threads=against.threads, masks=masks)
+        return read_blocks(
+            text,
+            work,
+            gather,
+            threads=against.threads,
+            masks=masks,
+            image_of=against.image_of,
+        )
     store = DetectionStore.open(source.path)
     firsts = [0, *itertools.accumulate(s.layout["score"][1][0] for s in store.shards)]
 
@@ -97,8 +120,7 @@ def read_detections(source: Source, *, against: Against, options: Options) -> De
         masks=masks,
         boxes=options.boxes or options.mask_area_is_box,
     )
-    refuse = against.unknown_images == "refuse"
-    return _gather(parts, expect=firsts[-1], locate=locate, refuse=refuse)
+    return _gather(parts, expect=firsts[-1], locate=locate, refuse=refuse, first_image=first_image)
 
 
 class _Suspect(NamedTuple):
@@ -112,6 +134,9 @@ class _Suspect(NamedTuple):
 
 class _Part(NamedTuple):
     measured: Measured
+    dropped: int
+    ids: np.ndarray
+    """(2, n) int64 the lowest and the highest image and category ids, n = 2; n = 0 without detections"""
     suspect: _Suspect | None
 
 
@@ -123,26 +148,46 @@ def _measure_block(block: Block, *, against: Against, options: Options) -> _Part
         ranges=against.ranges,
         options=options,
     )
+    dropped, ids = int(block.dropped.sum()), _id_ranges(block)
     row = measured.row
     if not measured.code:
         strange = measured.detections.image == NOWHERE
         if not strange.any():
-            return _Part(measured, None)
+            return _Part(measured, dropped, ids, None)
         row = int(np.argmax(strange))
     suspect = (block.has[row], block.image_ids[row], block.category_ids[row])
-    return _Part(measured, _Suspect(row, *(int(value) for value in suspect)))
+    return _Part(measured, dropped, ids, _Suspect(row, *(int(value) for value in suspect)))
 
 
-def _gather(parts: Iterator[_Part], *, expect: int, locate: Locate, refuse: bool) -> Detections:
-    """All parts together; ``expect`` detections are preallocated."""
+def _id_ranges(block: Block) -> np.ndarray:
+    """(2, n) lowest and highest ids, as in ``_Part``."""
+    columns = [block.image_ids, block.category_ids] if len(block.has) else []
+    return np.array([[c.min() for c in columns], [c.max() for c in columns]], np.int64)
+
+
+def _gather(
+    parts: Iterator[_Part], *, expect: int, locate: Locate, refuse: bool, first_image: int
+) -> Detections:
+    """All parts together.
+
+    expect: detections that are preallocated
+    locate: the file and row of a detection
+    refuse: whether an image that is not in the ground truth is an error
+    first_image: the lowest image id of the ground truth
+    """
     table = tuple(Growing(kind, max(expect, FEW)) for kind in KINDS)
     mask_scores, nearest = Growing(np.float64, FEW), Growing(NEAREST, FEW)
     mask_pairs, box_pairs = Growing(PAIR, FEW), Growing(PAIR, FEW)
-    used, foreign_sizes = 0, 0
-    for measured, suspect in parts:
+    used, foreign_sizes, all_dropped = 0, 0, 0
+    least, most = np.full(2, ID_ENDS[1]), np.full(2, ID_ENDS[0])
+    for measured, dropped, ids, suspect in parts:
+        if ids.size:
+            least, most = np.minimum(least, ids[0]), np.maximum(most, ids[1])
+        all_dropped += dropped
         if suspect is not None and (measured.code or refuse):
             path, row = locate(used + suspect.row)
-            complaint = COMPLAINTS.get(measured.code, UNKNOWN_IMAGE)
+            unknown = unknown_image(suspect.image_id, first_image)
+            complaint = COMPLAINTS.get(measured.code, unknown)
             raise bad_detection(
                 path,
                 row,
@@ -171,4 +216,7 @@ def _gather(parts: Iterator[_Part], *, expect: int, locate: Locate, refuse: bool
         box_pairs.filled(),
         nearest.filled(),
         foreign_sizes,
+        all_dropped,
+        (int(least[0]), int(least[1])),
+        (int(most[0]), int(most[1])),
     )

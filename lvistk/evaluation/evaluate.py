@@ -13,6 +13,8 @@ from lvistk.evaluation.detections import Against, Detections, read_detections
 from lvistk.evaluation.ground_truth.arrays import GroundTruth
 from lvistk.evaluation.ground_truth.boundaries import boundary_gt, no_boundary
 from lvistk.evaluation.ground_truth.cache import read_gt
+from lvistk.evaluation.image_names import ImageNames
+from lvistk.evaluation.left_out import warnings_of
 from lvistk.evaluation.measure import Options
 from lvistk.evaluation.outcome import CategoryTable, Outcome, assemble
 from lvistk.evaluation.ranges import AREA_LABELS, Ranges
@@ -23,7 +25,6 @@ from lvistk.evaluation.sources import (
     box_area,
     find_sources,
     mask_area,
-    warnings_of,
 )
 
 
@@ -45,6 +46,7 @@ class Evaluation(Outcome):
     scores: dict[str, Score]
     detections: dict[str, Detections]
     gt: GroundTruth
+    image_of: ImageNames
 
 
 def evaluate(gt: Path, results: Results, settings: EvaluateSettings) -> Evaluation:
@@ -70,7 +72,8 @@ def _evaluate(
     clock.tick("gt")
     wants_boundary = settings.boundary and any(source.masks for source in sources)
     borders = boundary_gt(known, threads=threads) if wants_boundary else no_boundary()
-    against = Against(known.arrays, borders, ranges, settings.unknown_images, threads)
+    image_of = ImageNames(gt, refuse=settings.unknown_images == "refuse")
+    against = Against(known.arrays, borders, ranges, image_of, settings.unknown_images, threads)
     measured = [_measure(source, against, settings) for source in sources]
     clock.tick("detections")
     scores, detections = _scores(sources, measured, known, ranges, settings, threads)
@@ -79,10 +82,10 @@ def _evaluate(
         line
         for source, found in zip(sources, measured, strict=True)
         for line in warnings_of(
-            source,
-            unknown_categories=found.unknown_categories(),
-            unknown_images=found.unknown_images(),
-            foreign_sizes=found.foreign_sizes,
+            source.path.name,
+            found.left_out(),
+            image_ids=known.arrays.image_ids,
+            category_ids=known.arrays.category_ids,
         )
     )
     metrics = assemble(
@@ -108,6 +111,7 @@ def _evaluate(
         scores=scores,
         detections=detections,
         gt=known,
+        image_of=image_of,
     )
 
 

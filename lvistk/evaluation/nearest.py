@@ -4,6 +4,8 @@ Scores never ask how far a detection is from instances of other categories, or h
 is; an analysis of errors does. So this is a second pass over the detections, for reports only.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from lvistk.evaluation.detections import Against, read_detections
@@ -14,10 +16,18 @@ from lvistk.evaluation.ranges import Ranges
 from lvistk.evaluation.sources import Source
 
 
-def nearest_gts(source: Source, *, masks: bool, gt: GroundTruthArrays, threads: int) -> np.ndarray:
+def nearest_gts(
+    source: Source,
+    *,
+    masks: bool,
+    gt: GroundTruthArrays,
+    image_of: Callable[[str], int],
+    threads: int,
+) -> np.ndarray:
     """(N,) NEAREST for all detections of a source, in the order of the input.
 
     masks: by mask IoU, else by box IoU
+    image_of: the image id that a text in ``image_id`` of results JSON means
 
     Detections of pairs that are not judged overlap nothing.
     """
@@ -30,5 +40,5 @@ def nearest_gts(source: Source, *, masks: bool, gt: GroundTruthArrays, threads: 
         box_area_is_box=False,
         nearest=True,
     )
-    against = Against(gt, no_boundary(), Ranges(()), "drop", threads)
+    against = Against(gt, no_boundary(), Ranges(()), image_of, "drop", threads)
     return read_detections(source, against=against, options=options).nearest

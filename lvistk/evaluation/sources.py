@@ -80,6 +80,7 @@ def _shape_of(path: Path) -> Shape:
         list,
         threads=1,
         masks=True,
+        image_of=lambda text: 0,
         first_only=True,
     )
     has, kinds = first[0]
@@ -112,15 +113,3 @@ def areas_of(sources: Sequence[Source], settings: EvaluateSettings) -> dict[str,
         if source.boxes:
             areas["bbox"] = box_area(source, settings)
     return areas
-
-
-def warnings_of(
-    source: Source, *, unknown_categories: int, unknown_images: int, foreign_sizes: int
-) -> list[str]:
-    """What a user should know of detections that were left out or match nothing."""
-    counts = (
-        (unknown_categories, "detections of categories that the ground truth has not"),
-        (unknown_images, "detections in images that the ground truth has not"),
-        (foreign_sizes, "masks of another size than their image; they match nothing"),
-    )
-    return [f"{source.path.name}: {count} {what}" for count, what in counts if count]

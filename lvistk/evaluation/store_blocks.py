@@ -115,6 +115,7 @@ class ShardReader:
                 text=text,
                 numbers=NONE_FLOAT64,
                 mask_scores=self._mask_scores(reader, a, b, scores) if scored else NONE_FLOAT64,
+                dropped=NONE_INT64,
                 ids=NONE_INT64,
                 areas=NONE_FLOAT64,
                 ignored=NONE_UINT8,

@@ -4,6 +4,8 @@ import ast
 import math
 from typing import Any, NamedTuple
 
+from lvistk.masks.codes import COORDINATE_LIMIT
+
 LEAST_NUMBERS = 6
 """A polygon has at least three points."""
 COUNTS_BYTES = range(48, 112)
@@ -67,7 +69,8 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_polygon(part: list[float]) -> bool:
-    return len(part) >= LEAST_NUMBERS and len(part) % 2 == 0 and all(map(math.isfinite, part))
+    near = all(abs(number) <= COORDINATE_LIMIT for number in part)  # NaN is not
+    return len(part) >= LEAST_NUMBERS and len(part) % 2 == 0 and near
 
 
 def _rle(value: dict[str, Any]) -> dict[str, Any]:

@@ -82,6 +82,7 @@ def find_errors(found: Evaluation, results: Results, *, kind: str, threads: int)
         source,
         masks=kind == "segm",
         gt=found.gt.arrays,
+        image_of=found.image_of,
         threads=threads or os.cpu_count() or 1,
     )
     detections = found.detections[kind]

@@ -166,7 +166,7 @@ def test_mask_of_another_size_matches_nothing(tmp_path: Path) -> None:
     strange = {**mask_result(1, 1, A, 0.9), "segmentation": rle(square(*A), side=50)}
     found = scores(tmp_path, [image(1)], [annotation(1, 1, 1, A)], [strange])
     assert found["segm"]["AP"] == 0
-    assert any("another size" in line for line in found["warnings"])
+    assert any("whose size is not their image's" in line for line in found["warnings"])
 
 
 def test_two_identical_detections_are_one_hit(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from lvistk.data.store.detection_store import DetectionStore
 from lvistk.errors import UserError
 from lvistk.evaluation import blocks as form
 from lvistk.evaluation.blocks import Block
-from lvistk.evaluation.complaints import COMPLAINTS, UNKNOWN_IMAGE, bad_detection
+from lvistk.evaluation.complaints import COMPLAINTS, bad_detection, unknown_image
+from lvistk.evaluation.ground_truth.annotations import no_text
 from lvistk.evaluation.ground_truth.head import (
     Category,
     Image,
@@ -22,13 +23,15 @@ from lvistk.evaluation.ground_truth.head import (
     gt_warnings,
     known_rows,
     read_head,
+    require_sizes,
     require_unique,
 )
+from lvistk.evaluation.left_out import LeftOut, warnings_of
 from lvistk.evaluation.ranges import AREA_RANGES, Ranges
 from lvistk.evaluation.results_json.json_array import JsonArray, results_array
-from lvistk.evaluation.results_json.json_general import parse_array
+from lvistk.evaluation.results_json.json_general import Reading, parse_array
 from lvistk.evaluation.results_json.records import RECORD, block_of
-from lvistk.evaluation.sources import Source, box_area, mask_area, warnings_of
+from lvistk.evaluation.sources import Source, box_area, mask_area
 from lvistk.json_input.text import json_text
 from lvistk.masks.codes import BAD_COUNTS, BAD_POLYGON, OK
 from tests.reference.evaluation_records import (
@@ -86,9 +89,14 @@ class World(NamedTuple):
 def read_world(path: Path, *, masks: bool) -> World:
     """The annotation file; ``masks`` False leaves the masks out. Raises ``UserError`` as the fast engine."""
     head = read_head(path)
+    if masks:
+        require_sizes(head)
     first, last = (head.text.first + offset for offset in head.annotations)
-    text, records, numbers = parse_array(JsonArray(head.text, first, last))
-    block = block_of(text, records, numbers, annotations=True)
+    reading = Reading(masks=masks, annotations=True, image_of=no_text)
+    parsed = parse_array(JsonArray(head.text, first, last), reading)
+    records, dropped = parsed.records, parsed.dropped
+    block = block_of(*parsed, annotations=True)
+    computed = records["has"] & form.HAS_AREA == 0
     ids = [np.array([one.id for one in some], np.int64) for some in (head.images, head.categories)]
     known_rows(block, path, *ids)
     images = {image.id: image for image in head.images}
@@ -96,6 +104,9 @@ def read_world(path: Path, *, masks: bool) -> World:
     for row, record in enumerate(records):
         image_id, category_id = record["image_id"].item(), record["category_id"].item()
         rle = _gt_rle(block, row, record, images[image_id], path) if masks else None
+        box = box_of(record)
+        if computed[row]:
+            record["area"] = coco_mask.area(rle) if rle else box[2] * box[3]
         area = record["area"].item()
         if not 0 < area < np.inf:
             continue
@@ -113,7 +124,13 @@ def read_world(path: Path, *, masks: bool) -> World:
         )
     require_unique(np.sort(records["id"]), path=path, what="annotation")
     frequency = [frequency_of(category, path) for category in head.categories]
-    warnings = gt_warnings(head, ids=records["id"], areas=records["area"])
+    warnings = gt_warnings(
+        head,
+        ids=records["id"],
+        areas=records["area"],
+        computed=int(computed.sum()),
+        dropped=int(dropped.sum()),
+    )
     return World(images, dict(gts), head.categories, np.array(frequency, "<U1"), warnings)
 
 
@@ -137,6 +154,7 @@ class _Part(NamedTuple):
     records: np.ndarray
     numbers: np.ndarray
     mask_scores: np.ndarray
+    dropped: int = 0
 
 
 def read_things(
@@ -151,6 +169,7 @@ def read_things(
     known = {category.id for category in world.categories}
     counts: Counter[str] = Counter()
     for part in _parts(source):
+        counts["dropped"] += part.dropped
         for place, record in enumerate(part.records):
             code = complaint_of(record, boxed=source.shape.boxes)
             if code != OK:
@@ -159,7 +178,7 @@ def read_things(
             counts["categories"] += category_id not in known
             counts["images"] += image_id not in world.images
             if image_id not in world.images and settings.unknown_images == "refuse":
-                raise _bad(part, place, UNKNOWN_IMAGE)
+                raise _bad(part, place, unknown_image(image_id, min(world.images)))
             things = _unjudged(record, part.mask_scores[place])
             if image_id in world.images and world.judges(image_id, category_id):
                 things, foreign = _judged(
@@ -168,11 +187,21 @@ def read_things(
                 counts["foreign"] += foreign
             for kind in kinds:
                 found[kind].append(things[kind]._replace(id=len(found[kind])))
+    ids = np.array([(t.image, t.category) for t in found[kinds[0]]], np.int64).reshape(-1, 2)
+    ends = ids if len(ids) else np.array([(2**63 - 1, 2**63 - 1)])
+    left_out = LeftOut(
+        counts["categories"],
+        counts["images"],
+        counts["foreign"],
+        counts["dropped"],
+        tuple(ends.min(0).tolist()),
+        tuple(ends.max(0).tolist()),
+    )
     warnings = warnings_of(
-        source,
-        unknown_categories=counts["categories"],
-        unknown_images=counts["images"],
-        foreign_sizes=counts["foreign"],
+        source.path.name,
+        left_out,
+        image_ids=np.array(sorted(world.images), np.int64),
+        category_ids=np.array([category.id for category in world.categories], np.int64),
     )
     return found, warnings
 
@@ -234,11 +263,18 @@ def _judged(
 
 def _parts(source: Source) -> Iterator[_Part]:
     if not source.store:
-        text, records, numbers = parse_array(results_array(json_text(source.path)))
-        yield _Part(source.path, text, records, numbers, records["score"])
+        masks = source.masks or not source.shape.boxes
+        reading = Reading(masks=masks, annotations=False, image_of=_no_image)
+        parsed = parse_array(results_array(json_text(source.path)), reading)
+        text, records, numbers, dropped = parsed
+        yield _Part(source.path, text, records, numbers, records["score"], int(dropped.sum()))
         return
     for shard in DetectionStore.open(source.path).shards:
         yield _shard_part(shard.path)
+
+
+def _no_image(text: str) -> int:
+    raise AssertionError(f"{text}: no test of both evaluators names images by text")
 
 
 def _shard_part(path: Path) -> _Part:

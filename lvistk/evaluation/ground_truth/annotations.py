@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from lvistk.evaluation.block_mask import spans_of_block
-from lvistk.evaluation.blocks import Block
+from lvistk.evaluation.blocks import HAS_AREA, Block
 from lvistk.evaluation.ground_truth.arrays import Annotations, GroundTruth, Lists, arrange
 from lvistk.evaluation.ground_truth.head import (
     Head,
@@ -16,11 +16,13 @@ from lvistk.evaluation.ground_truth.head import (
     gt_warnings,
     known_rows,
     read_head,
+    require_sizes,
     require_unique,
     rows_of,
 )
 from lvistk.evaluation.growing import Growing
 from lvistk.evaluation.results_json import read_blocks
+from lvistk.json_input.segmentation import Unfit, short
 
 RECORD_BYTES, SPAN_BYTES = 128, 8
 """Estimated bytes of JSON per annotation and per span, for preallocation; most take more."""
@@ -35,8 +37,10 @@ def read_gt_json(path: Path, *, masks: bool, threads: int) -> GroundTruth:
     images, categories = head.images, head.categories
     image_ids = np.array([image.id for image in images], np.int64)
     category_ids = np.array([category.id for category in categories], np.int64)
-    heights = np.array([image.height for image in images], np.int32)
-    widths = np.array([image.width for image in images], np.int32)
+    if masks:
+        require_sizes(head)
+    heights = np.array([image.height or 0 for image in images], np.int32)
+    widths = np.array([image.width or 0 for image in images], np.int32)
     reader = _AnnotationReader(path, image_ids, category_ids, heights, widths, masks)
     annotations = reader.read(head, threads=threads)
     negative = _lists([image.neg_category_ids for image in images], category_ids)
@@ -57,7 +61,14 @@ def read_gt_json(path: Path, *, masks: bool, threads: int) -> GroundTruth:
         frequency=np.array([frequency_of(category, path) for category in categories], "<U1"),
         image_counts=np.array(counts, np.int64),
         has_masks=masks,
-        warnings=gt_warnings(head, ids=annotations.ids, areas=annotations.areas),
+        areas_given=not annotations.computed.any(),
+        warnings=gt_warnings(
+            head,
+            ids=annotations.ids,
+            areas=annotations.areas,
+            computed=int(annotations.computed.sum()),
+            dropped=int(annotations.dropped.sum()),
+        ),
     )
 
 
@@ -89,6 +100,8 @@ _NONE = Annotations(
     images=_NUMBERS,
     categories=_NUMBERS,
     areas=np.zeros(0),
+    computed=np.zeros(0, bool),
+    dropped=_NUMBERS,
     boxes=np.zeros((0, 4)),
     ignored=np.zeros(0, bool),
     span_counts=_NUMBERS,
@@ -97,6 +110,10 @@ _NONE = Annotations(
     mask_areas=_NUMBERS,
     mask_boxes=np.zeros((0, 4), np.int32),
 )
+
+
+def no_text(text: str) -> int:
+    raise Unfit(f"image_id {short(text)} is text; write the image's id, a whole number")
 
 
 class _AnnotationReader:
@@ -124,6 +141,7 @@ class _AnnotationReader:
             partial(_joined, size=last - first),
             threads=threads,
             masks=self.masks,
+            image_of=no_text,
             annotations=head.annotations,
         )
         require_unique(np.sort(whole.ids), path=self.path, what="annotation")
@@ -136,11 +154,16 @@ class _AnnotationReader:
         spans = spans_of_block(block, self.heights[images[masked]], self.widths[images[masked]])
         if spans.code:
             raise bad_mask(block, spans.row, spans.code, self.path)
+        areas, computed = block.areas, block.has & HAS_AREA == 0
+        sizes = spans.areas if self.masks else block.boxes[:, 2] * block.boxes[:, 3]
+        areas[computed] = sizes[computed]
         return Annotations(
             ids=block.ids,
             images=images,
             categories=categories,
-            areas=block.areas,
+            areas=areas,
+            computed=computed,
+            dropped=block.dropped,
             boxes=block.boxes,
             ignored=block.ignored != 0,
             span_counts=spans.counts if self.masks else np.zeros(n, np.int64),

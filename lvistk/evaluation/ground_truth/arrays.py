@@ -62,6 +62,8 @@ class GroundTruth:
     image_counts: np.ndarray
     """(C,) int64, training images by the file's own field; -1 where it has none"""
     has_masks: bool
+    areas_given: bool
+    """whether the file tells the area of every annotation; else it depends on ``has_masks``"""
     warnings: tuple[str, ...]
 
     @property
@@ -99,6 +101,10 @@ class Annotations(NamedTuple):
     images: np.ndarray
     categories: np.ndarray
     areas: np.ndarray
+    computed: np.ndarray
+    """(A,) bool, whether the file lacks the area"""
+    dropped: np.ndarray
+    """(n,) int64, parts left out of masks"""
     boxes: np.ndarray
     ignored: np.ndarray
     span_counts: np.ndarray

@@ -38,7 +38,7 @@ def read_gt(path: Path, *, masks: bool, threads: int, later: Executor) -> Ground
             if found is not None:
                 return found
     gt = read_gt_json(path, masks=masks, threads=threads)
-    if masks:
+    if masks and gt.areas_given:
         later.submit(_save_somewhere, path, key, gt)
     return gt
 
@@ -76,6 +76,7 @@ def _load(place: Path, key: str, *, masks: bool) -> GroundTruth | None:
         frequency=np.array(head["frequency"], "<U1"),
         image_counts=arrays["image_counts"],
         has_masks=masks,
+        areas_given=True,
         warnings=tuple(head["warnings"]),
     )
 

@@ -1,36 +1,41 @@
 """Images and categories of an annotation file, and the checks of its annotations."""
 
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
 
 from lvistk.errors import UserError
-from lvistk.evaluation.blocks import HAS_AREA, HAS_BOX, HAS_CATEGORY, HAS_ID, HAS_IMAGE, Block
+from lvistk.evaluation.blocks import HAS_BOX, HAS_CATEGORY, HAS_ID, HAS_IMAGE, Block
 from lvistk.json_input.faults import JSON_ERRORS, json_fault, plain_message
+from lvistk.json_input.mend import mend_record
+from lvistk.json_input.segmentation import Unfit
 from lvistk.json_input.text import JsonText, json_text
 from lvistk.masks.codes import BAD_COUNTS, BAD_POLYGON, MOST_PIXELS, TOO_LARGE
 
 
 class _Top(msgspec.Struct):
-    images: msgspec.Raw
-    categories: msgspec.Raw
-    annotations: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    images: msgspec.Raw = msgspec.Raw()
+    categories: msgspec.Raw = msgspec.Raw()
+    annotations: msgspec.Raw = msgspec.Raw()
 
 
 Id = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Side = Annotated[int, msgspec.Meta(ge=1, lt=2**31)]
+Record = TypeVar("Record")
 
 
 class Image(msgspec.Struct):
-    """An image of the file."""
+    """An image of the file; its size may be unknown where only boxes are evaluated."""
 
     id: Id
-    height: Side
-    width: Side
+    height: Side | None = None
+    width: Side | None = None
     neg_category_ids: list[Id] | None = None
     not_exhaustive_category_ids: list[Id] | None = None
+    file_name: str | None = None
+    coco_url: str | None = None
 
 
 class Category(msgspec.Struct):
@@ -62,15 +67,15 @@ def read_head(path: Path) -> Head:
     text = json_text(path)
     try:
         top = msgspec.json.decode(text.data, type=_Top)
-        images = msgspec.json.decode(top.images, type=list[Image])
-        categories = msgspec.json.decode(top.categories, type=list[Category])
     except msgspec.ValidationError as error:
         raise UserError(f"{path}: no LVIS annotations: {plain_message(error)}") from None
     except JSON_ERRORS as error:
         raise UserError(f"{path}: {json_fault(text.data, error)}") from None
-    if isinstance(top.annotations, msgspec.UnsetType):
-        raise UserError(f"{path}: has no annotations, so nothing can be compared with it")
+    images = _records(top.images, Image, path=path, name="images", one="image")
+    categories = _records(top.categories, Category, path=path, name="categories", one="category")
     span = np.frombuffer(memoryview(top.annotations), np.uint8)
+    if bytes(span[:4]) in (b"", b"null"):
+        raise UserError(f"{path}: has no annotations, so nothing can be compared with it")
     start = span.ctypes.data - np.frombuffer(text.data, np.uint8).ctypes.data
     if bytes(span[:1]) != b"[":
         raise UserError(f"{path}: annotations is no list")
@@ -82,16 +87,65 @@ def read_head(path: Path) -> Head:
     return Head(text, images, categories, (start + 1, start + len(span) - 1))
 
 
+def _records(
+    raw: msgspec.Raw, kind: type[Record], *, path: Path, name: str, one: str
+) -> list[Record]:
+    """The records of a list of the file; those that another tool wrote differently one by one."""
+    if bytes(memoryview(raw)[:4]) in (b"", b"null"):
+        raise UserError(f"{path}: has no list of {name}, so it is no LVIS or COCO annotation file")
+    try:
+        return msgspec.json.decode(raw, type=list[kind])
+    except JSON_ERRORS:
+        pass
+    try:
+        items = msgspec.json.decode(raw, type=list[Any])
+    except JSON_ERRORS as error:
+        raise UserError(f"{path}: {name}: {plain_message(error)}") from None
+    records = []
+    for row, item in enumerate(items):
+        try:
+            mended = mend_record(item)
+            if isinstance(mended.get("id"), str):
+                raise Unfit(
+                    "its id is text; give whole numbers to images and categories, and use them in "
+                    "annotations and results"
+                )
+            records.append(msgspec.convert(mended, kind))
+        except (Unfit, msgspec.ValidationError) as error:
+            known = item.get("id") if isinstance(item, dict) else None
+            which = f"{one} {known!r}" if known is not None else f"{one} {row + 1} of the list"
+            raise UserError(f"{path}: {which}: {plain_message(error)}") from None
+    return records
+
+
+def require_sizes(head: Head) -> None:
+    """Raise ``UserError`` for the first image whose size is unknown, or too large for masks."""
+    for image in head.images:
+        for side in ("width", "height"):
+            if getattr(image, side) is None:
+                raise UserError(
+                    f"{head.text.path}: image {image.id}: no {side}; "
+                    'needed for masks, not for kinds=["bbox"]'
+                )
+        if image.height * image.width > MOST_PIXELS:  # pyright: ignore[reportOptionalOperand]
+            raise UserError(
+                f"{head.text.path}: image {image.id}: {image.width} x {image.height} pixels are too many for "
+                f'masks (at most {MOST_PIXELS}); not for kinds=["bbox"]'
+            )
+
+
 def require_unique(ids: np.ndarray, *, path: Path, what: str) -> None:
-    """Raise ``UserError`` where ascending ``ids`` have one twice."""
+    """Raise ``UserError`` where ascending ``ids`` hold a duplicate."""
     twice = ids[1:][ids[1:] == ids[:-1]]
     if len(twice):
-        raise UserError(f"{path}: duplicate {what} id {twice[0]}")
+        raise UserError(
+            f"{path}: duplicate {what} id {twice[0]}; give each {what} an id of its own"
+        )
 
 
 def frequency_of(category: Category, path: Path) -> str:
     """``r``, ``c``, ``f``, or '' where the file says nothing."""
-    if category.frequency is None:
+    if not category.frequency:
         return ""
     if category.frequency not in ("r", "c", "f"):
         raise UserError(
@@ -108,27 +162,48 @@ def rows_of(ids: np.ndarray, known: np.ndarray) -> np.ndarray:
     return np.where(known[rows] == ids, rows, -1)
 
 
-def gt_warnings(head: Head, *, ids: np.ndarray, areas: np.ndarray) -> tuple[str, ...]:
-    """What a user should know of a ground truth instance that can be evaluated; annotation
-    ``ids`` and ``areas`` (A,)."""
-    found = []
+def gt_warnings(
+    head: Head, *, ids: np.ndarray, areas: np.ndarray, computed: int, dropped: int
+) -> tuple[str, ...]:
+    """What a user should know of a ground truth that can be evaluated.
+
+    ids, areas: (A,) of its annotations
+    computed: areas that the file lacks
+    dropped: parts of masks that were left out
+    """
+    lines = []
     bare = sum(
         i.neg_category_ids is None or i.not_exhaustive_category_ids is None for i in head.images
     )
     if bare:
-        found.append(
-            f"{bare} images of the ground truth have no federated lists; they count as empty"
+        lines.append(
+            f"{bare} images of the ground truth have no neg_category_ids or not_exhaustive_category_ids "
+            "(plain COCO?): as in LVIS, detections in images without an instance of their category do not "
+            "count as false positives; for COCO's protocol evaluate against the file that "
+            f"`lvistk convert {head.text.path.name} --from coco --out NEW.json` writes"
         )
-    if any(category.frequency is None for category in head.categories):
-        found.append("categories without frequency: they are in none of APr, APc, APf")
+    if not all(category.frequency for category in head.categories):
+        lines.append("categories without frequency: they are in none of APr, APc, APf")
     if np.any(ids == 0):
-        found.append(
+        lines.append(
             "annotation id 0: lvis-api takes a detection matched to it for unmatched, and so do we"
+        )
+    if computed:
+        lines.append(
+            f"{computed} annotations of the ground truth have no area; it was computed from the mask, "
+            "from the box where no masks are evaluated"
+        )
+    if dropped:
+        lines.append(
+            f"{dropped} parts of masks of the ground truth are no polygons; they were left out beside "
+            "good ones"
         )
     flat = int(np.count_nonzero(~(areas > 0)))
     if flat:
-        found.append(f"{flat} annotations of the ground truth have no area; lvis-api ignores them")
-    return tuple(found)
+        lines.append(
+            f"{flat} annotations of the ground truth have an area of 0; lvis-api ignores them"
+        )
+    return tuple(lines)
 
 
 def known_rows(
@@ -142,7 +217,6 @@ def known_rows(
         "image_id": HAS_IMAGE,
         "category_id": HAS_CATEGORY,
         "id": HAS_ID,
-        "area": HAS_AREA,
         "bbox": HAS_BOX,
     }
     for name, bit in wanted.items():
@@ -159,7 +233,10 @@ def known_rows(
     ):
         if (rows < 0).any():
             row = int(np.argmax(rows < 0))
-            raise UserError(f"{path}: annotation {block.ids[row]}: no such {what} {given[row]}")
+            raise UserError(
+                f"{path}: annotation {block.ids[row]}: {what} {given[row]} is not in the file; add it, or "
+                "remove the annotation"
+            )
     return images, categories
 
 

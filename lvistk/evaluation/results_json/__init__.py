@@ -11,8 +11,8 @@ from typing import TypeVar
 
 from lvistk.evaluation.blocks import Block
 from lvistk.evaluation.results_json.json_array import JsonArray, results_array
+from lvistk.evaluation.results_json.json_general import Reading
 from lvistk.evaluation.results_json.json_records import (
-    Reading,
     Unsplittable,
     first_block,
     map_sections,
@@ -32,6 +32,7 @@ def read_blocks(
     *,
     threads: int,
     masks: bool,
+    image_of: Callable[[str], int],
     annotations: tuple[int, int] | None = None,
     first_only: bool = False,
 ) -> Gathered:
@@ -42,13 +43,14 @@ def read_blocks(
     gather: may be called twice, the second time with a single block of all records, where the file turned
         out to have been cut inside a record
     masks: whether blocks need masks
+    image_of: the image id that a text in ``image_id`` means; raises ``Unfit`` where it means none
     annotations: offsets in ``text.data`` of the list of annotations, without its brackets; then blocks have
         what only annotations have
     first_only: the first record alone, one block
 
     Raises ``UserError`` naming the file and the record, or the line where the JSON breaks.
     """
-    reading = Reading(masks, annotations is not None)
+    reading = Reading(masks, annotations is not None, image_of)
     if annotations is None:
         array = results_array(text)
     else:

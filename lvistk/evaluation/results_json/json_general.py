@@ -1,134 +1,183 @@
-"""The general parser behind the scanner: slower, and right about everything JSON allows."""
+"""The general parser behind the scanner: slower, right about all that JSON allows and other tools write."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 
 from lvistk.errors import UserError
-from lvistk.evaluation import blocks as scan
-from lvistk.evaluation.blocks import PADDING
+from lvistk.evaluation.blocks import (
+    HAS_AREA,
+    HAS_BOX,
+    HAS_CATEGORY,
+    HAS_ID,
+    HAS_IMAGE,
+    HAS_SCORE,
+    PADDING,
+    POLYGONS,
+    RLE_RUNS,
+    RLE_TEXT,
+)
 from lvistk.evaluation.results_json.json_array import JsonArray
 from lvistk.evaluation.results_json.records import RECORD
+from lvistk.json_input.faults import JSON_ERRORS, json_fault
+from lvistk.json_input.mend import mend_record, whole
+from lvistk.json_input.segmentation import Segmentation, Unfit, read_segmentation, short
 
-LARGEST = 2**63
-WHOLE_NUMBERS = scan.HAS_IMAGE | scan.HAS_CATEGORY | scan.HAS_ID
-
-
-Side = Annotated[int, msgspec.Meta(gt=-(2**31), lt=2**31)]
-
-
-class _Rle(msgspec.Struct):
-    size: tuple[Side, Side]
-    counts: str | list[int | float]
-
-
-class _Record(msgspec.Struct):
-    image_id: int | float | None = None
-    category_id: int | float | None = None
-    id: int | float | None = None
-    score: float | None = None
-    area: float | None = None
-    bbox: list[float] | None = None
-    segmentation: _Rle | list[list[float]] | None = None
-    ignore: bool | float | None = None
+FIELDS = ("image_id", "category_id", "id", "score", "area", "bbox", "ignore")
+_BITS = {
+    "image_id": HAS_IMAGE,
+    "category_id": HAS_CATEGORY,
+    "id": HAS_ID,
+    "score": HAS_SCORE,
+    "area": HAS_AREA,
+}
+SIDE_LIMIT = 2**31
 
 
-def parse_array(array: JsonArray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+class Reading(NamedTuple):
+    """How records are read.
+
+    masks: whether blocks need masks
+    annotations: whether they are annotations, and blocks need ids, areas and ``ignore``
+    image_of: the image id that a text in ``image_id`` means; raises ``Unfit`` where it means none
+    """
+
+    masks: bool
+    annotations: bool
+    image_of: Callable[[str], int]
+
+
+class Parsed(NamedTuple):
+    """Records as the scanner gives them.
+
+    text: (bytes,) uint8, compressed counts
+    records: (R,) RECORD
+    numbers: (numbers,) float64, runs and polygons
+    dropped: (R,) int64, parts left out of masks; (0,) where none were
+    """
+
+    text: np.ndarray
+    records: np.ndarray
+    numbers: np.ndarray
+    dropped: np.ndarray
+
+
+def parse_array(array: JsonArray, reading: Reading) -> Parsed:
     """All records of the array at once, as ``parse_records`` gives them."""
     body = array.piece(array.first, array.last)
-    return parse_records(b"[" + body + b"]", path=array.text.path)
+    return parse_records(b"[" + body + b"]", path=array.text.path, reading=reading)
 
 
-def parse_records(text: bytes, *, path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Records of a whole JSON array as the scanner gives them: (text, records, numbers).
+def parse_records(text: bytes, *, path: Path, reading: Reading) -> Parsed:
+    """Records of a whole JSON array as the scanner gives them.
 
-    Raises ``UserError`` naming the file, the record and the field, or the byte where the JSON breaks.
+    Raises ``UserError`` naming the file, the record and the field, or the line where the JSON breaks.
     """
     try:
         parsed = _decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: {error}") from None
-    records = np.zeros(len(parsed), RECORD)
-    counts: list[bytes] = []
-    numbers: list[float] = []
-    place = 0
-    for record, row in zip(parsed, records, strict=True):
-        _fill_fields(record, row, path=path)
-        if isinstance(record.segmentation, _Rle):
-            place = _fill_rle(record.segmentation, row, counts=counts, numbers=numbers, place=place)
-        elif record.segmentation is not None:
-            _fill_polygons(record.segmentation, row, numbers)
-    flat = np.frombuffer(bytearray(b"".join(counts) + bytes(PADDING)), np.uint8)  # writable,
-    # as the scanner's: kernels are compiled anew for read-only arrays
-    return flat, records, np.array(numbers, np.float64)
+    except JSON_ERRORS as error:
+        raise UserError(f"{path}: {json_fault(text, error)}") from None
+    filling = _Filling(len(parsed), reading)
+    for row, record in enumerate(parsed):
+        try:
+            filling.add(row, record)
+        except Unfit as error:
+            raise UserError(f"{path}: {_named(record, row, reading)}: {error}") from None
+    return filling.parsed()
 
 
-def _decode(text: bytes) -> list[_Record]:
-    """msgspec's view of the array; Python's own where NaN or Infinity stand in it, which msgspec refuses
-    and Python's json writes."""
+def _decode(text: bytes) -> list[Any]:
+    """The array by msgspec, or by Python where NaN or Infinity stand in it: msgspec refuses them, and
+    Python's json writes them."""
     try:
-        return msgspec.json.decode(text, type=list[_Record])
-    except msgspec.ValidationError:
-        raise
+        return msgspec.json.decode(text)
     except msgspec.DecodeError as error:
         if b"NaN" not in text and b"Infinity" not in text:
             raise
         try:
-            parsed = json.loads(text)
+            return json.loads(text)
         except ValueError:
             raise error from None
-        return msgspec.convert(parsed, list[_Record])
 
 
-def _fill_fields(record: _Record, row: np.void, *, path: Path) -> None:
-    fields = (
-        (scan.HAS_IMAGE, "image_id"),
-        (scan.HAS_CATEGORY, "category_id"),
-        (scan.HAS_ID, "id"),
-        (scan.HAS_SCORE, "score"),
-        (scan.HAS_AREA, "area"),
-    )
-    for bit, name in fields:
-        value = getattr(record, name)
-        if value is not None:
-            if bit & WHOLE_NUMBERS and not (abs(value) < LARGEST and value == int(value)):
-                raise UserError(f"{path}: {name} {value} is no whole number")
-            row[name] = value
-            row["has"] |= bit
-    row["ignore"] = bool(record.ignore)
-    if record.bbox is not None:
-        if len(record.bbox) != 4:
-            raise UserError(
-                f"{path}: image {record.image_id}: bbox has {len(record.bbox)} numbers, not 4"
-            )
-        row["x"], row["y"], row["width"], row["height"] = record.bbox
-        row["has"] |= scan.HAS_BOX
+def _named(record: Any, row: int, reading: Reading) -> str:
+    """What a record is called: an annotation by its id, a detection by its row and ids."""
+    known = record if isinstance(record, dict) else {}
+    if reading.annotations:
+        return (
+            f"annotation {short(known['id'])}"
+            if "id" in known
+            else f"annotation {row + 1} of the list"
+        )
+    ids = [f"{name} {short(known[name])}" for name in ("image_id", "category_id") if name in known]
+    return f"detection {row + 1}" + (f" ({', '.join(ids)})" if ids else "")
 
 
-def _fill_rle(
-    rle: _Rle, row: np.void, *, counts: list[bytes], numbers: list[float], place: int
-) -> int:
-    row["mask_height"], row["mask_width"] = rle.size
-    if isinstance(rle.counts, str):
-        encoded = rle.counts.encode()
-        row["mask_kind"], row["mask_start"] = scan.RLE_TEXT, place
-        row["mask_stop"] = place + len(encoded)
-        counts.append(encoded)
-        return place + len(encoded)
-    row["mask_kind"], row["mask_start"] = scan.RLE_RUNS, len(numbers)
-    numbers += rle.counts
-    row["mask_stop"] = len(numbers)
-    return place
+class _Filling:
+    """Records, counts and numbers of an array while it is read."""
 
+    def __init__(self, count: int, reading: Reading) -> None:
+        self.reading = reading
+        self.records = np.zeros(count, RECORD)
+        self.dropped = np.zeros(count, np.int64)
+        self.counts = bytearray()
+        self.numbers: list[float] = []
 
-def _fill_polygons(polygons: Sequence[list[float]], row: np.void, numbers: list[float]) -> None:
-    row["mask_kind"], row["mask_start"] = scan.POLYGONS, len(numbers)
-    numbers.append(len(polygons))
-    for polygon in polygons:
-        numbers.append(len(polygon))
-        numbers += polygon
-    row["mask_stop"] = len(numbers)
+    def add(self, number: int, record: Any) -> None:
+        """Fill row ``number``. Raises ``Unfit`` for a value that means nothing."""
+        if not isinstance(record, dict):
+            raise Unfit(f"{short(record)} is no record {{...}}")
+        row = self.records[number]
+        mended = mend_record({name: record[name] for name in FIELDS if name in record})
+        if isinstance(mended.get("image_id"), str):
+            mended["image_id"] = self.reading.image_of(mended["image_id"])
+        for name in ("id", "category_id"):
+            if isinstance(mended.get(name), str):
+                raise Unfit(f"{name} {short(mended[name])} is text; write a whole number")
+        for name, bit in _BITS.items():
+            if name in mended:
+                row[name] = mended[name]
+                row["has"] |= bit
+        row["ignore"] = mended.get("ignore", 0)
+        if "bbox" in mended:
+            row["x"], row["y"], row["width"], row["height"] = mended["bbox"]
+            row["has"] |= HAS_BOX
+        if self.reading.masks:
+            self._add_mask(number, row, read_segmentation(record.get("segmentation")))
+
+    def _add_mask(self, number: int, row: np.void, mask: Segmentation) -> None:
+        self.dropped[number] = mask.dropped
+        if mask.polygons is not None:
+            row["mask_kind"], row["mask_start"] = POLYGONS, len(self.numbers)
+            self.numbers.append(len(mask.polygons))
+            for polygon in mask.polygons:
+                self.numbers.append(len(polygon))
+                self.numbers += polygon
+            row["mask_stop"] = len(self.numbers)
+        elif mask.rle is not None:
+            self._add_rle(row, **mask.rle)
+
+    def _add_rle(self, row: np.void, size: list[int], counts: str | list[int]) -> None:
+        for side in size:
+            if not -SIDE_LIMIT < whole("segmentation.size", side) < SIDE_LIMIT:
+                raise Unfit(f"segmentation.size {size} is no size of an image")
+        row["mask_height"], row["mask_width"] = size
+        if isinstance(counts, str):
+            row["mask_kind"], row["mask_start"] = RLE_TEXT, len(self.counts)
+            self.counts += counts.encode("utf-8", "surrogatepass")
+            row["mask_stop"] = len(self.counts)
+        else:
+            row["mask_kind"], row["mask_start"] = RLE_RUNS, len(self.numbers)
+            self.numbers += counts
+            row["mask_stop"] = len(self.numbers)
+
+    def parsed(self) -> Parsed:
+        """All that was filled."""
+        # writable, as the scanner's: kernels are compiled anew for read-only arrays
+        text = np.frombuffer(self.counts + bytes(PADDING), np.uint8)
+        dropped = self.dropped if self.dropped.any() else self.dropped[:0]
+        return Parsed(text, self.records, np.array(self.numbers, np.float64), dropped)

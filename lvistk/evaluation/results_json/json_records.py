@@ -3,15 +3,15 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from lvistk.errors import UserError
-from lvistk.evaluation.blocks import PADDING, Block
+from lvistk.evaluation.blocks import NONE_INT64, PADDING, Block
 from lvistk.evaluation.in_order import map_in_order
 from lvistk.evaluation.results_json.json_array import WHOLE_BYTES, JsonArray
-from lvistk.evaluation.results_json.json_general import parse_array, parse_records
+from lvistk.evaluation.results_json.json_general import Reading, parse_array, parse_records
 from lvistk.evaluation.results_json.json_scan import scan_records
 from lvistk.evaluation.results_json.records import RECORD, block_of
 from lvistk.json_numbers import PARSED
@@ -20,17 +20,6 @@ Result = TypeVar("Result")
 LEAST_RECORD_BYTES = 8
 """A record is preallocated for so many bytes of JSON; memory that stays unused is never touched."""
 _buffer = threading.local()
-
-
-class Reading(NamedTuple):
-    """How records are read.
-
-    masks: whether blocks need masks
-    annotations: whether blocks need what only annotations have: ids, areas, ``ignore``
-    """
-
-    masks: bool
-    annotations: bool
 
 
 class _SectionBroken(Exception):
@@ -57,19 +46,22 @@ def map_sections(
     except _SectionBroken as error:
         if array.last - array.first > WHOLE_BYTES:
             raise UserError(str(error)) from None
-        parse_array(array)
+        parse_array(array, reading)
         raise Unsplittable from None
 
 
 def whole_block(array: JsonArray, reading: Reading) -> Block:
     """All records at once, by the general parser."""
-    return block_of(*parse_array(array), annotations=reading.annotations)
+    return block_of(*parse_array(array, reading), annotations=reading.annotations)
 
 
 def first_block(array: JsonArray, reading: Reading) -> Block:
     """The first record alone; none of an empty array."""
     text, path = _first_record(array), array.text.path
-    return block_of(*parse_records(b"[" + text + b"]", path=path), annotations=reading.annotations)
+    return block_of(
+        *parse_records(b"[" + text + b"]", path=path, reading=reading),
+        annotations=reading.annotations,
+    )
 
 
 def _first_record(array: JsonArray) -> bytes:
@@ -80,7 +72,7 @@ def _first_record(array: JsonArray) -> bytes:
         body = section.decode().lstrip()
         _, end = json.JSONDecoder().raw_decode(body)
         return body[:end].encode()
-    except ValueError:
+    except (ValueError, RecursionError):
         whole = array.last - array.first <= WHOLE_BYTES
         return array.piece(array.first, array.last) if whole else section
 
@@ -98,12 +90,12 @@ def _section(array: JsonArray, first: int, last: int, reading: Reading) -> Block
     count, numbers, _, code = scan_records(text, 0, length, records, reading.masks)
     body = bytes(text[max(length - PADDING, 0) : length]).rstrip()
     if code == PARSED and not (last == array.last and body.endswith(b",")):
-        return block_of(text, records[:count], numbers, annotations=reading.annotations)
+        return block_of(text, records[:count], numbers, NONE_INT64, annotations=reading.annotations)
     body = bytes(text[:length]).strip()
     if last != array.last:
         body = body.removesuffix(b",")
     try:
-        parsed = parse_records(b"[" + body + b"]", path=array.text.path)
+        parsed = parse_records(b"[" + body + b"]", path=array.text.path, reading=reading)
     except UserError as error:
         message = f"{error} (in the piece of bytes {first} to {last})"
         raise _SectionBroken(message) from None

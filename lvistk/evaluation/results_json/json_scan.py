@@ -37,8 +37,40 @@ from lvistk.evaluation.results_json.json_values import (
 )
 from lvistk.jit import kernel
 from lvistk.json_numbers import PARSED, UNUSUAL, parse_number, read_numbers, skip_space
+from lvistk.masks.codes import COORDINATE_LIMIT
 from lvistk.masks.polygon_text import read_polygons
 from lvistk.wide import byte_at
+
+
+@kernel
+def _are_polygons(numbers, first):
+    """Whether all parts of the polygons at ``first`` have three points or more, none of them far outside."""
+    sound = True
+    p = first + 1
+    for _ in range(np.int64(numbers[first])):
+        size = np.int64(numbers[p])
+        sound &= size >= 6 and size % 2 == 0
+        for k in range(p + 1, p + 1 + size):
+            sound &= abs(numbers[k]) <= COORDINATE_LIMIT
+        p += 1 + size
+    return sound
+
+
+@kernel
+def _may_be_bytes(numbers, first, last):
+    """Whether numbers first:last can be the bytes of compressed counts."""
+    k = first
+    while k < last and 48 <= numbers[k] <= 111:
+        k += 1
+    return k == last
+
+
+@kernel
+def _are_whole(numbers, first, last):
+    whole = True
+    for k in range(first, last):
+        whole &= numbers[k] == np.floor(numbers[k])
+    return whole
 
 
 @kernel
@@ -53,7 +85,8 @@ def read_rle(text, p, stop, record, numbers, n):
         place = n
         if key == COUNTS and byte_at(text, p) == 34:
             end = string_end(text, p + 1, stop)
-            if end < 0:
+            wrapped = byte_at(text, p + 1) == 98 and byte_at(text, p + 2) == 39  # b'...'
+            if end <= p + 1 or wrapped:
                 return n, p, UNUSUAL
             record["mask_kind"] = RLE_TEXT
             record["mask_start"] = p + 1
@@ -62,10 +95,12 @@ def read_rle(text, p, stop, record, numbers, n):
         elif key in (COUNTS, SIZE):
             n, p, code = read_numbers(text, p, stop, numbers, n)
             if key == COUNTS:
+                if n == place or _may_be_bytes(numbers, place, n):
+                    return n, p, UNUSUAL
                 record["mask_kind"] = RLE_RUNS
                 record["mask_start"] = place
                 record["mask_stop"] = n
-            elif n == place + 2:
+            elif n == place + 2 and _are_whole(numbers, place, n):
                 record["mask_height"] = np.int64(numbers[place])
                 record["mask_width"] = np.int64(numbers[place + 1])
                 sized = True
@@ -100,12 +135,19 @@ def read_mask(text, p, stop, record, numbers, n):
     """A segmentation at p, RLE or polygons, into ``record``: (n after it, place, code)."""
     if byte_at(text, p) == 123:
         return read_rle(text, p, stop, record, numbers, n)
+    if byte_at(text, p) == 110:  # null
+        p, code = skip_value(text, p, stop)
+        return n, p, code
     if byte_at(text, p) != 91:
         return n, p, UNUSUAL
-    record["mask_kind"] = POLYGONS
-    record["mask_start"] = n
+    first = n
     n, p, code = read_polygons(text, p, stop, numbers, n)
-    record["mask_stop"] = n
+    if code != PARSED or not _are_polygons(numbers, first):
+        return n, p, UNUSUAL
+    if numbers[first] > 0:
+        record["mask_kind"] = POLYGONS
+        record["mask_start"] = first
+        record["mask_stop"] = n
     return n, p, code
 
 

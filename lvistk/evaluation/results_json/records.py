@@ -36,7 +36,12 @@ RECORD = np.dtype(
 
 
 def block_of(
-    text: np.ndarray, records: np.ndarray, numbers: np.ndarray, *, annotations: bool
+    text: np.ndarray,
+    records: np.ndarray,
+    numbers: np.ndarray,
+    dropped: np.ndarray,
+    *,
+    annotations: bool,
 ) -> Block:
     """Records (R,) as columns; ``annotations``: with what only annotations have."""
     column = {name: np.ascontiguousarray(records[name]) for name in _DETECTION}
@@ -60,6 +65,7 @@ def block_of(
         text=text,
         numbers=numbers,
         mask_scores=NONE_FLOAT64,
+        dropped=dropped,
         ids=np.ascontiguousarray(records["id"]) if annotations else NONE_INT64,
         areas=np.ascontiguousarray(records["area"]) if annotations else NONE_FLOAT64,
         ignored=np.ascontiguousarray(records["ignore"]) if annotations else NONE_UINT8,
