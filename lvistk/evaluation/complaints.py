@@ -19,8 +19,8 @@ COMPLAINTS = {
     BAD_BOX: "its bbox has a number that is not finite",
 }
 UNKNOWN_IMAGE = (
-    "the ground truth has no such image; give the matching ground truth, or set "
-    "evaluate.unknown_images=drop to leave such detections out"
+    "the ground truth has no such image; give the matching ground truth, or evaluate with "
+    "evaluate.unknown_images=drop to leave such detections out (compare takes folders of such evaluations)"
 )
 
 

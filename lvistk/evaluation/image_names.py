@@ -35,7 +35,7 @@ class ImageNames:
         if self._refuse:
             raise Unfit(
                 f"image_id {short(text)} is neither the id nor the file name of an image in {self._gt}; "
-                "use its ids, or set evaluate.unknown_images=drop to leave such detections out"
+                "use its ids, or evaluate with evaluate.unknown_images=drop to leave such detections out"
             )
         return UNKNOWN_IMAGE_ID
 

@@ -26,6 +26,7 @@ from lvistk.evaluation.ground_truth.head import (
     require_sizes,
     require_unique,
 )
+from lvistk.evaluation.image_names import ImageNames
 from lvistk.evaluation.left_out import LeftOut, warnings_of
 from lvistk.evaluation.ranges import AREA_RANGES, Ranges
 from lvistk.evaluation.results_json.json_array import JsonArray, results_array
@@ -73,6 +74,7 @@ class Thing(NamedTuple):
 class World(NamedTuple):
     """The ground truth file's content, by id; categories and their ``frequency (C,)`` by ascending id."""
 
+    path: Path
     images: dict[int, Image]
     gts: dict[tuple[int, int], list[Thing]]
     categories: list[Category]
@@ -131,7 +133,7 @@ def read_world(path: Path, *, masks: bool) -> World:
         computed=int(computed.sum()),
         dropped=int(dropped.sum()),
     )
-    return World(images, dict(gts), head.categories, np.array(frequency, "<U1"), warnings)
+    return World(path, images, dict(gts), head.categories, np.array(frequency, "<U1"), warnings)
 
 
 def _gt_rle(block: Block, row: int, record: np.void, image: Image, path: Path) -> dict[str, Any]:
@@ -168,7 +170,8 @@ def read_things(
     found: dict[str, list[Thing]] = {kind: [] for kind in kinds}
     known = {category.id for category in world.categories}
     counts: Counter[str] = Counter()
-    for part in _parts(source):
+    image_of = ImageNames(world.path, refuse=settings.unknown_images == "refuse")
+    for part in _parts(source, image_of):
         counts["dropped"] += part.dropped
         for place, record in enumerate(part.records):
             code = complaint_of(record, boxed=source.shape.boxes)
@@ -261,20 +264,16 @@ def _judged(
     }, foreign
 
 
-def _parts(source: Source) -> Iterator[_Part]:
+def _parts(source: Source, image_of: ImageNames) -> Iterator[_Part]:
     if not source.store:
         masks = source.masks or not source.shape.boxes
-        reading = Reading(masks=masks, annotations=False, image_of=_no_image)
+        reading = Reading(masks=masks, annotations=False, image_of=image_of)
         parsed = parse_array(results_array(json_text(source.path)), reading)
         text, records, numbers, dropped = parsed
         yield _Part(source.path, text, records, numbers, records["score"], int(dropped.sum()))
         return
     for shard in DetectionStore.open(source.path).shards:
         yield _shard_part(shard.path)
-
-
-def _no_image(text: str) -> int:
-    raise AssertionError(f"{text}: no test of both evaluators names images by text")
 
 
 def _shard_part(path: Path) -> _Part:

@@ -224,7 +224,7 @@ def known_rows(
         if missing.any():
             row = int(np.argmax(missing))
             known = f" {block.ids[row]}" if block.has[row] & HAS_ID else ""
-            raise UserError(f"{path}: annotation{known}: no {name}")
+            raise UserError(f"{path}: annotation{known}: no {name}; every annotation needs one")
     images = rows_of(block.image_ids, image_ids)
     categories = rows_of(block.category_ids, category_ids)
     for rows, what, given in (

@@ -137,7 +137,7 @@ class _Filling:
             mended["image_id"] = self.reading.image_of(mended["image_id"])
         for name in ("id", "category_id"):
             if isinstance(mended.get(name), str):
-                raise Unfit(f"{name} {short(mended[name])} is text; write a whole number")
+                mended[name] = self._number(name, mended[name])
         for name, bit in _BITS.items():
             if name in mended:
                 row[name] = mended[name]
@@ -148,6 +148,12 @@ class _Filling:
             row["has"] |= HAS_BOX
         if self.reading.masks:
             self._add_mask(number, row, read_segmentation(record.get("segmentation")))
+
+    def _number(self, name: str, text: str) -> int:
+        """An id of results that was written as text; annotations have whole numbers."""
+        if self.reading.annotations or not (text.isascii() and text.isdigit()):
+            raise Unfit(f"{name} {short(text)} is text; write a whole number")
+        return whole(name, int(text))
 
     def _add_mask(self, number: int, row: np.void, mask: Segmentation) -> None:
         self.dropped[number] = mask.dropped
