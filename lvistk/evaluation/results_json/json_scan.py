@@ -95,7 +95,8 @@ def read_rle(text, p, stop, record, numbers, n):
         elif key in (COUNTS, SIZE):
             n, p, code = read_numbers(text, p, stop, numbers, n)
             if key == COUNTS:
-                if n == place or _may_be_bytes(numbers, place, n):
+                whole = _are_whole(numbers, place, n)
+                if n == place or not whole or _may_be_bytes(numbers, place, n):
                     return n, p, UNUSUAL
                 record["mask_kind"] = RLE_RUNS
                 record["mask_start"] = place
