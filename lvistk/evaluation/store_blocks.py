@@ -91,9 +91,9 @@ class ShardReader:
         scored: whether masks are ranked by scores of their own, in this file or another of the store
         """
         a, b = int(self.rows[first]), int(self.rows[last])
+        images = np.repeat(np.arange(first, last), np.diff(self.rows[first : last + 1]))
         masked = b if masks and "rle" in self.shard.layout else a
         told = masked if self.shard.extents_known else a
-        images = np.repeat(np.arange(first, last), np.diff(self.rows[first : last + 1]))
         with self.shard.path.open("rb") as handle:
             reader = _ColumnReader(self.shard, handle.fileno())
             text, offsets = reader.masks(a, masked)
