@@ -40,7 +40,8 @@ def run_stage(
         return {}  # rank 0 does it; the others wait at the next stage's first barrier
     chosen = _join_ranks(device) if stage.needs_device else "cpu"
     if main:
-        folder = _open(plan, force=force, resume_with_changes=resume_with_changes)
+        with room_for(plan.out):
+            folder = _open(plan, force=force, resume_with_changes=resume_with_changes)
     _barrier(stage)
     if not main:
         manifest = artifacts.read_manifest(plan.out)
