@@ -172,3 +172,12 @@ def test_mask_iou_loss_is_half_the_square_over_positive_targets() -> None:
     loss = mask_iou_loss(predicted, targets)
     assert loss.item() == pytest.approx(0.5 * (0.25 + 0.04) / 2)
     assert mask_iou_loss(predicted, torch.zeros(3)).item() == 0
+
+
+def test_a_target_pixel_of_exactly_half_is_foreground() -> None:
+    """Two of four pixels are .5, and all are predicted: an IoU of 2 / 4."""
+    targets = torch.tensor([[[0.5, 0.5], [0.49, 0.0]]])
+    iou = mask_iou_targets(torch.ones(1, 2, 2), targets, whole_areas=torch.tensor([2.0]))
+    torch.testing.assert_close(iou, torch.tensor([0.5]))
+    absent = mask_iou_targets(torch.ones(1, 2, 2), targets - 0.1, whole_areas=torch.zeros(1))
+    assert absent.tolist() == [0]

@@ -9,6 +9,7 @@ from lvistk.models import box_coder
 from lvistk.models.conv_init import relu_conv
 from lvistk.models.matcher import overlaps_any
 from lvistk.models.rpn import RegionProposalNetwork
+from lvistk.models.samples import SamplingRule, sample_rois
 from tests.models.build_small import small_model, some_batch, some_targets
 from tests.models.test_rpn import dense, some_features
 
@@ -110,3 +111,17 @@ def test_an_iou_of_exactly_the_threshold_is_on_a_missing_annotation() -> None:
     missing = torch.tensor([[0.0, 0.0, 10.0, 5.0]])  # IoU .5 and .56
     assert overlaps_any(boxes, missing, iou=0.5).tolist() == [True, True]
     assert overlaps_any(boxes, missing, iou=0.51).tolist() == [False, True]
+
+
+def test_positive_rois_know_which_share_of_its_box_their_instance_fills() -> None:
+    """Eq. 1 and mask scoring go by the matched instance's ratio; background has 1."""
+    target = some_targets(5, area_ratio=torch.tensor([0.1, 0.2, 0.3, 0.4, 0.5]))
+    rule = SamplingRule(iou=0.5, number=64, positive_fraction=0.5, ignore_iou=0.5, background=7)
+    far = torch.tensor([[150.0, 150.0, 160.0, 160.0]] * 6)
+    generator = target.generator(far.device)
+    samples = sample_rois([far], [target], rule=rule, generators=[generator])
+    positive = samples.labels < 7
+    assert positive.sum() == 5
+    assert torch.equal(samples.area_ratio[positive], target.area_ratio[samples.gt[positive]])
+    assert sorted(samples.area_ratio[positive].tolist()) == target.area_ratio.tolist()
+    assert (samples.area_ratio[~positive] == 1).all()
