@@ -1,1 +1,1 @@
-"""Two sets of results on one ground truth instance: differences, and how sure they are."""
+"""Two sets of results on one ground truth: differences, and how sure they are."""

@@ -3,7 +3,7 @@
 An image that is drawn w times counts as w images. Copies of a detection have the same score, so the
 precision at the last of w true positives is the highest among them; taking them as one step of w
 therefore gives exactly what an evaluation of the copied images would. A block of resamples is made in one
-pass: how many copies of detections that are wrong at every threshold, nine in ten, stand before each other
+pass: how many copies of detections that are wrong at every threshold, nine in ten, come before each other
 detection is counted for all resamples at once.
 """
 
@@ -63,8 +63,8 @@ def _resampled_ap(images, hits, misses, first, gt_images, gt_categories, limit, 
 
 @kernel
 def _count_before(images, hits, misses, weights, limit):
-    """Places (P,) of detections that are not wrong at every threshold, copies (P, BLOCK) of each that count,
-    and how many copies of others, that are wrong everywhere, stand before it."""
+    """Indices (P,) of detections that are not wrong at every threshold, copies (P, BLOCK) of each that count,
+    and how many copies of others, that are wrong everywhere, come before it."""
     count = 0
     for k in range(len(images)):
         count += hits[k] | misses[k] != 0 and misses[k] != ALL_THRESHOLDS
@@ -111,7 +111,7 @@ def _reach(gts):
 
 @kernel
 def _accumulate(hits, misses, copies, alone, s, reach, steps, reached, found):
-    """AP (T,) of one category in resample ``s`` into ``found``; ``steps``, ``reached`` are room to work."""
+    """AP (T,) of one category in resample ``s`` into ``found``; ``steps`` and ``reached`` are overwritten."""
     right, wrong = np.zeros(T, np.float64), np.zeros(T, np.float64)
     n = 0
     for k in range(len(hits)):

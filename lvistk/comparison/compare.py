@@ -1,5 +1,4 @@
-"""Paired differences of two results on one ground truth instance, with bootstrap confidence
-over images."""
+"""Paired differences of two results on one ground truth, with bootstrap confidence over images."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +14,7 @@ from lvistk.errors import UserError
 GAP = "box_mask_gap"
 GROUPS = {"APr": "r", "APc": "c", "APf": "f"}
 AT = {"AP50": 0, "AP75": 5}
-"""Scores at one place of ``IOU_THRESHOLDS``."""
+"""Scores at one IoU threshold, by its index in ``IOU_THRESHOLDS``."""
 NAMES = ("AP", *AT, *GROUPS)
 
 
@@ -66,16 +65,14 @@ class _Sampling(NamedTuple):
 
 
 def compare(a: Side, b: Side, *, samples: int, seed: int, level: float, threads: int) -> Comparison:
-    """Differences between two evaluations of the same ground truth instance under the same
-    rules, in what both have.
+    """Differences between two evaluations of one ground truth by the same rules, in what both have.
 
     Each of ``samples`` resamples draws as many images as there are, with replacement, the same for both and
     for all scores. The values and differences are those of the evaluations themselves, the intervals
-    percentiles of the resampled differences. A category without ground truth instances in a
-    resample is undefined there.
-    The box-mask gap of a resample is that of its own box and mask scores; the limit of AP-fixed falls
-    in each
-    resample where an evaluation of its images would put it.
+    percentiles of the resampled differences. A category without ground truth instances in a resample
+    is undefined there.
+    The box-mask gap of a resample is that of its own box and mask scores; the limit of AP-fixed falls in
+    each resample where an evaluation of its images would put it.
     """
     if not np.array_equal(a.gt_ids, b.gt_ids):
         raise UserError(

@@ -17,10 +17,9 @@ class Outcomes(NamedTuple):
     """What became of D detections, category by category, best score first.
 
     8 bytes per detection: ``images (D,)`` int32; ``hits``, ``misses (D,)`` uint16, bit t for IoU threshold t.
-    Category c has first[c]:first[c + 1]. The G ground truth instances that count lie in
-    ``gt_images``, of
-    ``gt_categories``. Where ``limit`` is not 0 only so many of a category count, and all detections stand
-    here, those too that say nothing; else only those that are a hit or a miss somewhere.
+    Category c has first[c]:first[c + 1]. The G ground truth instances that count lie in ``gt_images``, of
+    ``gt_categories``. Where ``limit`` is not 0 only so many of a category count, and all detections are
+    here, those too that change nothing; else only those that are a hit or a miss somewhere.
     """
 
     images: np.ndarray
@@ -41,9 +40,9 @@ def outcomes(found: Evaluation, table: str, *, range_: int = 0, threads: int = 1
 def fixed_outcomes(found: Evaluation, table: str, *, limit: int, threads: int) -> Outcomes:
     """Outcomes behind AP-fixed with ``limit`` detections per category.
 
-    The limit holds over all images, so it falls elsewhere in every resample: matched is everything, without
-    one. It only ever cuts off the end of a category, and a detection's match depends on better ones alone,
-    so matches need not be made again where the limit moves.
+    The limit holds over all images, so it falls elsewhere in every resample: everything is matched,
+    without a limit. It only ever cuts off the end of a category, and a detection's match depends on better
+    ones alone, so matches need not be made again where the limit moves.
     """
     scored = score(
         found.detections[table],
