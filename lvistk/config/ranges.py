@@ -1,5 +1,6 @@
 """Ranges and marks of settings: checked where settings are read, and shown by ``lvistk settings``."""
 
+import itertools
 import math
 import typing
 from collections.abc import Iterator
@@ -81,8 +82,10 @@ def fault(value: Any, hint: Any) -> str:
     if any(math.isnan(number) for number in _numbers(value)):
         return "must hold numbers"
     marks = typing.get_args(hint)[1:] if typing.get_origin(hint) is Annotated else ()
-    if any(isinstance(mark, Ascending) for mark in marks) and list(value) != sorted(set(value)):
-        return "must ascend"
+    if any(isinstance(mark, Ascending) for mark in marks):
+        steps = list(_numbers(value))
+        if any(b <= a for a, b in itertools.pairwise(steps)):
+            return "must ascend"
     return ""
 
 
@@ -90,5 +93,5 @@ def _numbers(value: Any) -> Iterator[float]:
     if isinstance(value, tuple):
         for item in value:
             yield from _numbers(item)
-    elif isinstance(value, float):
+    elif isinstance(value, int | float):
         yield value

@@ -42,7 +42,7 @@ class FlatWriter:
             self._files[name] = (self.folder / f"{name}.bin").open("wb")
         if values.dtype.str != entry["dtype"] or list(values.shape[1:]) != entry["shape"][1:]:
             raise TypeError(f"{name}: {values.dtype.str} {values.shape} into {entry}")
-        data = memoryview(np.ascontiguousarray(values)).cast("B") if values.size else b""
+        data = np.ascontiguousarray(values).data.cast("B") if values.size else b""
         self._files[name].write(data)
         entry["crc32"] = zlib.crc32(data, entry["crc32"])
         entry["shape"][0] += len(values)
