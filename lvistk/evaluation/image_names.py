@@ -1,15 +1,14 @@
-"""Images that results name by text: by file name, by its stem, or by the number as text."""
+"""Images that results name by text, in the ground truth of an evaluation."""
 
-from collections import defaultdict
-from functools import cached_property
+from collections.abc import Iterator
 from pathlib import Path
 
 from lvistk.evaluation.ground_truth.head import read_head
+from lvistk.json_input.image_names import NamedImages
 from lvistk.json_input.segmentation import Unfit, short
 
 UNKNOWN_IMAGE_ID = -(2**63)
 """The id of detections in images that are not in the ground truth and may be left out."""
-ID_LIMIT = 2**63
 
 
 class ImageNames:
@@ -17,21 +16,16 @@ class ImageNames:
 
     def __init__(self, gt: Path, *, refuse: bool) -> None:
         self._gt, self._refuse = gt, refuse
+        self._named = NamedImages(_names(gt), path=gt)
 
     def __call__(self, text: str) -> int:
         """The id of the image that ``text`` names.
 
         Raises ``Unfit`` where it names several images, or none and such detections are refused.
         """
-        ids = self._ids.get(text, set())
-        if len(ids) > 1:
-            raise Unfit(f"image_id {short(text)} names several images of {self._gt}; use their ids")
-        if ids:
-            return next(iter(ids))
-        if text.strip().isascii() and text.strip().lstrip("-").isdigit():
-            number = int(text)
-            if abs(number) < ID_LIMIT:
-                return number
+        number = self._named.id_of(text)
+        if number is not None:
+            return number
         if self._refuse:
             raise Unfit(
                 f"image_id {short(text)} is neither the id nor the file name of an image in {self._gt}; "
@@ -39,14 +33,8 @@ class ImageNames:
             )
         return UNKNOWN_IMAGE_ID
 
-    @cached_property
-    def _ids(self) -> dict[str, set[int]]:
-        """Image ids by file name, with and without folders and suffix."""
-        ids: dict[str, set[int]] = defaultdict(set)
-        for image in read_head(self._gt).images:
-            for name in (image.file_name, image.coco_url):
-                last = (name or "").replace("\\", "/").rsplit("/", 1)[-1]
-                if last:
-                    for known in (name or "", last, last.rsplit(".", 1)[0]):
-                        ids[known].add(image.id)
-        return dict(ids)
+
+def _names(gt: Path) -> Iterator[tuple[int, str | None]]:
+    for image in read_head(gt).images:
+        yield image.id, image.file_name
+        yield image.id, image.coco_url

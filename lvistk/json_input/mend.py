@@ -10,6 +10,8 @@ from typing import Any
 from lvistk.json_input.segmentation import Unfit, short
 
 ID_LIMIT = 2**63
+DIGITS = 40
+"""Characters of a text that is tried as an id; Python refuses numbers of thousands of digits."""
 IDS = ("id", "image_id", "category_id")
 WHOLE = ("height", "width", "image_count", "instance_count")
 FLAGS = ("iscrowd", "ignore")
@@ -56,6 +58,15 @@ def whole(name: str, value: Any) -> int:
     if not -ID_LIMIT <= value < ID_LIMIT:
         raise Unfit(f"{name} {value} is beyond 64 bits (at most {ID_LIMIT - 1}); number them anew")
     return value
+
+
+def id_of_digits(text: str) -> int | None:
+    """The id that ``text`` writes in digits, None where it is no whole number of 64 bits."""
+    digits = text.strip()
+    if not (digits.isascii() and digits.lstrip("-").isdigit()):
+        return None
+    number = int(digits) if len(digits) <= DIGITS and digits.rfind("-") < 1 else ID_LIMIT
+    return number if -ID_LIMIT <= number < ID_LIMIT else None
 
 
 def flag(name: str, value: Any) -> int:

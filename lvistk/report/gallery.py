@@ -9,6 +9,7 @@ from lvistk.data.exchange.json_detections import detections_of_index
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.store.detection_store import DetectionStore
 from lvistk.errors import UserError
+from lvistk.json_input.image_names import NamedImages
 from lvistk.report import pictures
 from lvistk.report.charts import Axis, Series, bar_chart
 from lvistk.report.examine import Examined
@@ -116,7 +117,13 @@ def _thin_first(index: AnnotationIndex) -> list[int]:
 
 def _pairs(last: Examined, index: AnnotationIndex, places: Sequence[int], root: Path) -> list[str]:
     sizes = {int(index.image_ids[i]): index.size(i) for i in places}
-    found = pictures.detections_of(last.results.main, sizes, category_ids=index.categories.ids)
+    names = ((int(index.image_ids[i]), index.file_name(i)) for i in range(len(index)))
+    found = pictures.detections_of(
+        last.results.main,
+        sizes,
+        category_ids=index.categories.ids,
+        images=NamedImages(names, path=last.results.main),
+    )
     figures = []
     for i, gt in zip(places, detections_of_index(index, places), strict=True):
         pixels = _image(index, i, root)

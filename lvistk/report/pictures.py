@@ -12,6 +12,7 @@ from lvistk import drawing as draw
 from lvistk.data.index.annotation_chunk import parse_masks
 from lvistk.data.index.lvis_json import read_results
 from lvistk.data.store.detection_store import DetectionStore, is_detection_store
+from lvistk.json_input.image_names import NamedImages
 from lvistk.masks import rle
 from lvistk.structures.detections import Detections
 
@@ -61,15 +62,25 @@ def image(picture: np.ndarray) -> str:
 
 
 def detections_of(
-    results: Path, wanted: Mapping[int, tuple[int, int]], *, category_ids: np.ndarray
+    results: Path,
+    wanted: Mapping[int, tuple[int, int]],
+    *,
+    category_ids: np.ndarray,
+    images: NamedImages,
 ) -> dict[int, Detections]:
-    """Detections of some images, ``{image id: (height, width)}``, out of a store or results JSON."""
+    """Detections of some images, ``{image id: (height, width)}``, out of a store or results JSON.
+
+    results: the store or the results
+    wanted: the images
+    category_ids: those of the ground truth, ascending
+    images: the images that results may name by text instead of id
+    """
     if is_detection_store(results):
         store = DetectionStore.open(results)
         rows = [(number, store.rows(number)) for number in wanted]
         return {number: store[int(row[0])] for number, row in rows if len(row)}
     grouped: dict[int, list] = {number: [] for number in wanted}
-    for record in read_results(results):
+    for record in read_results(results, images=images):
         if record.image_id in grouped and record.category_id in category_ids:
             grouped[record.image_id].append(record)
     return {

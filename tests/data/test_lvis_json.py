@@ -14,8 +14,11 @@ from lvistk.data.index.lvis_json import (
 )
 from lvistk.data.index.lvis_write import write_annotations, write_results
 from lvistk.errors import UserError
+from lvistk.json_input.image_names import NamedImages
 from tests.data.lvis_files import annotation, category, image, write
 from tests.shared_data import REALDATA, needs_realdata
+
+NO_IMAGES = NamedImages([], path=Path("gt.json"))
 
 
 def test_records(tmp_path: Path) -> None:
@@ -105,14 +108,40 @@ def test_streams(tmp_path: Path) -> None:
     ]
     write_results(path, iter(results))
     assert json.loads(path.read_text()) == results
-    first, second = read_results(path)
-    assert first.bbox == (1, 2, 3, 4) and first.segmentation is None
-    assert second.segmentation is not None and second.segmentation.counts == "P4"
+    first, second = read_results(path, images=NO_IMAGES)
+    assert first.bbox == (1, 2, 3, 4) and not first.segmentation
+    assert json.loads(bytes(second.segmentation)) == {"size": [4, 5], "counts": "P4"}
     write_results(path, [])
-    assert list(read_results(path)) == []
+    assert list(read_results(path, images=NO_IMAGES)) == []
     path.write_text('[{"image_id": 1}]')
     with pytest.raises(UserError, match=r"result 0: .*category_id"):
-        list(read_results(path))
+        list(read_results(path, images=NO_IMAGES))
+
+
+@pytest.mark.parametrize(
+    ("images", "annotations", "categories", "message"),
+    [
+        ([image(7) | {"id": "07"}], [], None, "id '07' is text; give whole numbers"),
+        ([image(7)], [annotation(1, "07", 2)], None, "image_id '07' is text; give whole numbers"),
+        (
+            [image(7)],
+            [],
+            [category(5, "cup") | {"id": "cup"}],
+            "number 0 of the list: id 'cup' is text",
+        ),
+    ],
+)
+def test_ids_that_are_text_are_one_line(
+    images: list, annotations: list, categories: list | None, message: str, tmp_path: Path
+) -> None:
+    file = AnnotationFile(write(tmp_path / "a.json", images, annotations, categories))
+    broken = [r for r in (*file.images(), *file.annotations()) if isinstance(r, Broken)]
+    if categories is None:
+        (record,) = broken
+        assert record.id in (None, 1) and message in record.reason
+    else:
+        with pytest.raises(UserError, match=message):
+            file.categories()
 
 
 def test_a_writer_that_fails_leaves_the_old_file(tmp_path: Path) -> None:

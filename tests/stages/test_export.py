@@ -136,6 +136,8 @@ def test_real_results_as_a_store(tmp_path: Path) -> None:
         ({"image_id": 9, "category_id": 2, "score": 1, "bbox": [0, 0, 1, 1]}, "image 9 is not in"),
         ({"image_id": 1, "category_id": 7, "score": 1, "bbox": [0, 0, 1, 1]}, "category 7"),
         ({"image_id": 1, "category_id": 2, "score": 1}, "neither bbox nor segmentation"),
+        ({"image_id": "attic", "category_id": 2, "score": 1}, "'attic' is neither .* use the ids"),
+        ({"image_id": 1, "category_id": "cup", "score": 1}, "category_id 'cup' is no number"),
         ({"image_id": 1, "category_id": 2, "score": "x"}, "score 'x' is no number"),
         (
             {
@@ -223,6 +225,26 @@ def test_masks_in_every_form_that_tools_write(tmp_path: Path, gt: Path) -> None:
         (tmp_path / "r.json").write_text(json.dumps([row | {"segmentation": empty}]))
         export.run(tmp_path / "r.json", tmp_path / "r.h5", kind="store", annotations=gt)
         assert DetectionStore.open(tmp_path / "r.h5")[0].masks is None
+
+
+def test_results_name_images_by_file_and_write_ids_as_text(tmp_path: Path) -> None:
+    listed = write(
+        tmp_path / "listed.json",
+        [image(7, file_name="left/street.png"), image(8, coco_url="http://host/b/yard.jpg")],
+        [],
+    )
+    path = tmp_path / "results.json"
+    square = [[10.0, 10.0, 20.0, 10.0, 20.0, 20.0, 10.0, 20.0]]
+    records = [
+        {"image_id": name, "category_id": "5", "score": 0.5, "segmentation": square}
+        for name in ("street", "left/street.png", "yard.jpg", "8")
+    ]
+    path.write_text(json.dumps(records))
+    export.run(path, tmp_path / "a.h5", kind="store", annotations=listed)
+    left, right = DetectionStore.open(tmp_path / "a.h5")
+    assert (left.image_id, right.image_id) == (7, 8)
+    assert left.boxes.tolist() == right.boxes.tolist() == [[10, 10, 20, 20]] * 2
+    assert left.masks is not None and rle.areas(left.masks, (60, 80)).tolist() == [100, 100]
 
 
 def test_keys_that_lvistk_does_not_know_are_kept(tmp_path: Path, gt: Path) -> None:

@@ -20,6 +20,7 @@ from lvistk.data.index.lvis_json import (
 )
 from lvistk.data.index.mask_facts import rle_fault
 from lvistk.errors import UserError
+from lvistk.json_input.image_names import NamedImages
 from lvistk.masks import rle
 from lvistk.structures.categories import Categories
 from lvistk.structures.detections import Detections
@@ -85,8 +86,10 @@ def read_detections(results: Path, annotations: Path, *, min_score: float) -> Re
     listed = AnnotationFile(annotations)
     categories = categories_of(listed.categories(), annotations)
     images = {r.id: r for r in listed.images() if not isinstance(r, Broken)}
+    named = ((r.id, name) for r in images.values() for name in (r.file_name, r.coco_url))
+    records = read_results(results, images=NamedImages(named, path=annotations))
     grouped: dict[int, list[tuple[int, ResultRecord]]] = defaultdict(list)
-    for number, record in enumerate(read_results(results)):
+    for number, record in enumerate(records):
         if record.image_id not in images:
             raise UserError(
                 f"{results}: result {number}: image {record.image_id} is not in {annotations}"

@@ -17,8 +17,9 @@ import numpy as np
 from lvistk.data.images.image_files import display_name
 from lvistk.errors import UserError
 from lvistk.json_input.faults import JSON_ERRORS, json_fault, plain_message
-from lvistk.json_input.mend import mend_record
-from lvistk.json_input.segmentation import Unfit, read_segmentation
+from lvistk.json_input.image_names import NamedImages
+from lvistk.json_input.mend import id_of_digits, mend_record
+from lvistk.json_input.segmentation import Unfit, short
 from lvistk.json_input.text import json_text
 from lvistk.structures.categories import FREQUENCIES, Categories
 
@@ -203,10 +204,14 @@ def is_results_file(path: Path) -> bool:
     return bytes(json_text(path).data[:FIRST_BYTES]).lstrip()[:1] == b"["
 
 
-def read_results(path: Path) -> Iterator[ResultRecord]:
-    """The detections of a results file, one by one; one that does not fit is a ``UserError``."""
-    data = json_text(path).data
-    for record in _typed(_decode(data, list[msgspec.Raw], path=path), ResultRecord):
+def read_results(path: Path, *, images: NamedImages) -> Iterator[ResultRecord]:
+    """The detections of a results file, one by one; one that does not fit is a ``UserError``.
+
+    path: the results
+    images: the images that they may name by text instead of id
+    """
+    items = _decode(json_text(path).data, list[msgspec.Raw], path=path)
+    for record in _typed(items, ResultRecord, images):
         if isinstance(record, Broken):
             raise UserError(f"{path}: result {record.position}: {record.reason}")
         yield record
@@ -229,21 +234,26 @@ def _is_absent(section: msgspec.Raw) -> bool:
     return bytes(memoryview(section)[:5]) in (b"", b"null")
 
 
-def _typed(items: Sequence[msgspec.Raw], kind: type[Record]) -> Iterator[Record | Broken]:
+def _typed(
+    items: Sequence[msgspec.Raw], kind: type[Record], images: NamedImages | None = None
+) -> Iterator[Record | Broken]:
     decode = msgspec.json.Decoder(kind).decode
     for position, item in enumerate(items):
         try:
             yield decode(item)
         except JSON_ERRORS:
-            yield _mended(item, kind, position)
+            yield _mended(item, kind, position, images)
 
 
-def _mended(item: msgspec.Raw, kind: type[Record], position: int) -> Record | Broken:
+def _mended(
+    item: msgspec.Raw, kind: type[Record], position: int, images: NamedImages | None
+) -> Record | Broken:
     """A record whose values are written differently, as the record that was meant."""
     try:
         record = mend_record(msgspec.json.decode(item))
-        if kind is ResultRecord and "segmentation" in record:
-            record["segmentation"] = read_segmentation(record["segmentation"]).rle
+        for name in ("id", "image_id", "category_id"):
+            if isinstance(record.get(name), str):
+                record[name] = _number_of(name, record[name], images)
         return msgspec.json.decode(msgspec.json.encode(record), type=kind)
     except Unfit as error:
         reason = str(error)
@@ -257,13 +267,29 @@ def _mended(item: msgspec.Raw, kind: type[Record], position: int) -> Record | Br
     return Broken(position, number, reason, **known)
 
 
+def _number_of(name: str, text: str, images: NamedImages | None) -> int:
+    """An id of results that is text: a number in digits, or an image's name. Annotations have numbers."""
+    if images is None:
+        raise Unfit(
+            f"{name} {short(text)} is text; give whole numbers to images and categories, and use them "
+            "in annotations and results"
+        )
+    number = images.id_of(text) if name == "image_id" else id_of_digits(text)
+    if number is None:
+        meant = "neither an image's id nor its file name" if name == "image_id" else "no number"
+        raise Unfit(f"{name} {short(text)} is {meant}; use the ids of the annotation file")
+    return number
+
+
 def _strict_categories(
     records: Iterable[CategoryRecord | Broken], path: Path
 ) -> list[CategoryRecord]:
     kept = []
     for record in records:
         if isinstance(record, Broken):
-            raise UserError(f"{path}: category {record.id or record.position}: {record.reason}")
+            unnamed = f"number {record.position} of the list"
+            which = unnamed if record.id is None else record.id
+            raise UserError(f"{path}: category {which}: {record.reason}")
         if record.frequency not in ("", *FREQUENCIES):
             raise UserError(
                 f"{path}: category {record.id}: frequency '{record.frequency}' is none of r, c, f"
