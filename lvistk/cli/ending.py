@@ -61,7 +61,7 @@ def _mend(error: Exception) -> str | None:
     if not device and not host:
         return None
     return (
-        f"no memory left on the {'device' if device else 'host'}: raise loop.accumulate or lower "
-        "loop.batch_size, augment.short_edges or loader.workers in training; lower predict.batch_size, "
-        "predict.workers or predict.feature_memory_mb at inference"
+        f"no memory left on the {'device' if device else 'host'}: in training raise loop.accumulate or "
+        "lower augment.short_edges (with --resume-with-changes), or lower loader.workers; at inference "
+        "lower predict.batch_size, predict.workers or predict.feature_memory_mb"
     )

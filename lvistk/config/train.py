@@ -136,8 +136,8 @@ class LoopSettings:
 
     epochs: Count = field(default=24, metadata=CHANGEABLE)
     """Passes over the images, repeats included."""
-    batch_size: Count = field(default=16, metadata=CHANGEABLE)
-    """Images per step over all devices."""
+    batch_size: Count = 16
+    """Images per step over all devices. Fixed for a run: its steps and epochs are counted in it."""
     accumulate: Count = field(default=1, metadata=CHANGEABLE)
     """Parts that a batch is run in, to save memory."""
     precision: Literal["fp32", "bf16", "fp16"] = field(default="fp32", metadata=CHANGEABLE)

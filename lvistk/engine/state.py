@@ -53,7 +53,8 @@ class TrainingState:
         self._restore_optimizer(parts["optimizer"])
         if self.averages is not None:
             self.averages.load(parts["average"])
-        self.scaler.load_state_dict(checkpoint.table["scaler"])
+        if checkpoint.table["scaler"]:  # empty of a run that was not in fp16
+            self.scaler.load_state_dict(checkpoint.table["scaler"])
         self.step = checkpoint.table["step"]
 
     def _restore_optimizer(self, tensors: dict[str, Tensor]) -> None:
