@@ -38,6 +38,8 @@ def run(
                 examined.append(again)
             else:
                 reasons.append(again)
+                if stage.manifest:
+                    console.warn(f"{again}: no images and no curves of that evaluation on the page")
             line.advance()
     text = render(
         found,

@@ -135,7 +135,9 @@ def test_foreign_scores_alone(runs: Path, tmp_path: Path) -> None:
     assert "only its metrics.json is known" in alone.read_text()
 
 
-def test_changed_inputs_are_named(runs: Path, tmp_path: Path) -> None:
+def test_changed_inputs_are_named(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     stage = tmp_path / "score"
     stage.mkdir()
     for name in ("stage.json", "metrics.json", "per_category.json"):
@@ -145,6 +147,8 @@ def test_changed_inputs_are_named(runs: Path, tmp_path: Path) -> None:
     (stage / "stage.json").write_text(json.dumps(manifest))
     text = text_of(run([stage]))
     assert "has changed since" in text
+    told = capsys.readouterr().err
+    assert told.count("has changed since: no images and no curves of that evaluation") == 1
     assert "errors" not in Page(text).sections
 
 
