@@ -69,6 +69,27 @@ def read_newest(folder: Path) -> Checkpoint | None:
     return None
 
 
+def go_back(folder: Path, *, step: int) -> bool:
+    """Remove the checkpoint of ``step`` and later ones, if an earlier one is whole; whether it is."""
+    paths = _newest_first(folder)
+    late = [path for path in paths if path >= _path(folder, step)]
+    if not any(_is_whole(path) for path in paths if path not in late):
+        return False
+    for path in late:
+        path.with_suffix(".json").unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+    return True
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        _require_whole(path)
+        read_tensors(path)
+    except UserError:
+        return False
+    return True
+
+
 def _newest_first(folder: Path) -> list[Path]:
     return sorted(folder.glob("step_*.safetensors"), reverse=True)
 

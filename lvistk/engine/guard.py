@@ -10,6 +10,14 @@ from torch import Tensor
 from lvistk.errors import UserError
 
 
+class NotFiniteError(UserError):
+    """A loss or gradient of ``step`` (0 is the first) is not finite."""
+
+    def __init__(self, message: str, *, step: int) -> None:
+        super().__init__(message)
+        self.step = step
+
+
 @dataclasses.dataclass(frozen=True)
 class _Watched:
     step: int
@@ -37,7 +45,7 @@ class FiniteGuard:
             self.check()
 
     def check(self) -> None:
-        """Raise ``UserError`` for the first remembered step with a value that is not finite."""
+        """Raise ``NotFiniteError`` for the first remembered step with a value that is not finite."""
         watched = list(self._watched)
         self._watched.clear()
         numbers = [value.float() for entry in watched for value in entry.values.values()]
@@ -47,7 +55,7 @@ class FiniteGuard:
             read = {name: float(value) for name, value in entry.values.items()}
             bad = [name for name, value in read.items() if not _is_finite(value)]
             if bad:
-                raise UserError(_message(entry, read, bad))
+                raise NotFiniteError(_message(entry, read, bad), step=entry.step)
 
 
 def _message(entry: _Watched, read: Mapping[str, float], bad: Sequence[str]) -> str:

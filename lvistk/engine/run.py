@@ -11,7 +11,13 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_
 
 from lvistk import console, distributed
-from lvistk.engine.checkpoint import keep_best, read_newest, remove_leftovers, write_checkpoint
+from lvistk.engine.checkpoint import (
+    go_back,
+    keep_best,
+    read_newest,
+    remove_leftovers,
+    write_checkpoint,
+)
 from lvistk.engine.ema import AveragedWeights
 from lvistk.engine.guard import FiniteGuard
 from lvistk.engine.job import CHECKPOINTS, METRICS, Job, Part
@@ -48,7 +54,7 @@ class Run:
             scaler=gradient_scaler(loop.precision, device=job.device),
             averages=AveragedWeights(model, decay=loop.ema_decay) if loop.ema_decay else None,
         )
-        self._saved = -1
+        self._saved = self._resumed = -1
         self._resume()
         self._warn_of_a_cut_cosine()
         self.guard = FiniteGuard(job.device)
@@ -66,8 +72,31 @@ class Run:
         newest = read_newest(self.checkpoints)
         if newest is not None:
             self.state.restore(newest)
-            self._saved = self.state.step
+            self._saved = self._resumed = self.state.step
+            if self._saved > self.last_step:
+                raise UserError(
+                    f"{self.checkpoints}: holds {self._saved} steps and the run would end after "
+                    f"{self.last_step}; raise loop.epochs or loop.max_steps, or choose another --out"
+                )
             console.say(f"resuming after step {self.state.step} of {self.last_step}")
+
+    def left_spoiled(self, broken_step: int) -> bool:
+        """After a step that was not finite: whether its checkpoint was at fault and is removed.
+
+        That is so where the first step after the resume broke, and an earlier checkpoint is whole, from
+        which another ``Run`` of the job then begins. Ranks do not agree on this: several go on failing.
+        """
+        self.meter.close()
+        if broken_step != self._resumed or distributed.is_distributed():
+            return False
+        if not go_back(self.checkpoints, step=broken_step):
+            return False
+        console.warn(
+            f"the checkpoint after step {broken_step} was spoiled already: its next loss is not finite; the "
+            "checkpoint before it is used"
+        )
+        self.job.model.zero_grad(set_to_none=True)
+        return True
 
     def _warn_of_a_cut_cosine(self) -> None:
         total = self.schedule.total_steps

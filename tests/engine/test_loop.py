@@ -8,7 +8,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from lvistk.console import read_metrics
-from lvistk.engine.checkpoint import read_newest
+from lvistk.engine.checkpoint import read_newest, write_checkpoint
 from lvistk.engine.curves import draw_curves
 from lvistk.engine.ema import AveragedWeights
 from lvistk.engine.loop import train
@@ -85,6 +85,13 @@ def test_scaler_state_is_resumed(tmp_path: Path) -> None:
     assert newest.table["scaler"]["_growth_tracker"] == 6  # good steps, over both runs
 
 
+def test_another_precision_goes_on(tmp_path: Path) -> None:
+    for number, precision in enumerate(("fp32", "fp16", "bf16"), start=1):
+        train(toy_job(tmp_path, max_steps=2 * number, precision=precision))
+    rows = read_metrics(tmp_path / "metrics.jsonl")
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
+
+
 def test_averages_by_hand() -> None:
     model = nn.Linear(1, 1, bias=False)
     model.weight.data.fill_(0.0)
@@ -104,6 +111,45 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
     batches = ToyBatches(4, poison=7)
     with pytest.raises(UserError, match=r"loss_area not finite .*images .*\b7\b"):
         train(toy_job(tmp_path, batches=batches, max_steps=0))
+
+
+def spoil_newest(folder: Path) -> int:
+    """Weights as a run that diverges leaves them: finite, and their loss is not."""
+    newest = read_newest(folder)
+    assert newest is not None
+    newest.tensors["model.head.weight"].fill_(1e38)
+    step = newest.table["step"]
+    write_checkpoint(folder, step=step, tensors=newest.tensors, table=newest.table, keep=2)
+    return step
+
+
+@pytest.mark.parametrize("clip_norm", [0.0, 1e6])
+def test_a_checkpoint_from_after_the_divergence_is_passed_over(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], clip_norm: float
+) -> None:
+    whole = train(toy_job(tmp_path / "whole", max_steps=6, ema_decay=0.9, clip_norm=clip_norm))
+    train(toy_job(tmp_path / "run", max_steps=4, ema_decay=0.9, clip_norm=clip_norm))
+    assert spoil_newest(tmp_path / "run" / "checkpoints") == 4
+    again = train(toy_job(tmp_path / "run", max_steps=6, ema_decay=0.9, clip_norm=clip_norm))
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
+    rows = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert "the checkpoint after step 4 was spoiled" in capfd.readouterr().err
+
+
+def test_the_only_checkpoint_is_kept_though_its_next_loss_is_not_finite(tmp_path: Path) -> None:
+    train(toy_job(tmp_path, max_steps=2))
+    spoil_newest(tmp_path / "checkpoints")
+    with pytest.raises(UserError, match=r"step 3: .*not finite"):
+        train(toy_job(tmp_path, max_steps=6))
+    assert (tmp_path / "checkpoints" / "step_00000002.safetensors").is_file()
+
+
+def test_fewer_steps_than_were_done_are_refused(tmp_path: Path) -> None:
+    train(toy_job(tmp_path, max_steps=4))
+    with pytest.raises(UserError, match=r"holds 4 steps and the run would end after 3; raise"):
+        train(toy_job(tmp_path, max_steps=3))
 
 
 def test_gradients_that_are_not_finite_stop_the_run(tmp_path: Path) -> None:
