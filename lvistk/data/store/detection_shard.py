@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import h5py
 import numpy as np
 
 from lvistk.data.store.shard_checks import MEND, Layout, check_content, check_shapes
 from lvistk.data.store.shard_format import COLUMNS, FORMAT, OPTIONAL, READABLE
 from lvistk.errors import UserError
+
+if TYPE_CHECKING:
+    import h5py
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +47,8 @@ def open_shard(path: Path, *, check: bool = True) -> tuple[Shard, np.ndarray, st
     With ``check`` the digest and the values are checked, once per process and state of the file.
     Raises ``UserError`` where the file is no shard, is cut, or holds what was not written.
     """
+    import h5py  # 0.04 s and a process of its own (uname), and only stores need it
+
     if not path.is_file():
         raise UserError(f"{path}: no such detection store")
     try:
@@ -83,7 +88,9 @@ def _check_once(path: Path, layout: Layout, *, role: str, digest: str | None) ->
         _checked.add(state)
 
 
-def _layout(file: h5py.File, path: Path) -> dict[str, tuple[int, tuple[int, ...], np.dtype]]:
+def _layout(file: "h5py.File", path: Path) -> dict[str, tuple[int, tuple[int, ...], np.dtype]]:
+    import h5py
+
     layout = {}
     for name, kind in {**COLUMNS, **OPTIONAL}.items():
         if name not in file:
