@@ -7,8 +7,9 @@ cache folder carries a digest of all files with kernels: after an upgrade or an 
 import contextlib
 import hashlib
 import os
+import threading
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from numba.core.runtime.nrt import rtsys
 from lvistk import console
 
 HERE = Path(__file__).parent
+OPENING = threading.Lock()
+"""Held while numba's setting of the folder, which all threads share, is ours."""
 CONSTANTS = ("codes.py", "ranges.py", "blocks.py", "complaints.py", "arrays.py", "wide.py")
 """Files without kernels whose values or instructions are compiled into kernels."""
 NUMBAS_OWN = ("_guard_against_spurious_io_errors", "_load_overload")
@@ -85,15 +88,32 @@ def kernel(function: Callable[..., Any]) -> Any:
     floating-point results equal those of C code compiled for the plain instruction set.
     """
     dispatcher: Any = numba.njit(nogil=True, error_model="numpy")(function)
-    folder = cache_folder()
-    if folder is not None:
-        before = numba_config.CACHE_DIR
-        numba_config.CACHE_DIR = str(folder)
-        try:
-            dispatcher._cache = _KernelCache(function)  # what njit(cache=True) does with its own
-        finally:
-            numba_config.CACHE_DIR = before
+    if cache_folder() is not None:
+        dispatcher._cache = _LateCache(function)  # what njit(cache=True) does with its own
     return dispatcher
+
+
+class _LateCache:
+    """The cache of one kernel, opened when it is first asked for.
+
+    Opening it writes a file to try the folder (0.4 ms), and most kernels are part of those that call them.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    @cached_property
+    def _opened(self) -> "_KernelCache":
+        with OPENING:
+            before = numba_config.CACHE_DIR
+            numba_config.CACHE_DIR = str(cache_folder())
+            try:
+                return _KernelCache(self._function)
+            finally:
+                numba_config.CACHE_DIR = before
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._opened, name)
 
 
 class _KernelCache(FunctionCache):
