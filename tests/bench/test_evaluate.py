@@ -28,8 +28,8 @@ ROOT = Path(__file__).parents[2]
 HOTCOCO = """
 import sys
 from hotcoco import COCO, LVISeval
-ground truth = COCO(sys.argv[1])
-evaluation = LVISeval(ground truth, ground truth.load_res(sys.argv[2]), sys.argv[3])
+gt = COCO(sys.argv[1])
+evaluation = LVISeval(gt, gt.load_res(sys.argv[2]), sys.argv[3])
 evaluation.run()
 print("AP", evaluation.get_results()["AP"])
 """
