@@ -107,7 +107,7 @@ def test_real_files_are_given_back(name: str, cache: Path) -> None:
 
 
 BROKEN = {
-    "wrong_type": ({**annotation(9, 3, 5), "image_id": "3"}, "Expected 'int'"),
+    "wrong_type": ({**annotation(9, 3, 5), "image_id": "3"}, "image_id '3' is text"),
     "unknown_image": (annotation(9, 33, 5), "image 33"),
     "unknown_category": (annotation(9, 3, 55), "category 55"),
     "crowd": (annotation(9, 3, 5, iscrowd=1), "crowd"),

@@ -227,6 +227,23 @@ def test_masks_in_every_form_that_tools_write(tmp_path: Path, gt: Path) -> None:
         assert DetectionStore.open(tmp_path / "r.h5")[0].masks is None
 
 
+def test_a_mask_of_no_pixel_and_boxes_beside_masks(tmp_path: Path, gt: Path) -> None:
+    row = {"image_id": 1, "category_id": 2, "score": 0.5, "bbox": [20, 10, 30, 20]}
+    rows = [
+        row | {"score": 0.9, "segmentation": {"size": [60, 80], "counts": ""}},
+        row | {"score": 0.8, "segmentation": []},
+        row | {"score": 0.7, "segmentation": [[5, 5, 9, 5, 9, 9, 5, 9]]},
+        row | {"image_id": 3},
+    ]
+    (tmp_path / "r.json").write_text(json.dumps(rows))
+    export.run(tmp_path / "r.json", tmp_path / "r.h5", kind="store", annotations=gt)
+    first, _, third = DetectionStore.open(tmp_path / "r.h5")
+    assert first.masks is not None and third.masks is not None
+    assert rle.areas(first.masks, (60, 80)).tolist() == [0, 600, 16]
+    assert rle.boxes(first.masks, (60, 80))[1].tolist() == [20, 10, 50, 30]
+    assert rle.areas(third.masks, (60, 80)).tolist() == [600]
+
+
 def test_results_name_images_by_file_and_write_ids_as_text(tmp_path: Path) -> None:
     listed = write(
         tmp_path / "listed.json",

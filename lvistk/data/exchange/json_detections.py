@@ -1,5 +1,6 @@
 """Annotation and results JSON as a detection store."""
 
+import dataclasses
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -80,8 +81,9 @@ class ReadDetections(NamedTuple):
 def read_detections(results: Path, annotations: Path, *, min_score: float) -> ReadDetections:
     """The results of each image of ``annotations``, best score first; all are held in memory.
 
-    Raises ``UserError`` for an image or category that ``annotations`` lacks, an RLE that is none, and for
-    results of which some have masks and others have none.
+    Where some results have a segmentation, the others' masks are the rectangles of their boxes, as in
+    lvis-api. Raises ``UserError`` for an image or category that ``annotations`` lacks and for an RLE that
+    is none.
     """
     listed = AnnotationFile(annotations)
     categories = categories_of(listed.categories(), annotations)
@@ -100,10 +102,23 @@ def read_detections(results: Path, annotations: Path, *, min_score: float) -> Re
         _image(results, image, grouped.get(number, []), categories)
         for number, image in images.items()
     ]
-    with_masks = {image.masks is not None for image in per_image if len(image)}
-    if len(with_masks) == 2:
-        raise UserError(f"{results}: some results have a segmentation and others have none")
+    if any(image.masks is not None for image in per_image if len(image)):
+        per_image = [_with_masks(image) for image in per_image]
     return ReadDetections(categories, per_image, [image.name for image in images.values()])
+
+
+def _with_masks(image: Detections) -> Detections:
+    """The detections, with their boxes' rectangles as masks where they have none."""
+    if image.masks is not None:
+        return image
+    masks = [_rectangle(box, image.size) for box in image.boxes]
+    return dataclasses.replace(image, masks=masks)
+
+
+def _rectangle(box: np.ndarray, size: tuple[int, int]) -> bytes:
+    """The mask that lvis-api gives a result without segmentation: the rectangle of its ``box`` (4,)."""
+    x0, y0, x1, y1 = box.tolist()
+    return rle.from_polygons([np.array([x0, y0, x0, y1, x1, y1, x1, y0])], size)
 
 
 def _image(
@@ -120,11 +135,18 @@ def _image(
     for k in np.flatnonzero(labels < 0)[:1]:
         number, record = records[k]
         raise UserError(f"{path}: result {number}: category {record.category_id} is unknown")
-    masks = _masks(path, records, size)
+    given = _masks(path, records, size)
+    boxes = _boxes(path, records, given, size)
+    masks = None
+    if any(mask is not None for mask in given):
+        masks = [
+            _rectangle(box, size) if mask is None else mask
+            for mask, box in zip(given, boxes, strict=True)
+        ]
     return Detections(
         image_id=image.id,
         size=size,
-        boxes=_boxes(path, records, masks, size),
+        boxes=boxes,
         scores=np.array([record.score for _, record in records], np.float32),
         labels=labels.astype(np.int32),
         masks=masks,
@@ -134,18 +156,17 @@ def _image(
 def _boxes(
     path: Path,
     records: list[tuple[int, ResultRecord]],
-    masks: list[bytes] | None,
+    masks: list[bytes | None],
     size: tuple[int, int],
 ) -> np.ndarray:
     """Boxes as given, or tight around the masks where a result has none."""
-    tight = rle.boxes(masks, size) if masks is not None else None
     boxes = np.zeros((len(records), 4), np.float32)
-    for k, (number, record) in enumerate(records):
+    for k, ((number, record), mask) in enumerate(zip(records, masks, strict=True)):
         if record.bbox is not None:
             x, y, w, h = record.bbox
             boxes[k] = (x, y, x + w, y + h)
-        elif tight is not None:
-            boxes[k] = tight[k]
+        elif mask is not None:
+            boxes[k] = rle.boxes([mask], size)[0]
         else:
             raise UserError(f"{path}: result {number} has neither bbox nor segmentation")
     return boxes
@@ -153,8 +174,8 @@ def _boxes(
 
 def _masks(
     path: Path, records: list[tuple[int, ResultRecord]], size: tuple[int, int]
-) -> list[bytes] | None:
-    """The masks in any form that tools write them in; None where no result has one."""
+) -> list[bytes | None]:
+    """The masks in any form that tools write them in; None for a result that has none."""
     raws = [record.segmentation or EMPTY for _, record in records]
     parsed = parse_masks(raws)
     masks: list[bytes | None] = []
@@ -170,9 +191,4 @@ def _masks(
         else:
             drawn = any(len(part) for part in parts)
             masks.append(rle.from_polygons(parts, size) if drawn else None)
-    if all(mask is None for mask in masks):
-        return None
-    for (number, _), mask in zip(records, masks, strict=True):
-        if mask is None:
-            raise UserError(f"{path}: result {number} has no segmentation, and others have one")
-    return [mask for mask in masks if mask is not None]
+    return masks

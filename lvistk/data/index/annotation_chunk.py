@@ -235,6 +235,8 @@ def _flat(parts: list[list[list[float]]], masks: Masks) -> Polygons:
 
 
 def _rle(record: RleRecord) -> Rle:
+    if not record.counts:  # a mask of no pixel, as some tools write it
+        return Rle(record.size, from_runs([record.size[0] * record.size[1]], record.size))
     if isinstance(record.counts, str):
         return Rle(record.size, record.counts.encode("ascii"))
     return Rle(record.size, from_runs(record.counts, record.size))
