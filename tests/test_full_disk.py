@@ -10,6 +10,11 @@ import pytest
 from lvistk.artifacts import read_manifest
 from tests.command_line import SIX, Commands, files_below, small_world, tta_infer
 
+GROWING = (8, 16, 32, 64, 128, 256, 512, 2048, 32768, 131072)
+"""Sizes of the disk in kB."""
+TRAININGS = ("train-repr", "finetune")
+"""Each attempt runs a step of a training, which takes a second of a quiet core: every third size."""
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -41,7 +46,7 @@ def test_a_full_disk(name: str, world: Path, disk: Path, lvistk: Commands) -> No
     if not (world / "seen").is_dir():
         assert lvistk(*tta_infer(world, world / "seen")).code == 0
     before = files_below(world)
-    for kilobytes in (8, 16, 32, 64, 128, 256, 512, 2048, 32768, 131072):
+    for kilobytes in GROWING[::3] if name in TRAININGS else GROWING:
         resize(disk, kilobytes)
         done = lvistk(*SIX[name](world, disk / "out"))
         if done.code == 0:
