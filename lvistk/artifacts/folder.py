@@ -157,6 +157,11 @@ def _require_same(path: Path, wanted: Wanted, *, resume_with_changes: bool) -> S
     refused = now.different if resume_with_changes else (*now.different, *now.changed)
     if refused and (now.state == "done" or not _holds_nothing(path)):
         raise UserError(_was_different(path, refused, mendable=not now.different))
+    if now.changed and now.state == "done" and not _checkpoint_steps(path):
+        raise UserError(
+            f"{path}: finished, and has no checkpoint to go on from; start another --out with its model, or "
+            "use --force to restart"
+        )
     return now
 
 
@@ -178,8 +183,12 @@ def _remove_broken(now: Standing) -> None:
 
 def _change(path: Path, lines: tuple[str, ...]) -> dict[str, Any]:
     """The record of changed settings: what, when, and after which step."""
-    steps = [int(p.stem.removeprefix("step_")) for p in path.glob("checkpoints/step_*.safetensors")]
-    return {"after_step": max(steps, default=0), "time": _now(), "settings": list(lines)}
+    after = max(_checkpoint_steps(path), default=0)
+    return {"after_step": after, "time": _now(), "settings": list(lines)}
+
+
+def _checkpoint_steps(path: Path) -> list[int]:
+    return [int(p.stem.removeprefix("step_")) for p in path.glob("checkpoints/step_*.safetensors")]
 
 
 def _holds_nothing(path: Path) -> bool:

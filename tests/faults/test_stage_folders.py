@@ -140,6 +140,15 @@ def test_what_changes_only_the_rest_goes_on_when_asked_to_and_is_recorded(tmp_pa
         StageFolder.open(folder, other, resume_with_changes=True)
 
 
+def test_a_finished_run_without_checkpoints_does_not_start_anew(tmp_path: Path) -> None:
+    """Its model would be replaced by one of a training from the first step."""
+    folder = finished(tmp_path / "s", wanted(settings(2, 0.1), rules=RULES))
+    lower = wanted(settings(2, 0.01), rules=RULES)
+    with pytest.raises(UserError, match=r"no checkpoint to go on from; start another --out"):
+        StageFolder.open(folder, lower, resume_with_changes=True)
+    assert standing(folder, wanted(settings(2, 0.1), rules=RULES)).text() == "done"
+
+
 def images(folder: Path, count: int = 5) -> Path:
     (folder / "train").mkdir(parents=True)
     for k in range(count):
