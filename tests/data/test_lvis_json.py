@@ -118,6 +118,15 @@ def test_streams(tmp_path: Path) -> None:
         list(read_results(path, images=NO_IMAGES))
 
 
+@pytest.mark.parametrize("side", ["height", "width"])
+def test_an_image_without_size_is_told(side: str, tmp_path: Path) -> None:
+    for fields in ({side: None}, {}):
+        record = {name: value for name, value in image(4).items() if name != side} | fields
+        (broken,) = AnnotationFile(write(tmp_path / "a.json", [record], [])).images()
+        assert isinstance(broken, Broken) and broken.id == 4
+        assert broken.reason == f"it has no {side}; write the image's height and width in pixels"
+
+
 @pytest.mark.parametrize(
     ("images", "annotations", "categories", "message"),
     [

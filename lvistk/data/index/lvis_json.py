@@ -251,6 +251,8 @@ def _mended(
     """A record whose values are written differently, as the record that was meant."""
     try:
         record = mend_record(msgspec.json.decode(item))
+        if kind is ImageRecord:
+            _require_size(record)
         for name in ("id", "image_id", "category_id"):
             if isinstance(record.get(name), str):
                 record[name] = _number_of(name, record[name], images)
@@ -265,6 +267,12 @@ def _mended(
             known[field] = getattr(msgspec.json.decode(item, type=type_), field)
     number = known.pop("id", None)
     return Broken(position, number, reason, **known)
+
+
+def _require_size(record: dict[str, Any]) -> None:
+    for side in ("height", "width"):
+        if side not in record:
+            raise Unfit(f"it has no {side}; write the image's height and width in pixels")
 
 
 def _number_of(name: str, text: str, images: NamedImages | None) -> int:
