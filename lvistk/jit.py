@@ -88,8 +88,9 @@ def kernel(function: Callable[..., Any]) -> Any:
     floating-point results equal those of C code compiled for the plain instruction set.
     """
     dispatcher: Any = numba.njit(nogil=True, error_model="numpy")(function)
-    if cache_folder() is not None:
-        dispatcher._cache = _LateCache(function)  # what njit(cache=True) does with its own
+    folder = cache_folder()
+    if folder is not None:
+        dispatcher._cache = _LateCache(function, folder)  # what njit(cache=True) does with its own
     return dispatcher
 
 
@@ -99,14 +100,14 @@ class _LateCache:
     Opening it writes a file to try the folder (0.4 ms), and most kernels are part of those that call them.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = function
+    def __init__(self, function: Callable[..., Any], folder: Path) -> None:
+        self._function, self._folder = function, folder
 
     @cached_property
     def _opened(self) -> "_KernelCache":
         with OPENING:
             before = numba_config.CACHE_DIR
-            numba_config.CACHE_DIR = str(cache_folder())
+            numba_config.CACHE_DIR = str(self._folder)
             try:
                 return _KernelCache(self._function)
             finally:

@@ -40,6 +40,13 @@ def test_the_second_kernel_is_loaded(
     assert any(folder.rglob("*.nbc"))
 
 
+def test_a_kernel_that_nobody_calls_opens_no_cache(folder: Path) -> None:
+    kernel = jit.kernel(total)
+    assert [path for path in folder.rglob("*") if path.is_dir()] == [jit.cache_folder()]
+    kernel(np.array([1.0]))
+    assert any(folder.rglob("*.nbi"))
+
+
 @pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
 def test_a_folder_in_which_others_write_is_not_read(folder: Path, mode: int) -> None:
     kept = jit.cache_folder()
