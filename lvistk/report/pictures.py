@@ -97,11 +97,16 @@ def _image(
     coded = parse_masks([record.segmentation or msgspec.Raw(b"null") for record in records]).rle
     sound = [mask.counts for mask in coded if mask is not None and tuple(mask.size) == size]
     masks = sound if len(sound) == len(records) else None
-    boxes = rle.boxes(masks, size) if masks is not None else np.zeros((len(records), 4), np.float32)
-    for place, record in enumerate(records):
+    boxes = np.zeros((len(records), 4), np.float32)
+    if masks is not None:
+        try:
+            boxes = rle.boxes(masks, size)
+        except ValueError:  # counts that are no RLE: the boxes are drawn without masks
+            masks = None
+    for row, record in enumerate(records):
         if record.bbox is not None:
             x, y, width, height = record.bbox
-            boxes[place] = (x, y, x + width, y + height)
+            boxes[row] = (x, y, x + width, y + height)
     ids = np.array([record.category_id for record in records], np.int64)
     return Detections(
         image_id=number,
