@@ -9,7 +9,7 @@ import h5py
 import pytest
 
 from tests.bad_input.spoil import cut
-from tests.command_line import SIX, Commands, assign, evaluate, filter_missing
+from tests.command_line import SIX, Commands, evaluate, filter_missing
 
 
 def shard_of(world: Path) -> Path:
@@ -23,7 +23,7 @@ def test_a_store_cut_short(
 ) -> None:
     cut(shard_of(world), share)
     told = lvistk(*SIX[name](world, tmp_path / "out")).error()
-    assert str(shard_of(world)) in told and "run its stage again" in told
+    assert f"{world / 'seen'}: its output detections" in told and "run that stage again" in told
 
 
 def test_a_store_that_is_none(world: Path, tmp_path: Path, lvistk: Commands) -> None:
@@ -32,7 +32,7 @@ def test_a_store_that_is_none(world: Path, tmp_path: Path, lvistk: Commands) -> 
         assert str(wrong) in lvistk(*command, "--detections", wrong).error()
 
 
-def results(world: Path, change: Callable[[list[Any]], None]) -> Path:
+def results(world: Path, change: Callable[[list[Any]], Any]) -> Path:
     file = world / "results.json"
     table = json.loads((world / "seen" / "results_segm.json").read_text())
     change(table)
@@ -46,19 +46,18 @@ def results(world: Path, change: Callable[[list[Any]], None]) -> Path:
         (lambda table: table[1].update(score=float("nan")), "detection 2 (image_id"),
         (lambda table: table[1].update(image_id=4242), "4242"),
         (lambda table: table[1].pop("category_id"), "category_id"),
-        (lambda table: table[1]["segmentation"].update(counts="!"), "RLE"),
+        (lambda table: [row["segmentation"].update(counts="!") for row in table], "RLE"),
     ],
     ids=["NaN", "other data set", "no category", "no RLE"],
 )
 def test_results_that_are_wrong(
-    change: Callable[[list[Any]], None], words: str, world: Path, tmp_path: Path, lvistk: Commands
+    change: Callable[[list[Any]], Any], words: str, world: Path, tmp_path: Path, lvistk: Commands
 ) -> None:
     file = results(world, change)
     command = evaluate(world, tmp_path / "out")
     command[2] = file
-    for extra in ([], assign("engine=reference")):
-        told = lvistk(*command, *extra, "--force").error()
-        assert str(file) in told and words in told
+    told = lvistk(*command).error()
+    assert str(file) in told and words in told
 
 
 def test_results_cut_short(world: Path, tmp_path: Path, lvistk: Commands) -> None:
@@ -90,4 +89,7 @@ def test_a_store_with_a_flipped_byte(
     shard_of(world).write_bytes(data)
     export = ["export", world / "seen", tmp_path / "out", "--as", "bbox"]
     told = lvistk(*(export if name == "export" else SIX[name](world, tmp_path / "out"))).error()
-    assert str(shard_of(world)) in told and "not what was written" in told
+    if name == "export":  # no stage: it reads the folder as a store
+        assert str(shard_of(world)) in told and "not what was written" in told
+    else:
+        assert f"{world / 'seen'}: its output detections" in told

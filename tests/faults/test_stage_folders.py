@@ -171,7 +171,10 @@ def test_an_image_folder_is_known_by_its_images(tmp_path: Path) -> None:
     (moved / "runs" / "s" / "curves.png").write_bytes(b"x")
     (moved / "loop").symlink_to(moved)
     assert same_input(here, now(moved))
-    (moved / "train" / "2.jpg").write_bytes(b"other content")
+    (moved / "train" / "2.jpg").write_bytes(b"a mended image")
+    assert same_input(here, now(moved))
+    for number in (0, 1):
+        (moved / "train" / f"{number}.jpg").write_bytes(b"other content")
     assert not same_input(here, now(moved))
     assert not same_input(here, now(images(tmp_path / "c", count=4)))
 
