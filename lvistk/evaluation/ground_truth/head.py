@@ -121,15 +121,15 @@ def _records(
 def require_sizes(head: Head) -> None:
     """Raise ``UserError`` for the first image whose size is unknown, or too large for masks."""
     for image in head.images:
-        for side in ("width", "height"):
-            if getattr(image, side) is None:
-                raise UserError(
-                    f"{head.text.path}: image {image.id}: no {side}; "
-                    'needed for masks, not for kinds=["bbox"]'
-                )
-        if image.height * image.width > MOST_PIXELS:  # pyright: ignore[reportOptionalOperand]
+        width, height = image.width, image.height
+        if width is None or height is None:
             raise UserError(
-                f"{head.text.path}: image {image.id}: {image.width} x {image.height} pixels are too many for "
+                f"{head.text.path}: image {image.id}: no {'width' if width is None else 'height'}; "
+                'needed for masks, not for kinds=["bbox"]'
+            )
+        if height * width > MOST_PIXELS:
+            raise UserError(
+                f"{head.text.path}: image {image.id}: {width} x {height} pixels are too many for "
                 f'masks (at most {MOST_PIXELS}); not for kinds=["bbox"]'
             )
 
