@@ -112,6 +112,8 @@ def _read_json(path: Path) -> Any:
         return json.loads(path.read_text())
     except ValueError as error:
         raise UserError(f"{path}: broken JSON: {error}") from None
+    except RecursionError:
+        raise UserError(f"{path}: nested too deeply; a metrics.json is not") from None
 
 
 def _distinct_names(paths: Sequence[Path]) -> list[str]:

@@ -166,6 +166,13 @@ def test_no_run_is_one_line(tmp_path: Path) -> None:
         run([tmp_path])
 
 
+def test_scores_nested_too_deeply_are_one_line(tmp_path: Path) -> None:
+    scores = tmp_path / "metrics.json"
+    scores.write_text("[" * 100_000 + "]" * 100_000)
+    with pytest.raises(UserError, match=r"metrics\.json: nested too deeply"):
+        run([scores])
+
+
 def test_compare_takes_the_stages(runs: Path, tmp_path: Path) -> None:
     stages = [str(runs / "runs" / f"score{k}") for k in range(2)]
     out = tmp_path / "differences.json"
