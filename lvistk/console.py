@@ -1,57 +1,28 @@
-"""What a person sees: lines, tables, progress. The one module that prints."""
+"""What a person sees: lines, tables, progress. The one module that prints.
+
+Without a terminal all of it is plain text, written here; ``terminal.py`` draws for a terminal.
+"""
 
 import contextlib
+import itertools
 import json
 import os
 import re
 import sys
 import time
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-from rich import box
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING, Any, TextIO
 
 from lvistk.errors import UserError
 from lvistk.whole_file import room_for, whole_file
 
+if TYPE_CHECKING:
+    from lvistk.terminal import Bar
 
-class _Output(Console):
-    """A console whose reader may go (``lvistk ... | head``)."""
-
-    outlives_reader = False
-
-    def on_broken_pipe(self) -> None:
-        """Print nothing more; end the process quietly unless it has a run to finish."""
-        self.quiet = True
-        with contextlib.suppress(OSError, ValueError):  # a stream without a file
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
-        if not _Output.outlives_reader:
-            raise SystemExit(1)
-
-
-def outlive_reader() -> None:
-    """From now on a lost reader of standard output or error does not end the process."""
-    _Output.outlives_reader = True
-
-
-_out = _Output(highlight=False, soft_wrap=True)
-_err = _Output(stderr=True, highlight=False, soft_wrap=True)
-WIDEST = 10_000
-"""Columns of a terminal that nothing is too wide for."""
+COLOURS = {"warning": "33", "error": "1;31", "title": "3"}
+"""What a terminal is told before a line (SGR parameters): yellow, bold red, italic."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 LINE_SECONDS = 10.0
 """Where there is no terminal, progress becomes a line every so many seconds."""
@@ -62,21 +33,50 @@ def is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def say(text: str, *, style: str = "") -> None:
+_outlives_reader = False
+
+
+def outlive_reader() -> None:
+    """From now on a lost reader of standard output or error does not end the process."""
+    global _outlives_reader
+    _outlives_reader = True
+
+
+def say(text: str) -> None:
     """One line of information on standard output, from the main process only."""
     if is_main_process():
-        _out.print(plain(text), style=style or None, markup=False)
+        _write(sys.stdout, plain(text))
 
 
 def warn(text: str) -> None:
     """One line that a user should read, on standard error."""
     if is_main_process():
-        _err.print(f"warning: {plain(text)}", style="yellow", markup=False)
+        _write(sys.stderr, f"warning: {plain(text)}", colour="warning")
 
 
 def fail(text: str) -> None:
     """The one line of a user's error, on standard error."""
-    _err.print(f"error: {plain(' '.join(text.split()))}", style="bold red", markup=False)
+    _write(sys.stderr, f"error: {plain(' '.join(text.split()))}", colour="error")
+
+
+def _write(stream: TextIO, text: str, *, colour: str = "") -> None:
+    """``text`` as a line of its own, in colour if the stream is a terminal that shows colours."""
+    dull = "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
+    if colour and stream.isatty() and not dull:
+        text = f"\x1b[{COLOURS[colour]}m{text}\x1b[0m"
+    try:
+        stream.write(f"{text}\n")
+        stream.flush()
+    except BrokenPipeError:
+        _lose_reader(stream)
+
+
+def _lose_reader(stream: TextIO) -> None:
+    """The reader has gone (``lvistk ... | head``): end the process quietly unless it has a run to finish."""
+    with contextlib.suppress(OSError, ValueError):  # a stream without a file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    if not _outlives_reader:
+        raise SystemExit(1)
 
 
 def table(
@@ -94,37 +94,41 @@ def table(
     """
     if not is_main_process():
         return
-    if not _out.is_terminal:
-        _out.width = WIDEST
-    tries = ((True, ()), (False, ()), (False, spare)) if _out.is_terminal else ((False, ()),)
-    for lines, without in tries:
-        drawn = _draw(columns, rows, left=left, lines=lines, without=without)
-        if _out.measure(drawn, options=_out.options.update(max_width=WIDEST)).maximum <= _out.width:
-            break
     if title:
-        _out.print(plain(title), style="italic", markup=False)
-    _out.print(drawn)
+        _write(sys.stdout, plain(title), colour="title")
+    cells = [[plain(cell(value)) for value in row] for row in rows]
+    heads = [plain(name) for name in columns]
+    if sys.stdout.isatty():
+        from lvistk.terminal import print_table  # imports rich
+
+        print_table(heads, cells, left=left, spare=spare)
+    else:
+        _write(sys.stdout, "\n".join(_table_lines(heads, cells, left=left)))
 
 
-def _draw(
-    columns: Sequence[str],
-    rows: Sequence[Sequence[object]],
-    *,
-    left: int,
-    lines: bool,
-    without: Sequence[str],
-) -> Table:
-    drawn = Table() if lines else Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0)
-    shown = [index for index, name in enumerate(columns) if name not in without]
-    for index in shown:
-        justify = "left" if index < left else "right"
-        no_wrap = index >= left
-        drawn.add_column(
-            Text(plain(columns[index])), justify=justify, no_wrap=no_wrap, overflow="fold"
-        )
-    for row in rows:
-        drawn.add_row(*[Text(plain(cell(row[index]))) for index in shown])
-    return drawn
+def _table_lines(
+    heads: Sequence[str], rows: Sequence[Sequence[str]], *, left: int
+) -> Iterator[str]:
+    """The lines of a table in a file: columns as wide as their widest text, one space between."""
+    cut = [[text.expandtabs().split("\n") for text in row] for row in (heads, *rows)]
+    widths = [
+        max(map(_width, itertools.chain.from_iterable(column))) for column in zip(*cut, strict=True)
+    ]
+    for number, row in enumerate(cut):
+        for line in itertools.zip_longest(*row, fillvalue=""):
+            gaps = [" " * (width - _width(text)) for text, width in zip(line, widths, strict=True)]
+            pairs = enumerate(zip(line, gaps, strict=True))
+            yield " ".join(text + gap if k < left else gap + text for k, (text, gap) in pairs)
+        if number == 0:
+            yield "─" * (sum(widths) + len(widths) - 1)
+
+
+def _width(text: str) -> int:
+    """Columns that ``text`` takes: letters of East Asia are two wide, accents have no width."""
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
+    return len(text) + wide - sum(map(bool, map(unicodedata.combining, text)))
 
 
 def plain(text: str) -> str:
@@ -151,27 +155,23 @@ def seconds(value: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-class _Rate(ProgressColumn):
-    def render(self, task: Any) -> Text:
-        return Text(f"{task.speed:.1f}/s" if task.speed else "-/s", style="cyan")
-
-
 class ProgressLine:
     """What a running step advances; made by ``progress``."""
 
-    def __init__(self, *, label: str, total: int | None, bar: Progress | None, done: int) -> None:
+    def __init__(
+        self, *, label: str, total: int | None, done: int, bar: "Bar | None" = None
+    ) -> None:
         self._label, self._total, self._bar = label, total, bar
         self._done = self._start_done = done
         self._started = self._spoken = time.monotonic()
         self._note = ""
-        self._task = bar.add_task(label, total=total, completed=done, note="") if bar else None
 
     def advance(self, steps: int = 1, *, note: str = "") -> None:
         """Count ``steps`` more; ``note`` is shown beside the bar (losses, rate)."""
         self._done += steps
         self._note = note or self._note
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=self._done, note=self._note)
+        if self._bar is not None:
+            self._bar.show(self._done, note=self._note)
             return
         now = time.monotonic()
         if now - self._spoken >= LINE_SECONDS:
@@ -190,23 +190,13 @@ class ProgressLine:
 @contextlib.contextmanager
 def progress(label: str, total: int | None, *, done: int = 0) -> Iterator[ProgressLine]:
     """A progress bar with rate and remaining time (a line now and then without a terminal)."""
-    if not is_main_process() or not _err.is_terminal:
-        line = ProgressLine(label=label, total=total, bar=None, done=done)
-        yield line
+    if not is_main_process() or not sys.stderr.isatty():
+        yield ProgressLine(label=label, total=total, done=done)
         return
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        MofNCompleteColumn(),
-        _Rate(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=_err,
-    )
-    with bar:
-        yield ProgressLine(label=label, total=total, bar=bar, done=done)
+    from lvistk.terminal import Bar  # imports rich
+
+    with Bar(label, total, done=done) as bar:
+        yield ProgressLine(label=label, total=total, done=done, bar=bar)
 
 
 class MetricsLog:

@@ -12,6 +12,7 @@ ROOMS = (
     "errors",
     "config",
     "whole_file",
+    "terminal",
     "console",
     "artifacts",
     "distributed",

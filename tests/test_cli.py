@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from lvistk.cli import app
+from lvistk.cli.commands import app
 
 COMMANDS = typer.main.get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue]  # a group
 DOCS = Path(__file__).parents[1] / "docs"

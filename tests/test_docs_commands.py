@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from lvistk.cli import app
+from lvistk.cli.commands import app
 from lvistk.errors import UserError
 from lvistk.stages.pipeline_file import load_pipeline, plan_alone, plan_from_file
 from lvistk.stages.specifications import STAGES

@@ -111,3 +111,54 @@ def test_control_characters_of_names_never_reach_the_terminal(
     shown = "".join(capsys.readouterr())
     assert shown.count(r"cat\x1b]0;owned\x07\u202egpj.exe\ud800") >= 5
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", shown)
+
+
+def test_lines_are_written_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "[bold]:smile: 1/2[/bold] " + "long " * 40
+    console.say(text)
+    console.warn(text)
+    assert capsys.readouterr() == (f"{text}\n", f"warning: {text}\n")
+
+
+def test_tables_of_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    """Accents take no column, letters of East Asia two."""
+    rows = [("one\ntwo", 1.5, None), ("東京", 22.25, "x"), ("e\u0301", 3, "")]
+    console.table("title", ("name", "AP", "more"), rows)
+    assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == [
+        "title",
+        "name    AP more",
+        "─" * 15,
+        "one   1.50    -",
+        "two",
+        "東京 22.25    x",
+        "e\u0301        3",
+    ]
+
+
+BAR = """
+import time
+from lvistk import console
+with console.progress("step", 3) as line:
+    for k in range(3):
+        console.say(f"line {k}")
+        line.advance(note="loss 1.5")
+"""
+
+
+def test_lines_of_a_file_stay_out_of_the_bar() -> None:
+    """Standard error is a terminal with a bar, standard output a pipe."""
+    ours, theirs = pty.openpty()
+    environment = {k: v for k, v in os.environ.items() if k not in ("CI", "NO_COLOR")}
+    done = subprocess.run(
+        [sys.executable, "-c", BAR],
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        text=True,
+        env={**environment, "TERM": "xterm"},
+    )
+    os.close(theirs)
+    drawn = os.read(ours, 1 << 16).decode()
+    os.close(ours)
+    assert done.stdout.splitlines() == ["line 0", "line 1", "line 2"]
+    assert "step" in drawn and "3/3" in drawn and "loss 1.5" in drawn and "line" not in drawn

@@ -5,7 +5,6 @@ import json
 import os
 import platform
 from collections.abc import Iterator, Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +141,8 @@ def broken_outputs(path: Path, manifest: Mapping[str, Any]) -> dict[str, list[Pa
 
 def versions() -> dict[str, str]:
     """Versions that a result may depend on, without importing the packages."""
+    from importlib import metadata  # 0.03 s
+
     known = {"python": platform.python_version(), "platform": platform.platform()}
     for package in ("lvistk", "torch", "torchvision", "numpy", "timm"):
         with contextlib.suppress(metadata.PackageNotFoundError):

@@ -1,10 +1,11 @@
 """One stage by itself, from a pipeline file or from options alone."""
 
+import dataclasses
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lvistk.cli.options import Shared
 from lvistk.config.load import nearest
 from lvistk.errors import UserError
 from lvistk.stages.pipeline_file import (
@@ -16,22 +17,44 @@ from lvistk.stages.pipeline_file import (
     with_settings,
 )
 from lvistk.stages.specifications import STAGES
+from lvistk.stages.specifications.stage import Stage
 
 
-def run_alone(
-    command: str, shared: Shared, *, settings: Mapping[str, Any], inputs: Mapping[str, Any]
-) -> None:
-    """Run the stage unless it is done; settings and inputs that are None are left to the file."""
+@dataclass(frozen=True)
+class Shared:
+    """What the options that every stage has were given."""
+
+    config: Path | None = None
+    stage: str | None = None
+    out: Path | None = None
+    assign: list[str] | None = None
+    force: bool = False
+    resume_with_changes: bool = False
+    device: str = "cpu"
+
+
+def run_alone(stage: Stage, given: Mapping[str, Any]) -> None:
+    """Run the stage unless it is done.
+
+    given: values by names of options, of ``Shared``, of settings and of inputs; settings and inputs that
+    are None are left to the pipeline file.
+    """
     from lvistk.stages.runner import run_stage
 
-    plan = plan_of(command, shared)
-    plan = with_inputs(with_settings(plan, settings), inputs)
+    shared = Shared(**{name: given[name] for name in _names(Shared) if name in given})
+    plan = plan_of(stage.command, shared)
+    plan = with_settings(plan, {name: given[name] for name in stage.options})
+    plan = with_inputs(plan, {name: given[name] for name in _names(stage.inputs)})
     run_stage(
         plan,
         force=shared.force,
         resume_with_changes=shared.resume_with_changes,
         device=shared.device,
     )
+
+
+def _names(kind: type) -> list[str]:
+    return [field.name for field in dataclasses.fields(kind)]
 
 
 def plan_of(command: str, shared: Shared) -> StagePlan:

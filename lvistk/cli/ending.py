@@ -1,15 +1,11 @@
 """How a command line ends: a user's mistake is one line and exit code 2."""
 
 import sys
-from typing import Any, NoReturn
-
-import typer
+from collections.abc import Callable
+from typing import NoReturn
 
 from lvistk import console
 from lvistk.errors import UserError
-
-_USAGE_ERROR: Any = typer.BadParameter.__base__
-"""What wrong words on the command line raise: Click's, and newer Typers bring a Click of their own."""
 
 NO_HOST_MEMORY = (
     "can't allocate memory",
@@ -20,19 +16,14 @@ NO_HOST_MEMORY = (
 """What torch says when the operating system gives it no more."""
 
 
-def run_and_exit(app: typer.Typer, name: str) -> NoReturn:
-    """Run ``app``, which error messages call ``name``, and leave the process with its exit code."""
+def end_process(run: Callable[[], int]) -> NoReturn:
+    """Call ``run``, and leave the process with the exit code that it returns."""
     try:
-        sys.exit(app(prog_name=name, standalone_mode=False) or 0)
+        sys.exit(run())
     except UserError as error:
         console.fail(str(error))
         sys.exit(2)
-    except _USAGE_ERROR as error:
-        if message := error.format_message().rstrip("."):  # without one, the help has been shown
-            command = error.ctx.command_path if error.ctx else name
-            console.fail(f"{command}: {message}; see {command} --help")
-        sys.exit(2)
-    except typer.Abort:
+    except KeyboardInterrupt:
         console.fail("stopped")
         sys.exit(1)
     except OSError as error:

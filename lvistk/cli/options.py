@@ -1,47 +1,25 @@
-"""Options that several commands share."""
+"""Options that several commands share, as Typer wants them."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-Config = Annotated[
-    Path | None,
-    typer.Option("--config", "-c", help="Pipeline file (TOML) that gives settings and inputs."),
-]
-Stage = Annotated[
-    str | None,
-    typer.Option(
-        "--stage", help="Which stage of the pipeline file, where several have the command."
-    ),
-]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the results.")]
-Assign = Annotated[
-    list[str] | None,
-    typer.Option("--set", "-s", metavar="A.B=VALUE", help="Change one setting; may be repeated."),
-]
-Force = Annotated[
-    bool, typer.Option("--force", help="Delete what the folder holds and start from the beginning.")
-]
-ResumeWithChanges = Annotated[
-    bool,
-    typer.Option(
-        "--resume-with-changes",
-        help="Go on from the last checkpoint with other settings for the rest: rate, epochs, ...",
-    ),
-]
-Device = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:N, or auto.")]
+from lvistk.cli import stage_options
+from lvistk.cli.stage_options import Option
 
 
-@dataclass(frozen=True)
-class Shared:
-    """What the options that every stage has were given."""
+def typed(option: Option) -> Any:
+    """What Typer is told about an option or an argument."""
+    if option.flags:
+        return typer.Option(*option.flags, metavar=option.metavar, help=option.help)
+    return typer.Argument(metavar=option.metavar, help=option.help, show_default=False)
 
-    config: Path | None = None
-    stage: str | None = None
-    out: Path | None = None
-    assign: list[str] | None = None
-    force: bool = False
-    resume_with_changes: bool = False
-    device: str = "cpu"
+
+Config = Annotated[Path | None, typed(stage_options.CONFIG)]
+Stage = Annotated[str | None, typed(stage_options.STAGE)]
+Out = Annotated[Path | None, typed(stage_options.OUT)]
+Assign = Annotated[list[str] | None, typed(stage_options.ASSIGN)]
+Force = Annotated[bool, typed(stage_options.FORCE)]
+ResumeWithChanges = Annotated[bool, typed(stage_options.RESUME_WITH_CHANGES)]
+Device = Annotated[str, typed(stage_options.DEVICE)]

@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from lvistk import console
-from lvistk.cli.alone import plan_of
+from lvistk.cli.alone import Shared, plan_of
 from lvistk.cli.app import app
-from lvistk.cli.options import Assign, Config, Device, Force, Out, ResumeWithChanges, Shared, Stage
+from lvistk.cli.options import Assign, Config, Device, Force, Out, ResumeWithChanges, Stage
 from lvistk.stages.pipeline_file import load_pipeline
 
 

@@ -29,7 +29,8 @@ from typing import Any
 from lvistk.config.load import nearest, parse_assignments, read_toml, update
 from lvistk.errors import UserError
 from lvistk.stages.shipped import find_pipeline
-from lvistk.stages.specifications import STAGES, Stage
+from lvistk.stages.specifications import STAGES
+from lvistk.stages.specifications.stage import Stage
 
 HEAD_KEYS = ("name", "out", "seed", "data", "stage")
 

@@ -14,7 +14,7 @@ from lvistk.stages.specifications.stage import Stage
 from lvistk.whole_file import room_for
 
 ORDINARY_COLLECTION = (700, 10, 10)
-"""Python's own thresholds: tensors in cycles must not wait as long as modules may (``cli.app.main``)."""
+"""Python's own thresholds: tensors in cycles must not wait as long as modules may (``cli.entry.main``)."""
 
 
 def run_stage(

@@ -10,7 +10,7 @@ import pytest
 from pycocotools import mask as coco_mask
 from typer.testing import CliRunner
 
-from lvistk.cli import app
+from lvistk.cli.commands import app
 from lvistk.data.synthetic import GenerateSettings, generate
 from lvistk.errors import UserError
 from lvistk.stages.compare import run as compare
