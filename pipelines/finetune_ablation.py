@@ -15,7 +15,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from lvistk import artifacts, console
-from lvistk.cli.ending import run_and_exit
+from lvistk.cli.app import run_and_exit
 from lvistk.config.load import apply_overrides
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.synthetic import GenerateSettings, generate
@@ -227,4 +227,4 @@ def reach(pipeline: Pipeline) -> dict[str, Any]:
 if __name__ == "__main__":
     command = typer.Typer(pretty_exceptions_enable=False)
     command.command()(main)
-    run_and_exit(command, "finetune_ablation.py")
+    run_and_exit(command, name="finetune_ablation.py")

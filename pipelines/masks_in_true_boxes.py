@@ -18,7 +18,7 @@ import torch
 import typer
 
 from lvistk import console
-from lvistk.cli.ending import run_and_exit
+from lvistk.cli.app import run_and_exit
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.index.index_cache import cache_beside
 from lvistk.inference.image_batches import Image, load_batches
@@ -106,4 +106,4 @@ def iou(first: bytes, second: bytes, size: tuple[int, int]) -> float:
 if __name__ == "__main__":
     command = typer.Typer(pretty_exceptions_enable=False)
     command.command()(main)
-    run_and_exit(command, "masks_in_true_boxes.py")
+    run_and_exit(command, name="masks_in_true_boxes.py")

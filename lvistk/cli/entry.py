@@ -32,6 +32,10 @@ def _run(words: Sequence[str]) -> int:
 
         if run_plain(STAGES[words[0]], words[1:]):
             return 0
-    from lvistk.cli.commands import run_typed
+    from lvistk.cli.app import run_typed
+    from lvistk.cli.commands import app
 
-    return run_typed(words)
+    if words:
+        return run_typed(app, words, name="lvistk")
+    run_typed(app, ["--help"], name="lvistk")
+    return 2
