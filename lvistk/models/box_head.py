@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from lvistk.config.model import BoxHeadSettings, ClassifierSettings
 from lvistk.models.classifiers.build import build_classifier
-from lvistk.models.classifiers.protocol import Classifier
+from lvistk.models.classifiers.classifier import Classifier
 from lvistk.structures.categories import Categories
 
 

@@ -11,7 +11,7 @@ from lvistk.models.box_head import BoxHead
 from lvistk.models.build import build_model
 from lvistk.models.category_rows import rows_per_category, take_rows
 from lvistk.models.classifiers.group_softmax import GroupSoftmaxClassifier
-from lvistk.models.classifiers.protocol import Classifier
+from lvistk.models.classifiers.classifier import Classifier
 from lvistk.models.mask_rcnn import MaskRCNN
 from lvistk.structures.categories import Categories
 

@@ -11,7 +11,7 @@ from lvistk.models.classifiers.eql import EqlClassifier
 from lvistk.models.classifiers.eql_v2 import EqlV2Classifier
 from lvistk.models.classifiers.federated import FederatedClassifier
 from lvistk.models.classifiers.group_softmax import GroupSoftmaxClassifier
-from lvistk.models.classifiers.protocol import Classifier
+from lvistk.models.classifiers.classifier import Classifier
 from lvistk.models.classifiers.seesaw import SeesawClassifier
 from lvistk.models.classifiers.softmax import SoftmaxClassifier
 from lvistk.structures.categories import Categories

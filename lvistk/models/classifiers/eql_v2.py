@@ -14,7 +14,7 @@ from lvistk.losses.equalization_v2 import (
     gradient_sums,
 )
 from lvistk.models.classifiers.logits_layer import LogitsLayer
-from lvistk.models.classifiers.protocol import Channels, Remark
+from lvistk.models.classifiers.classifier import Channels, Remark
 from lvistk.models.samples import RoiSamples
 from lvistk.structures.targets import Targets
 

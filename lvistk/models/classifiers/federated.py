@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from lvistk.losses.equalization import equalization_scores, prior_bias
 from lvistk.losses.federated import federated_loss, sample_categories
 from lvistk.models.classifiers.logits_layer import LogitsLayer
-from lvistk.models.classifiers.protocol import Channels, Remark
+from lvistk.models.classifiers.classifier import Channels, Remark
 from lvistk.models.samples import RoiSamples
 from lvistk.structures.targets import Targets
 

@@ -13,7 +13,7 @@ from lvistk.losses.group_softmax import (
     sample_others,
 )
 from lvistk.models.classifiers.logits_layer import LogitsLayer
-from lvistk.models.classifiers.protocol import Channels, Classifier, Remark
+from lvistk.models.classifiers.classifier import Channels, Classifier, Remark
 from lvistk.models.samples import RoiSamples
 from lvistk.structures.targets import Targets
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from lvistk.distributed import sum_over_ranks
 from lvistk.losses.seesaw import SampleCounts, sampled_counts, seesaw_loss, seesaw_scores
 from lvistk.models.classifiers.logits_layer import LogitsLayer
-from lvistk.models.classifiers.protocol import Channels, Remark
+from lvistk.models.classifiers.classifier import Channels, Remark
 from lvistk.models.samples import RoiSamples
 from lvistk.structures.targets import Targets
 

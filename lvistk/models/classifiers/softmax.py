@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from lvistk.losses.softmax import softmax_loss, softmax_scores
 from lvistk.models.classifiers.logits_layer import LogitsLayer
-from lvistk.models.classifiers.protocol import Channels, Remark
+from lvistk.models.classifiers.classifier import Channels, Remark
 from lvistk.models.samples import RoiSamples
 from lvistk.structures.targets import Targets
 
