@@ -213,7 +213,7 @@ def reach(pipeline: Pipeline) -> dict[str, Any]:
     model = apply_overrides(
         pipeline.stage("stage1").settings.model, plan.settings.model, where=plan.name
     )
-    edges = model.classifier.group_edges
+    edges = model.classifier.group_softmax.edges
     repeated = plan.settings.sampler.repeat_images
     return {
         "group_edges": list(edges),

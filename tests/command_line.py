@@ -28,7 +28,7 @@ MODEL = (
     "model.rpn.pre_nms_test=60",
     "model.rpn.post_nms_test=30",
     "model.rpn.batch_per_image=16",
-    "model.classifier.eql_tail_images=6",
+    "model.classifier.eql.tail_images=6",
     "model.box.fc_channels=16",
     "model.box.batch_per_image=16",
     "model.box.class_agnostic=true",
@@ -58,7 +58,7 @@ INFER = (
     "predict.shard_images=4",
     "predict.workers=0",
 )
-UPGRADE = ("model.classifier.group_edges=[5, 8]",)
+UPGRADE = ("model.classifier.group_softmax.edges=[5, 8]",)
 """Changes to the defaults that keep a command below a second."""
 
 

@@ -141,8 +141,8 @@ def reduced(path: Path, world: Path, *, out: Path) -> Pipeline:
             given += ["model.backbone.width=0.125"]
         elif first.backbone.name.startswith("resnest"):
             given += ["model.backbone.name=resnest14d"]
-    if first.classifier.eql_tail_fraction is not None:  # shares of 12 images, not of 100,000
-        given += ["model.classifier.eql_tail_fraction=0.2", "sampler.repeat_fraction=0.2"]
+    if first.classifier.eql.tail_fraction is not None:  # shares of 12 images, not of 100,000
+        given += ["model.classifier.eql.tail_fraction=0.2", "sampler.repeat_fraction=0.2"]
     for plan in written.stages:
         match plan.settings:
             case TrainReprSettings() | FinetuneSettings():

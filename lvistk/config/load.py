@@ -37,7 +37,7 @@ def update(settings: Settings, table: Mapping[str, Any], *, where: str) -> Setti
         here = f"{where} {key}"
         overridden = fields[key].metadata.get("overrides")
         if overridden is not None:
-            changes[key] = _merge(current, _require_table(value, here))
+            changes[key] = _merge(current, _renamed(overridden(), _require_table(value, here)))
             update(overridden(), changes[key], where=here)
         elif dataclasses.is_dataclass(current):
             changes[key] = update(current, _require_table(value, here), where=here)
@@ -47,15 +47,36 @@ def update(settings: Settings, table: Mapping[str, Any], *, where: str) -> Setti
 
 
 def _present_names(kind: type, table: Mapping[str, Any]) -> dict[str, Any]:
-    """``table`` with settings under the names that they have now.
+    """``table`` with settings under the names that they have now; of two names for one the later counts.
 
     A field whose metadata holds ``was`` had that name in an earlier release; files of that time are read.
+    A table whose ``was`` is ``eql_*`` was no table then: ``eql.beta`` was called ``eql_beta``.
     Settings that no longer exist and never changed a result (GONE) are left out.
     """
-    fields = dataclasses.fields(kind)
-    renamed = {field.metadata["was"]: field.name for field in fields if "was" in field.metadata}
     gone = GONE.get(kind.__name__, ())
-    return {renamed.get(key, key): value for key, value in table.items() if key not in gone}
+    present: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in gone:
+            present = _merge(present, _under_present_name(kind, key, value))
+    return present
+
+
+def _under_present_name(kind: type, key: str, value: Any) -> dict[str, Any]:
+    for field in dataclasses.fields(kind):
+        was = field.metadata.get("was", "")
+        if key == was:
+            return {field.name: value}
+        if was.endswith("*") and key.startswith(was[:-1]):
+            inner = key.removeprefix(was[:-1])
+            if inner in _all_names(typing.get_type_hints(kind)[field.name]):
+                return {field.name: {inner: value}}
+    return {key: value}
+
+
+def _all_names(kind: type) -> set[str]:
+    """Names of settings, today's and earlier ones."""
+    fields = dataclasses.fields(kind)
+    return {f.name for f in fields} | {f.metadata["was"] for f in fields if "was" in f.metadata}
 
 
 def older_table(settings: Any, table: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from lvistk.config.classifier import ClassifierSettings
 from lvistk.config.ranges import (
     OPERATIONAL,
-    Ascending,
     Channels,
     Count,
     Few,
@@ -123,42 +123,6 @@ class CascadeSettings:
     """Features of a mask head flow into the next one's (HTC)."""
     average: Literal["logits", "scores"] = "logits"
     """What is averaged over stages at inference: logits (HTC, mmdetection) or scores (detectron2)."""
-
-
-@dataclass(frozen=True)
-class ClassifierSettings:
-    """What the box head predicts about categories, and how it is trained."""
-
-    kind: Literal["softmax", "eql", "eql_v2", "seesaw", "federated", "group_softmax"] = "eql"
-    normed_temperature: NotNegative = 0.0
-    """Factor on the cosine of features and weights, which replaces their product (20 in the Seesaw
-    paper's models); 0: the plain product."""
-    eql_tail_images: NotNegative = field(default=109.0, metadata={"was": "eql_tail_photos"})
-    """Categories of at most so many training images are tail: .0011 of LVIS v1's, as in the
-    configurations of EQL's first author."""
-    eql_tail_fraction: Share | None = None
-    """The same as a share of the annotated images; replaces ``eql_tail_images`` when given."""
-    eql_negative_clause: bool = False
-    """Verified negatives push a tail category down all the same (EQL paper 4.2)."""
-    prior_probability: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.001
-    """Initial probability of a sigmoid classifier (bias), as in EQL's code."""
-    eql_v2_gamma: NotNegative = 12.0
-    eql_v2_mu: NotNegative = 0.8
-    eql_v2_alpha: NotNegative = 4.0
-    seesaw_p: NotNegative = 0.8
-    seesaw_q: NotNegative = 2.0
-    federated_categories: Count = 50
-    federated_power: NotNegative = 0.5
-    group_edges: Annotated[tuple[Count, ...], Ascending()] = (10, 100, 1000)
-    """Lower bounds of groups 2, 3, ... in training instances (arXiv 2006.10408)."""
-    group_beta: NotNegative = 8.0
-    """Sampled "others" for each positive of a group."""
-    group_unseen: Literal["zero", "member"] = "zero"
-    """Categories without a training example under group softmax: ``zero``, they join no group and
-    are never detected; ``member``, members of the rarest group that are never positive."""
-    group_start: Literal["stage_1", "anew"] = "stage_1"
-    """What group softmax starts from where ``finetune`` puts it in another classifier's place: that
-    one's rows, or random weights."""
 
 
 @dataclass(frozen=True)

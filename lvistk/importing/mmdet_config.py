@@ -117,11 +117,8 @@ def config_settings(config: Config) -> dict[str, Any]:
         )
         seesaw = _table(box_heads[0], "loss_cls")
         if seesaw.get("type") == "SeesawLoss":
-            table["classifier"] |= {
-                f"seesaw_{name}": _number(seesaw[name], name)
-                for name in ("p", "q")
-                if name in seesaw
-            }
+            given = [name for name in ("p", "q") if name in seesaw]
+            table["classifier"] |= {"seesaw": {n: _number(seesaw[n], n) for n in given}}
     if mask_heads:
         table["mask"] = _temperature(_table(mask_heads[0], "predictor_cfg"), "NormedConv2d")
     if len(box_heads) > 1 and "stage_loss_weights" in heads:

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from lvistk.config.model import BoxHeadSettings, ClassifierSettings
+from lvistk.config.classifier import ClassifierSettings
+from lvistk.config.model import BoxHeadSettings
 from lvistk.models.classifiers.build import build_classifier
-from lvistk.models.classifiers.classifier import Classifier
 from lvistk.structures.categories import Categories
 
 
@@ -35,7 +35,7 @@ class BoxHead(nn.Module):
             nn.init.zeros_(layer.bias)
             self.fc.append(layer)
             width = settings.fc_channels
-        self.classifier: Classifier = build_classifier(width, classifier, categories)
+        self.classifier = build_classifier(width, classifier, categories)
         self.regression = nn.Linear(width, 4 if self.class_agnostic else 4 * len(categories))
         nn.init.normal_(self.regression.weight, std=0.001)
         nn.init.zeros_(self.regression.bias)

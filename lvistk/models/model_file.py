@@ -35,7 +35,7 @@ def describe_model(model: MaskRCNN) -> dict[str, Any]:
     """Settings, categories with counts, groups and versions as JSON values: a model without its weights."""
     categories = model.categories
     groups = group_categories(
-        categories.instance_count.tolist(), edges=model.settings.classifier.group_edges
+        categories.instance_count.tolist(), edges=model.settings.classifier.group_softmax.edges
     )
     return {
         "kind": KIND,

@@ -10,6 +10,7 @@ from lvistk.config.model import ModelSettings
 from lvistk.losses.box import smooth_l1_loss
 from lvistk.models import box_coder
 from lvistk.models.box_head import BoxHead
+from lvistk.models.classifiers.classifier import PerImage
 from lvistk.models.mask_assignment import scale_levels
 from lvistk.models.mask_branch import MaskBranch
 from lvistk.models.samples import RoiSamples, SamplingRule, sample_rois
@@ -118,7 +119,7 @@ class RoiHeads(nn.Module):
         )
         return {
             "classifier": head.classifier.loss(
-                output.logits, samples, targets=targets, generators=generators
+                output.logits, samples, PerImage(targets, generators)
             ),
             "box": smooth_l1_loss(
                 head.deltas_of(samples.positive_rows(output.hidden), chosen.labels),

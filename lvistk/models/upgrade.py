@@ -10,8 +10,8 @@ from lvistk.config.model import ModelSettings
 from lvistk.models.box_head import BoxHead
 from lvistk.models.build import build_model
 from lvistk.models.category_rows import rows_per_category, take_rows
-from lvistk.models.classifiers.group_softmax import GroupSoftmaxClassifier
 from lvistk.models.classifiers.classifier import Classifier
+from lvistk.models.classifiers.group_softmax import GroupSoftmaxClassifier
 from lvistk.models.mask_rcnn import MaskRCNN
 from lvistk.structures.categories import Categories
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lvistk.config.classifier import ClassifierSettings
 from lvistk.config.load import from_table, older_table, parse_assignments, to_table, update
 from lvistk.config.ranges import range_text
 from lvistk.errors import UserError
@@ -163,7 +164,7 @@ def test_a_broken_pipeline_is_one_clear_line(tmp_path: Path, text: str, message:
         ("loop.ema_decay=1.5", "range: 0 to below 1"),
         ("sampler.repeat_fraction=nan", "range: 0 to 1"),
         ("model.rpn.anchor_sizes=[8,16]", "5 of them"),
-        ("model.classifier.group_edges=[100,10]", "it must ascend"),
+        ("model.classifier.group_softmax.edges=[100,10]", "it must ascend"),
         ("model.mask.convs=100000000", "range: 0 to 100"),
         ("optim.step_factor=0", "range: above 0, at most 1"),
     ],
@@ -198,6 +199,55 @@ def test_older_tables_read_as_todays() -> None:
     old = json.loads(json.dumps(now))
     old["sampler"]["repeat_photos"] = old["sampler"].pop("repeat_images")
     del old["loop"]["tensorboard"]
-    old["model"]["classifier"]["eql_tail_photos"] = 3
-    now["model"]["classifier"]["eql_tail_images"] = 3
+    old["model"]["classifier"] |= {"eql_tail_photos": 3, "seesaw_p": 0.5}
+    now["model"]["classifier"] |= {"eql": {"tail_images": 3}, "seesaw": {"p": 0.5}}
     assert older_table(FinetuneSettings(), old) == now
+
+
+FLAT = {
+    "eql_tail_photos": ("eql", "tail_images", 60),
+    "eql_tail_images": ("eql", "tail_images", 60),
+    "eql_tail_fraction": ("eql", "tail_fraction", 0.25),
+    "eql_negative_clause": ("eql", "negative_clause", True),
+    "eql_v2_gamma": ("eql_v2", "gamma", 5.0),
+    "eql_v2_mu": ("eql_v2", "mu", 0.5),
+    "eql_v2_alpha": ("eql_v2", "alpha", 3.0),
+    "seesaw_p": ("seesaw", "p", 0.5),
+    "seesaw_q": ("seesaw", "q", 1.5),
+    "federated_categories": ("federated", "categories", 5),
+    "federated_power": ("federated", "power", 1.0),
+    "group_edges": ("group_softmax", "edges", (30, 150)),
+    "group_beta": ("group_softmax", "beta", 4.0),
+    "group_unseen": ("group_softmax", "unseen", "member"),
+    "group_start": ("group_softmax", "start", "anew"),
+}
+"""Settings of classifiers as they were named before each kind had a table."""
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_flat_names_of_a_classifiers_settings(name: str) -> None:
+    table, inner, value = FLAT[name]
+    given = update(ClassifierSettings(), {name: value}, where="test")
+    assert given == update(ClassifierSettings(), {table: {inner: value}}, where="test")
+    assert getattr(getattr(given, table), inner) == value
+    default = older_table(ClassifierSettings(), {name: value})
+    assert default[table][inner] == value and default["kind"] == "eql"
+
+
+def test_of_two_names_for_a_setting_the_later_counts() -> None:
+    """A file's, then that of ``--set``."""
+    both = {"eql_tail_photos": 1, "eql": {"tail_images": 2, "negative_clause": True}}
+    settings = update(ClassifierSettings(), both, where="test")
+    assert (settings.eql.tail_images, settings.eql.negative_clause) == (2, True)
+    turned = dict(reversed(both.items()))
+    settings = update(ClassifierSettings(), turned, where="test")
+    assert (settings.eql.tail_images, settings.eql.negative_clause) == (1, True)
+
+
+def test_a_table_of_changes_has_todays_names() -> None:
+    """Else the folder of a run from a file with old names would not be that run's."""
+    old = {"model": {"classifier": {"group_edges": [5, 8]}}}
+    now = {"model": {"classifier": {"group_softmax": {"edges": [5, 8]}}}}
+    given = update(FinetuneSettings(), old, where="test")
+    assert given == update(FinetuneSettings(), now, where="test")
+    assert older_table(FinetuneSettings(), to_table(given)) == to_table(given)

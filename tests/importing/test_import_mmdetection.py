@@ -108,7 +108,7 @@ def test_seesaw_with_its_configuration(
     assert settings.image_mean == (120, 110, 100) and settings.image_std == (3, 2, 1)
     assert settings.classifier.kind == "seesaw"
     assert settings.classifier.normed_temperature == 30 and settings.mask.normed_temperature == 20
-    assert settings.classifier.seesaw_p == 0.7 and settings.classifier.seesaw_q == 2.5
+    assert settings.classifier.seesaw.p == 0.7 and settings.classifier.seesaw.q == 2.5
     assert settings.cascade.box_weights == ((5, 5, 2.5, 2.5),)
     assert settings.box.smooth_l1_beta == 0.5
     assert settings.rpn.post_nms_test == 800 and settings.rpn.nms_iou == 0.6

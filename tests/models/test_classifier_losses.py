@@ -13,9 +13,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from lvistk.config.model import ClassifierSettings
+from lvistk.config.classifier import ClassifierSettings, GroupSoftmaxSettings
 from lvistk.losses import equalization, equalization_v2, federated, group_softmax, seesaw, softmax
 from lvistk.models.classifiers.build import build_classifier
+from lvistk.models.classifiers.classifier import PerImage
 from lvistk.models.samples import RoiSamples
 from tests.models.build_small import small_model, some_batch, some_categories, some_targets
 
@@ -57,7 +58,7 @@ def loss(head: Any, logits: Tensor, negatives: Sequence[Sequence[int]] = ((), ()
         some_targets(2, negative_labels=torch.tensor(labels, dtype=torch.int64))
         for labels in negatives
     ]
-    return head.loss(logits, samples(), targets=targets, generators=generators())
+    return head.loss(logits, samples(), PerImage(targets, generators()))
 
 
 def test_softmax() -> None:
@@ -85,7 +86,7 @@ def test_the_negative_clause_takes_each_images_own_list() -> None:
     no tail: it is paid for anyway.
     """
     logits = torch.zeros(9, 7)
-    head = classifier(kind="eql", eql_negative_clause=True)
+    head = classifier(kind="eql", eql={"negative_clause": True})
     without = equalization.equalization_loss(logits, LABELS, tail=TAIL, weights=WEIGHTS)
     added = loss(head, logits, [[0, 1, 2], []]) - without
     torch.testing.assert_close(added, (2 + 1) * torch.tensor(2.0).log() / 9)
@@ -97,7 +98,7 @@ def test_the_negative_clause_reaches_a_models_loss() -> None:
     """All logits 0: the clause adds log 2 a foreground RoI and absent tail category."""
 
     def classifier_loss(*, clause: bool, absent: Sequence[Sequence[int]]) -> float:
-        settings = {"kind": "eql", "eql_negative_clause": clause, "prior_probability": 0.5}
+        settings = {"kind": "eql", "eql": {"negative_clause": clause}, "prior_probability": 0.5}
         model = small_model({"classifier": settings})
         torch.nn.init.zeros_(model.roi_heads.box_heads[0].classifier.linear.weight)
         targets = [
@@ -127,11 +128,13 @@ def test_the_tail_as_a_share_of_the_annotated_images() -> None:
     logits = random_logits(7)
     tail = torch.tensor([True, False, False, False, True, False, False])
     expected = equalization.equalization_loss(logits, LABELS, tail=tail, weights=WEIGHTS)
-    head = classifier(kind="eql", eql_tail_fraction=0.01)
+    head = classifier(kind="eql", eql={"tail_fraction": 0.01})
     torch.testing.assert_close(loss(head, logits), expected)
     few = torch.tensor([True, False, False, False, False, False, False])
     expected = equalization.equalization_loss(logits, LABELS, tail=few, weights=WEIGHTS)
-    torch.testing.assert_close(loss(classifier(kind="eql", eql_tail_images=4.0), logits), expected)
+    torch.testing.assert_close(
+        loss(classifier(kind="eql", eql={"tail_images": 4.0}), logits), expected
+    )
 
 
 @pytest.mark.parametrize(
@@ -156,7 +159,7 @@ def test_other_classifiers_begin_at_zero(kind: str, channels: int) -> None:
 
 def test_equalization_v2_remembers_its_gradients() -> None:
     """The second step's weights follow from the first step's gradients."""
-    head = classifier(kind="eql_v2", eql_v2_gamma=5.0, eql_v2_mu=0.6, eql_v2_alpha=2.0)
+    head = classifier(kind="eql_v2", eql_v2={"gamma": 5.0, "mu": 0.6, "alpha": 2.0})
     beside = equalization_v2.GradientBalance(7, gamma=5.0, mu=0.6, alpha=2.0)
     for step in range(3):
         logits, balance = random_logits(8, step), beside.weights()
@@ -170,7 +173,7 @@ def test_equalization_v2_remembers_its_gradients() -> None:
 
 def test_seesaw_counts_its_samples() -> None:
     """A step counts itself: categories 0, 2, 3 and 6 once each time."""
-    head = classifier(kind="seesaw", seesaw_p=0.5, seesaw_q=1.5)
+    head = classifier(kind="seesaw", seesaw={"p": 0.5, "q": 1.5})
     occurring = torch.tensor([1, 0, 1, 1, 0, 0, 1])
     for step in range(1, 4):
         logits = random_logits(9, step)
@@ -182,7 +185,7 @@ def test_seesaw_counts_its_samples() -> None:
 
 
 def test_federated_draws_as_many_categories_as_it_is_told() -> None:
-    head = classifier(kind="federated", federated_categories=5, federated_power=0.9)
+    head = classifier(kind="federated", federated={"categories": 5, "power": 0.9})
     logits = random_logits(7)
     categories = federated.sample_categories(
         LABELS,
@@ -199,7 +202,7 @@ def test_federated_draws_as_many_categories_as_it_is_told() -> None:
 
 def test_group_softmax_draws_image_by_image() -> None:
     """Groups below 10, 10 to 99, 100 and more; "others" from each image's own generator."""
-    head = classifier(kind="group_softmax", group_edges=(10, 100), group_beta=0.5)
+    head = classifier(kind="group_softmax", group_softmax={"edges": [10, 100], "beta": 0.5})
     table = group_softmax.GroupTable(((0, 4), (1, 5), (2, 3, 6)))
     logits = random_logits(table.num_channels)
     kept = [
@@ -236,7 +239,9 @@ def test_group_softmax_says_how_many_categories_have_no_example() -> None:
     counts = np.array([0, 20, 200, 2000, 0, 50, 500])
     known = dataclasses.replace(known, instance_count=counts, image_count=counts)
     for unseen, told in (("zero", True), ("member", False)):
-        settings = ClassifierSettings(kind="group_softmax", group_unseen=unseen)
+        settings = ClassifierSettings(
+            kind="group_softmax", group_softmax=GroupSoftmaxSettings(unseen=unseen)
+        )
         head = build_classifier(8, settings, known)
         lines = [remark.text for remark in head.remarks() if remark.is_warning]
         assert any(line.startswith("2 of 7 categories have no training") for line in lines) is told

@@ -109,7 +109,7 @@ def test_group_softmax_starts_from_the_rows_of_stage_1(kind: str) -> None:
     is undecided, so that scores are half of each group's softmax."""
     known = categories(3, 5, 300)
     old = build_model(small_settings(classifier={"kind": kind}), known)
-    wanted = small_settings(classifier={"kind": "group_softmax", "group_edges": [10]})
+    wanted = small_settings(classifier={"kind": "group_softmax", "group_softmax": {"edges": [10]}})
     new, transfer = upgrade_model(old, settings=wanted, categories=known, area_ratio_prior=None)
     name = "roi_heads.box_heads.0.classifier.linear"
     assert transfer.adapted == (f"{name}.weight", f"{name}.bias")
@@ -128,7 +128,7 @@ def test_group_softmax_starts_from_the_rows_of_stage_1(kind: str) -> None:
 def test_group_softmax_starts_anew_where_told() -> None:
     known = categories(3, 30)
     old = build_model(small_settings(classifier={"kind": "softmax"}), known)
-    anew = small_settings(classifier={"kind": "group_softmax", "group_start": "anew"})
+    anew = small_settings(classifier={"kind": "group_softmax", "group_softmax": {"start": "anew"}})
     _, transfer = upgrade_model(old, settings=anew, categories=known, area_ratio_prior=None)
     assert transfer.adapted == ()
     assert "roi_heads.box_heads.0.classifier.linear.weight" in transfer.replaced

@@ -42,7 +42,7 @@ def test_stage_one_leaves_a_model_that_says_what_it_is(finished: Path) -> None:
     table = model_table(folder / "model.safetensors")
     index = small_index(folder.parents[1], count=12)
     assert table["categories"] == index.categories.to_table()
-    assert table["settings"]["classifier"]["eql_tail_images"] == 6
+    assert table["settings"]["classifier"]["eql"]["tail_images"] == 6
     assert table["training"]["command"] == "train-repr"
     assert {*table["versions"]} >= {"torch", "torchvision", "python"}
     model = load_model(folder, device=CPU)

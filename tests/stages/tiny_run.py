@@ -28,7 +28,7 @@ pre_nms_train = 60
 post_nms_train = 30
 batch_per_image = 16
 [model.classifier]
-eql_tail_images = 6
+eql.tail_images = 6
 [model.box]
 fc_channels = 16
 batch_per_image = 16
@@ -60,7 +60,7 @@ command = "train-repr"
 command = "finetune"
 inputs = {{ model = "first" }}
 [stage.second.model.classifier]
-group_edges = [5, 8]
+group_softmax.edges = [5, 8]
 """
 
 

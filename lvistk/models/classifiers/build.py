@@ -3,15 +3,15 @@
 import torch
 from torch import Tensor
 
-from lvistk.config.model import ClassifierSettings
+from lvistk.config.classifier import ClassifierSettings, EqlSettings
 from lvistk.errors import UserError
 from lvistk.losses.equalization import images_below, tail_categories
 from lvistk.losses.group_softmax import group_categories
+from lvistk.models.classifiers.classifier import Classifier
 from lvistk.models.classifiers.eql import EqlClassifier
 from lvistk.models.classifiers.eql_v2 import EqlV2Classifier
 from lvistk.models.classifiers.federated import FederatedClassifier
 from lvistk.models.classifiers.group_softmax import GroupSoftmaxClassifier
-from lvistk.models.classifiers.classifier import Classifier
 from lvistk.models.classifiers.seesaw import SeesawClassifier
 from lvistk.models.classifiers.softmax import SoftmaxClassifier
 from lvistk.structures.categories import Categories
@@ -29,10 +29,10 @@ def build_classifier(
         case "eql":
             return EqlClassifier(
                 in_channels,
-                tail=_tail(settings, categories),
+                tail=_tail(settings.eql, categories),
                 temperature=temperature,
                 prior_probability=prior,
-                negative_clause=settings.eql_negative_clause,
+                negative_clause=settings.eql.negative_clause,
             )
         case "eql_v2":
             return EqlV2Classifier(
@@ -40,17 +40,11 @@ def build_classifier(
                 len(categories),
                 temperature=temperature,
                 prior_probability=prior,
-                gamma=settings.eql_v2_gamma,
-                mu=settings.eql_v2_mu,
-                alpha=settings.eql_v2_alpha,
+                settings=settings.eql_v2,
             )
         case "seesaw":
             return SeesawClassifier(
-                in_channels,
-                len(categories),
-                temperature=temperature,
-                p=settings.seesaw_p,
-                q=settings.seesaw_q,
+                in_channels, len(categories), temperature=temperature, settings=settings.seesaw
             )
         case "federated":
             return FederatedClassifier(
@@ -58,31 +52,29 @@ def build_classifier(
                 image_counts=torch.from_numpy(categories.image_count.copy()),
                 temperature=temperature,
                 prior_probability=prior,
-                number=settings.federated_categories,
-                power=settings.federated_power,
+                settings=settings.federated,
             )
         case "group_softmax":
             return GroupSoftmaxClassifier(
                 in_channels,
                 table=group_categories(
                     categories.instance_count.tolist(),
-                    edges=settings.group_edges,
-                    leave_out_unseen=settings.group_unseen == "zero",
+                    edges=settings.group_softmax.edges,
+                    leave_out_unseen=settings.group_softmax.unseen == "zero",
                 ),
                 temperature=temperature,
-                beta=settings.group_beta,
-                starts_anew=settings.group_start == "anew",
+                settings=settings.group_softmax,
             )
 
 
-def _tail(settings: ClassifierSettings, categories: Categories) -> Tensor:
+def _tail(settings: EqlSettings, categories: Categories) -> Tensor:
     """(C,) bool, which categories EQL spares."""
-    below = settings.eql_tail_images
-    if settings.eql_tail_fraction is not None:
+    below = settings.tail_images
+    if settings.tail_fraction is not None:
         if not categories.annotated_images:
             raise UserError(
-                "classifier.eql_tail_fraction needs the number of annotated images, which these "
-                "categories come without; set eql_tail_images instead"
+                "classifier.eql.tail_fraction needs the number of annotated images, which these "
+                "categories come without; set classifier.eql.tail_images instead"
             )
-        below = images_below(settings.eql_tail_fraction, images=categories.annotated_images)
+        below = images_below(settings.tail_fraction, images=categories.annotated_images)
     return tail_categories(torch.from_numpy(categories.image_count.copy()), below=below)

@@ -1,12 +1,14 @@
-"""What every classifier offers to box heads, stages and upgrades."""
+"""What every classifier is and offers to box heads, stages and upgrades."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from lvistk.losses.equalization import prior_bias
 from lvistk.models.classifiers.logits_layer import LogitsLayer
 from lvistk.models.samples import RoiSamples
 from lvistk.structures.targets import Targets
@@ -35,39 +37,54 @@ class Remark(NamedTuple):
     is_warning: bool = False
 
 
-class Classifier(Protocol):
-    """The last layer of a box head, an ``nn.Module``: logits, their loss, and the scores they mean.
+class PerImage(NamedTuple):
+    """What a loss may need of the images that its RoIs come from.
 
-    channels: see ``Channels``.
-    linear: the layer that makes the logits. Further parameters and buffers are the kind's own.
+    targets: ground truth, one per image.
+    generators: one per image. What is drawn at random is drawn image by image, so that it does not
+        depend on how images are spread over ranks.
     """
 
-    channels: Channels
-    linear: LogitsLayer
+    targets: Sequence[Targets]
+    generators: Sequence[torch.Generator]
 
-    def __call__(self, features: Tensor) -> Tensor:
-        """Logits (N, channels) of features (N, F)."""
-        ...
 
-    def loss(
+class Classifier(nn.Module, ABC):
+    """The last layer of a box head: logits, their loss, and the scores they mean.
+
+    A base class of our own, because six kinds would repeat all of it. A kind has further parameters and
+    buffers as it needs them, and must not rename ``linear``, which weights on disk are named by.
+    """
+
+    def __init__(
         self,
-        logits: Tensor,
-        samples: RoiSamples,
+        in_channels: int,
+        channels: Channels,
         *,
-        targets: Sequence[Targets],
-        generators: Sequence[torch.Generator],
-    ) -> Tensor:
-        """0-d loss of sampled RoIs, divided by their number (mean over ranks); N = 0 keeps the graph.
+        temperature: float,
+        prior_probability: float | None = None,
+    ) -> None:
+        """temperature: see ``LogitsLayer``.
 
-        targets, generators: one per image. What is drawn at random is drawn image by image, so that
-        it does not depend on how images are spread over ranks.
+        prior_probability: the score of every category before training, of classifiers of sigmoids.
         """
-        ...
+        super().__init__()
+        bias = 0.0 if prior_probability is None else prior_bias(prior_probability)
+        self.channels = channels
+        self.linear = LogitsLayer(in_channels, channels.number, temperature=temperature, bias=bias)
 
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits (N, channels) of features (N, F)."""
+        return self.linear(features)
+
+    @abstractmethod
+    def loss(self, logits: Tensor, samples: RoiSamples, images: PerImage) -> Tensor:
+        """0-d loss of sampled RoIs, divided by their number (mean over ranks); N = 0 keeps the graph."""
+
+    @abstractmethod
     def scores(self, logits: Tensor) -> Tensor:
         """Foreground probabilities (N, C)."""
-        ...
 
     def remarks(self) -> list[Remark]:
         """What the user should know before training."""
-        ...
+        return []

@@ -3,20 +3,19 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from lvistk.losses.equalization import equalization_loss, equalization_scores, prior_bias
-from lvistk.models.classifiers.logits_layer import LogitsLayer
-from lvistk.models.classifiers.classifier import Channels, Remark
+from lvistk.losses.equalization import equalization_loss, equalization_scores
+from lvistk.models.classifiers.classifier import Channels, Classifier, PerImage, Remark
 from lvistk.models.samples import RoiSamples
 from lvistk.structures.targets import Targets
 
 
-class EqlClassifier(nn.Module):
+class EqlClassifier(Classifier):
     """C channels.
 
     tail: (C,) bool, the categories that foreground RoIs of others do not push down.
-    prior_probability: what every category's score starts at.
+    temperature, prior_probability: see ``Classifier``.
     negative_clause: verified negatives push a tail category down all the same (section 4.2).
     """
 
@@ -29,31 +28,22 @@ class EqlClassifier(nn.Module):
         prior_probability: float,
         negative_clause: bool,
     ) -> None:
-        super().__init__()
-        self.channels = Channels("eql", len(tail), tuple(range(len(tail))))
-        self.linear = LogitsLayer(
-            in_channels, len(tail), temperature=temperature, bias=prior_bias(prior_probability)
+        super().__init__(
+            in_channels,
+            Channels("eql", len(tail), tuple(range(len(tail)))),
+            temperature=temperature,
+            prior_probability=prior_probability,
         )
         self.negative_clause = negative_clause
         self.tail: Tensor
         self.register_buffer("tail", tail, persistent=False)
 
-    def forward(self, features: Tensor) -> Tensor:
-        return self.linear(features)
-
-    def loss(
-        self,
-        logits: Tensor,
-        samples: RoiSamples,
-        *,
-        targets: Sequence[Targets],
-        generators: Sequence[torch.Generator],
-    ) -> Tensor:
+    def loss(self, logits: Tensor, samples: RoiSamples, images: PerImage) -> Tensor:
         return equalization_loss(
             logits,
             samples.labels,
             tail=self.tail,
-            negatives=self._negatives(samples, targets) if self.negative_clause else None,
+            negatives=self._negatives(samples, images.targets) if self.negative_clause else None,
             weights=samples.weights,
             normalizer=samples.count(),
         )
@@ -67,7 +57,7 @@ class EqlClassifier(nn.Module):
         if tail in (0, total):
             text = (
                 f"{'none' if tail == 0 else 'all'} of the categories are tail, so the equalization "
-                "loss tells none apart; change classifier.eql_tail_images"
+                "loss tells none apart; change classifier.eql.tail_images"
             )
             remarks.append(Remark(text, is_warning=True))
         return remarks

@@ -1,29 +1,23 @@
 """Equalization loss v2 (arXiv 2012.08548): sigmoids whose gradients are balanced by history."""
 
-from collections.abc import Sequence
+from torch import Tensor
 
-import torch
-from torch import Tensor, nn
-
+from lvistk.config.classifier import EqlV2Settings
 from lvistk.distributed import sum_over_ranks
-from lvistk.losses.equalization import prior_bias
 from lvistk.losses.equalization_v2 import (
     GradientBalance,
     equalization_v2_loss,
     equalization_v2_scores,
     gradient_sums,
 )
-from lvistk.models.classifiers.logits_layer import LogitsLayer
-from lvistk.models.classifiers.classifier import Channels, Remark
+from lvistk.models.classifiers.classifier import Channels, Classifier, PerImage
 from lvistk.models.samples import RoiSamples
-from lvistk.structures.targets import Targets
 
 
-class EqlV2Classifier(nn.Module):
+class EqlV2Classifier(Classifier):
     """C + 1 channels, background last, and the gradient sums as a saved buffer.
 
-    prior_probability: what every category's score starts at.
-    gamma, mu, alpha: see ``losses.equalization_v2.GradientBalance``.
+    temperature, prior_probability: see ``Classifier``.
     """
 
     def __init__(
@@ -33,31 +27,19 @@ class EqlV2Classifier(nn.Module):
         *,
         temperature: float,
         prior_probability: float,
-        gamma: float,
-        mu: float,
-        alpha: float,
+        settings: EqlV2Settings,
     ) -> None:
-        super().__init__()
-        self.channels = Channels("eql_v2", num_categories + 1, tuple(range(num_categories)))
-        self.linear = LogitsLayer(
+        super().__init__(
             in_channels,
-            self.channels.number,
+            Channels("eql_v2", num_categories + 1, tuple(range(num_categories))),
             temperature=temperature,
-            bias=prior_bias(prior_probability),
+            prior_probability=prior_probability,
         )
-        self.balance = GradientBalance(num_categories, gamma=gamma, mu=mu, alpha=alpha)
+        self.balance = GradientBalance(
+            num_categories, gamma=settings.gamma, mu=settings.mu, alpha=settings.alpha
+        )
 
-    def forward(self, features: Tensor) -> Tensor:
-        return self.linear(features)
-
-    def loss(
-        self,
-        logits: Tensor,
-        samples: RoiSamples,
-        *,
-        targets: Sequence[Targets],
-        generators: Sequence[torch.Generator],
-    ) -> Tensor:
+    def loss(self, logits: Tensor, samples: RoiSamples, images: PerImage) -> Tensor:
         labels, weights = samples.labels, samples.weights
         balance = self.balance.weights()
         sums = gradient_sums(logits, labels, balance=balance, weights=weights)
@@ -69,6 +51,3 @@ class EqlV2Classifier(nn.Module):
 
     def scores(self, logits: Tensor) -> Tensor:
         return equalization_v2_scores(logits)
-
-    def remarks(self) -> list[Remark]:
-        return []

@@ -1,24 +1,19 @@
 """Federated loss (CenterNet2, LVIS Challenge 2020): sigmoids, of which a step trains few."""
 
-from collections.abc import Sequence
+from torch import Tensor
 
-import torch
-from torch import Tensor, nn
-
-from lvistk.losses.equalization import equalization_scores, prior_bias
+from lvistk.config.classifier import FederatedSettings
+from lvistk.losses.equalization import equalization_scores
 from lvistk.losses.federated import federated_loss, sample_categories
-from lvistk.models.classifiers.logits_layer import LogitsLayer
-from lvistk.models.classifiers.classifier import Channels, Remark
+from lvistk.models.classifiers.classifier import Channels, Classifier, PerImage
 from lvistk.models.samples import RoiSamples
-from lvistk.structures.targets import Targets
 
 
-class FederatedClassifier(nn.Module):
+class FederatedClassifier(Classifier):
     """C channels.
 
     image_counts: (C,) training images of each category.
-    prior_probability: what every category's score starts at.
-    number, power: categories of a step, and the exponent of image counts by which they are drawn.
+    temperature, prior_probability: see ``Classifier``.
     """
 
     def __init__(
@@ -28,38 +23,25 @@ class FederatedClassifier(nn.Module):
         image_counts: Tensor,
         temperature: float,
         prior_probability: float,
-        number: int,
-        power: float,
+        settings: FederatedSettings,
     ) -> None:
-        super().__init__()
-        self.channels = Channels("federated", len(image_counts), tuple(range(len(image_counts))))
-        self.linear = LogitsLayer(
+        super().__init__(
             in_channels,
-            self.channels.number,
+            Channels("federated", len(image_counts), tuple(range(len(image_counts)))),
             temperature=temperature,
-            bias=prior_bias(prior_probability),
+            prior_probability=prior_probability,
         )
         self.image_counts: Tensor
         self.register_buffer("image_counts", image_counts, persistent=False)
-        self.number, self.power = number, power
+        self.settings = settings
 
-    def forward(self, features: Tensor) -> Tensor:
-        return self.linear(features)
-
-    def loss(
-        self,
-        logits: Tensor,
-        samples: RoiSamples,
-        *,
-        targets: Sequence[Targets],
-        generators: Sequence[torch.Generator],
-    ) -> Tensor:
+    def loss(self, logits: Tensor, samples: RoiSamples, images: PerImage) -> Tensor:
         categories = sample_categories(
             samples.labels,
             image_counts=self.image_counts,
-            generator=generators[0],
-            number=self.number,
-            power=self.power,
+            generator=images.generators[0],
+            number=self.settings.categories,
+            power=self.settings.power,
         )
         return federated_loss(
             logits,
@@ -71,6 +53,3 @@ class FederatedClassifier(nn.Module):
 
     def scores(self, logits: Tensor) -> Tensor:
         return equalization_scores(logits)
-
-    def remarks(self) -> list[Remark]:
-        return []

@@ -1,10 +1,9 @@
 """Balanced group softmax (arXiv 2006.10408): a softmax for each group of similar frequency."""
 
-from collections.abc import Sequence
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from lvistk.config.classifier import GroupSoftmaxSettings
 from lvistk.distributed import mean_over_ranks
 from lvistk.losses.group_softmax import (
     GroupTable,
@@ -12,18 +11,15 @@ from lvistk.losses.group_softmax import (
     group_softmax_scores,
     sample_others,
 )
-from lvistk.models.classifiers.logits_layer import LogitsLayer
-from lvistk.models.classifiers.classifier import Channels, Classifier, Remark
+from lvistk.models.classifiers.classifier import Channels, Classifier, PerImage, Remark
 from lvistk.models.samples import RoiSamples
-from lvistk.structures.targets import Targets
 
 
-class GroupSoftmaxClassifier(nn.Module):
+class GroupSoftmaxClassifier(Classifier):
     """C + G + 2 channels of G groups, see ``losses.group_softmax``.
 
     table: which categories make which group.
-    beta: sampled "others" for each positive of a group.
-    starts_anew: ``start_from`` leaves the random weights as they are.
+    temperature: see ``LogitsLayer``.
     """
 
     def __init__(
@@ -32,29 +28,19 @@ class GroupSoftmaxClassifier(nn.Module):
         *,
         table: GroupTable,
         temperature: float,
-        beta: float,
-        starts_anew: bool = False,
+        settings: GroupSoftmaxSettings,
     ) -> None:
-        super().__init__()
-        self.group_table, self.beta, self.starts_anew = table, beta, starts_anew
-        self.channels = Channels("group_softmax", table.num_channels, table.category_channels)
-        self.linear = LogitsLayer(in_channels, table.num_channels, temperature=temperature)
+        channels = Channels("group_softmax", table.num_channels, table.category_channels)
+        super().__init__(in_channels, channels, temperature=temperature)
+        self.group_table, self.settings = table, settings
 
-    def forward(self, features: Tensor) -> Tensor:
-        return self.linear(features)
-
-    def loss(
-        self,
-        logits: Tensor,
-        samples: RoiSamples,
-        *,
-        targets: Sequence[Targets],
-        generators: Sequence[torch.Generator],
-    ) -> Tensor:
+    def loss(self, logits: Tensor, samples: RoiSamples, images: PerImage) -> Tensor:
         kept = [
-            sample_others(labels, table=self.group_table, generator=generator, beta=self.beta)
+            sample_others(
+                labels, table=self.group_table, generator=generator, beta=self.settings.beta
+            )
             for labels, generator in zip(
-                samples.labels.split(samples.lengths), generators, strict=True
+                samples.labels.split(samples.lengths), images.generators, strict=True
             )
         ]
         return group_softmax_loss(
@@ -63,7 +49,9 @@ class GroupSoftmaxClassifier(nn.Module):
             table=self.group_table,
             kept=torch.cat(kept, dim=1),  # (G + 1, N)
             lengths=samples.lengths,
-            images=mean_over_ranks(logits.new_tensor(float(len(targets)), dtype=torch.float32)),
+            images=mean_over_ranks(
+                logits.new_tensor(float(len(images.targets)), dtype=torch.float32)
+            ),
             weights=samples.weights,
         )
 
@@ -76,14 +64,14 @@ class GroupSoftmaxClassifier(nn.Module):
         if self.group_table.unseen:
             text = (
                 f"{len(self.group_table.unseen)} of {sum(sizes)} categories have no training example: "
-                "they join no group's softmax and are never detected; set classifier.group_unseen="
+                "they join no group's softmax and are never detected; set classifier.group_softmax.unseen="
                 "member to keep them"
             )
             remarks.append(Remark(text, is_warning=True))
         if len(sizes) == 1:
             text = (
                 "all categories are in one group, so nothing is balanced; "
-                "change classifier.group_edges"
+                "change classifier.group_softmax.edges"
             )
             remarks.append(Remark(text, is_warning=True))
         return remarks
@@ -96,7 +84,7 @@ class GroupSoftmaxClassifier(nn.Module):
         over both; rows of "others", background and foreground become zero. Not for rows that are
         compared by their directions, of which a difference says nothing.
         """
-        if self.starts_anew or self.linear.temperature or old.linear.temperature:
+        if self.settings.start == "anew" or self.linear.temperature or old.linear.temperature:
             return False
         if old.channels.kind == self.channels.kind:
             return False  # a row means something only beside the "others" of its own group

@@ -1,45 +1,34 @@
 """Seesaw loss (arXiv 2008.10032): softmax with negatives re-scaled by pair of categories."""
 
-from collections.abc import Sequence
+from torch import Tensor
 
-import torch
-from torch import Tensor, nn
-
+from lvistk.config.classifier import SeesawSettings
 from lvistk.distributed import sum_over_ranks
 from lvistk.losses.seesaw import SampleCounts, sampled_counts, seesaw_loss, seesaw_scores
-from lvistk.models.classifiers.logits_layer import LogitsLayer
-from lvistk.models.classifiers.classifier import Channels, Remark
+from lvistk.models.classifiers.classifier import Channels, Classifier, PerImage
 from lvistk.models.samples import RoiSamples
-from lvistk.structures.targets import Targets
 
 
-class SeesawClassifier(nn.Module):
+class SeesawClassifier(Classifier):
     """C + 2 channels: categories, foreground, background; sample counts as a saved buffer.
 
-    p, q: exponents of mitigation and compensation.
+    temperature: see ``LogitsLayer``.
     """
 
     def __init__(
-        self, in_channels: int, num_categories: int, *, temperature: float, p: float, q: float
-    ) -> None:
-        super().__init__()
-        self.num_categories = num_categories
-        self.channels = Channels("seesaw", num_categories + 2, tuple(range(num_categories)))
-        self.linear = LogitsLayer(in_channels, self.channels.number, temperature=temperature)
-        self.counts = SampleCounts(num_categories)
-        self.p, self.q = p, q
-
-    def forward(self, features: Tensor) -> Tensor:
-        return self.linear(features)
-
-    def loss(
         self,
-        logits: Tensor,
-        samples: RoiSamples,
+        in_channels: int,
+        num_categories: int,
         *,
-        targets: Sequence[Targets],
-        generators: Sequence[torch.Generator],
-    ) -> Tensor:
+        temperature: float,
+        settings: SeesawSettings,
+    ) -> None:
+        channels = Channels("seesaw", num_categories + 2, tuple(range(num_categories)))
+        super().__init__(in_channels, channels, temperature=temperature)
+        self.num_categories, self.settings = num_categories, settings
+        self.counts = SampleCounts(num_categories)
+
+    def loss(self, logits: Tensor, samples: RoiSamples, images: PerImage) -> Tensor:
         new = sampled_counts(samples.labels, num_categories=self.num_categories)
         if self.training:  # not while it is frozen
             self.counts.add(sum_over_ranks(new))
@@ -47,14 +36,11 @@ class SeesawClassifier(nn.Module):
             logits,
             samples.labels,
             counts=self.counts.counts,
-            p=self.p,
-            q=self.q,
+            p=self.settings.p,
+            q=self.settings.q,
             weights=samples.weights,
             normalizer=samples.count(),
         )
 
     def scores(self, logits: Tensor) -> Tensor:
         return seesaw_scores(logits)
-
-    def remarks(self) -> list[Remark]:
-        return []

@@ -1,44 +1,24 @@
 """Plain softmax over C categories and background."""
 
-from collections.abc import Sequence
-
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lvistk.losses.softmax import softmax_loss, softmax_scores
-from lvistk.models.classifiers.logits_layer import LogitsLayer
-from lvistk.models.classifiers.classifier import Channels, Remark
+from lvistk.models.classifiers.classifier import Channels, Classifier, PerImage
 from lvistk.models.samples import RoiSamples
-from lvistk.structures.targets import Targets
 
 
-class SoftmaxClassifier(nn.Module):
+class SoftmaxClassifier(Classifier):
     """C + 1 channels, background last."""
 
     def __init__(self, in_channels: int, num_categories: int, *, temperature: float) -> None:
-        super().__init__()
-        self.channels = Channels(
-            "softmax", num_categories + 1, tuple(range(num_categories)), background=num_categories
-        )
-        self.linear = LogitsLayer(in_channels, self.channels.number, temperature=temperature)
+        of_category = tuple(range(num_categories))
+        channels = Channels("softmax", num_categories + 1, of_category, background=num_categories)
+        super().__init__(in_channels, channels, temperature=temperature)
 
-    def forward(self, features: Tensor) -> Tensor:
-        return self.linear(features)
-
-    def loss(
-        self,
-        logits: Tensor,
-        samples: RoiSamples,
-        *,
-        targets: Sequence[Targets],
-        generators: Sequence[torch.Generator],
-    ) -> Tensor:
+    def loss(self, logits: Tensor, samples: RoiSamples, images: PerImage) -> Tensor:
         return softmax_loss(
             logits, samples.labels, weights=samples.weights, normalizer=samples.count()
         )
 
     def scores(self, logits: Tensor) -> Tensor:
         return softmax_scores(logits)
-
-    def remarks(self) -> list[Remark]:
-        return []
