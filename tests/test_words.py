@@ -50,6 +50,7 @@ QUOTED = (
     "--truth",
     '"repeat_photos"',
     '"eql_tail_photos"',
+    '"tail_photos"',
     '"max_photos"',
 )
 OWN = {Path(name) for name in ("tests/test_words.py", "CONTRIBUTING.md", "docs/changelog.md")}
