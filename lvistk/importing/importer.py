@@ -15,9 +15,10 @@ from lvistk.importing.category_rows import SourceRows, source_rows
 from lvistk.importing.checkpoint_file import CheckpointFile, read_checkpoint_file
 from lvistk.importing.coco_categories import coco_categories
 from lvistk.importing.imported_model import import_model, model_settings, source_categories
-from lvistk.importing.inferred_settings import Toolbox, detect_toolbox
+from lvistk.importing.inferred_settings import detect_toolbox
 from lvistk.importing.mmdet_config import Config, config_settings, input_style, read_config
 from lvistk.importing.own_model import Imported, import_own_model
+from lvistk.importing.parameter_names import Toolbox
 from lvistk.importing.translation import Translation, translated
 from lvistk.models.model_file import model_path
 from lvistk.models.tensor_file import is_ours

@@ -10,9 +10,9 @@ from typing import Any, Literal
 from torch import Tensor
 
 from lvistk.errors import UserError
+from lvistk.importing.parameter_names import Toolbox
 from lvistk.models.resnet import ARCHITECTURES, BasicBlock
 
-Toolbox = Literal["detectron2", "mmdetection", "torchvision"]
 Style = Literal["pytorch", "caffe", "bgr"]
 Weights = Mapping[str, Tensor]
 

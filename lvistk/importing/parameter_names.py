@@ -7,145 +7,132 @@ half-pixel shift, two samples per bin, from rounded anchors.
 """
 
 import re
-from collections.abc import Sequence
+from functools import lru_cache
+from typing import Literal, NamedTuple
 
 from torch import Tensor
 
-Rules = Sequence[tuple[str, str]]
+Toolbox = Literal["detectron2", "mmdetection", "torchvision"]
 
-_FIELD = r"(weight|bias|running_mean|running_var)"
 
-DETECTRON2: Rules = (
-    (rf"backbone\.bottom_up\.stem\.conv1\.norm\.{_FIELD}", r"backbone.body.bn1.\1"),
-    (r"backbone\.bottom_up\.stem\.conv1\.weight", r"backbone.body.conv1.weight"),
-    (
-        rf"backbone\.bottom_up\.res([2-5])\.(\d+)\.conv(\d)\.norm\.{_FIELD}",
-        r"backbone.body.layer{-1:\1}.\2.bn\3.\4",
+class Module(NamedTuple):
+    """A module's name here and in each toolbox, empty where it is unknown; ``|`` is between alternatives.
+
+    ``{layer}`` stands for a number, ``{layer+1}`` for one more, ``{stage?}`` for a number and a dot, or
+    for nothing, which is stage 0. ``{block}`` and ``{body}``: see ``WILD``.
+    """
+
+    ours: str
+    detectron2: str = ""
+    mmdetection: str = ""
+    torchvision: str = ""
+
+
+WILD = {"block": r"layer[1-4]\.\d+", "body": r"(?:conv1|bn1|layer[1-4]\.\d+\..+)"}
+"""A block of a ResNet, and anything in its body, in torchvision's names."""
+LEAF = r"(?P<leaf>weight|bias|running_mean|running_var)"
+
+MODULES = (
+    Module("backbone.body.conv1", "backbone.bottom_up.stem.conv1"),
+    Module("backbone.body.bn1", "backbone.bottom_up.stem.conv1.norm"),
+    Module(
+        "backbone.body.layer{layer}.{unit}.conv{conv}",
+        "backbone.bottom_up.res{layer+1}.{unit}.conv{conv}",
     ),
-    (
-        r"backbone\.bottom_up\.res([2-5])\.(\d+)\.conv2_offset\.(weight|bias)",
-        r"backbone.body.layer{-1:\1}.\2.conv2.offset.\3",
+    Module(
+        "backbone.body.layer{layer}.{unit}.bn{conv}",
+        "backbone.bottom_up.res{layer+1}.{unit}.conv{conv}.norm",
     ),
-    (
-        r"backbone\.bottom_up\.res([2-5])\.(\d+)\.conv(\d)\.weight",
-        r"backbone.body.layer{-1:\1}.\2.conv\3.weight",
+    Module(
+        "backbone.body.layer{layer}.{unit}.conv2.offset",
+        "backbone.bottom_up.res{layer+1}.{unit}.conv2_offset",
     ),
-    (
-        rf"backbone\.bottom_up\.res([2-5])\.(\d+)\.shortcut\.norm\.{_FIELD}",
-        r"backbone.body.layer{-1:\1}.\2.downsample.1.\3",
+    Module(
+        "backbone.body.layer{layer}.{unit}.downsample.0",
+        "backbone.bottom_up.res{layer+1}.{unit}.shortcut",
     ),
-    (
-        r"backbone\.bottom_up\.res([2-5])\.(\d+)\.shortcut\.weight",
-        r"backbone.body.layer{-1:\1}.\2.downsample.0.weight",
+    Module(
+        "backbone.body.layer{layer}.{unit}.downsample.1",
+        "backbone.bottom_up.res{layer+1}.{unit}.shortcut.norm",
     ),
-    (r"backbone\.fpn_lateral([2-5])\.(weight|bias)", r"neck.inner_blocks.{-2:\1}.0.\2"),
-    (r"backbone\.fpn_output([2-5])\.(weight|bias)", r"neck.layer_blocks.{-2:\1}.0.\2"),
-    (r"proposal_generator\.rpn_head\.conv\.(weight|bias)", r"rpn.conv.\1"),
-    (r"proposal_generator\.rpn_head\.objectness_logits\.(weight|bias)", r"rpn.objectness.\1"),
-    (r"proposal_generator\.rpn_head\.anchor_deltas\.(weight|bias)", r"rpn.deltas.\1"),
-    (
-        r"roi_heads\.box_head\.(?:(\d)\.)?fc(\d)\.(weight|bias)",
-        r"roi_heads.box_heads.{0:\1}.fc.{-1:\2}.\3",
+    Module("backbone.body.{block}.conv2.offset", mmdetection="backbone.{block}.conv2.conv_offset"),
+    Module("backbone.body.{body}", "", "backbone.{body}", "backbone.body.{body}"),
+    Module(
+        "neck.inner_blocks.{level}.0",
+        "backbone.fpn_lateral{level+2}",
+        "neck.lateral_convs.{level}.conv",
+        "backbone.fpn.inner_blocks.{level}|backbone.fpn.inner_blocks.{level}.0",
     ),
-    (
-        r"roi_heads\.box_predictor\.(?:(\d)\.)?cls_score\.(weight|bias)",
-        r"roi_heads.box_heads.{0:\1}.classifier.linear.\2",
+    Module(
+        "neck.layer_blocks.{level}.0",
+        "backbone.fpn_output{level+2}",
+        "neck.fpn_convs.{level}.conv",
+        "backbone.fpn.layer_blocks.{level}|backbone.fpn.layer_blocks.{level}.0",
     ),
-    (
-        r"roi_heads\.box_predictor\.(?:(\d)\.)?bbox_pred\.(weight|bias)",
-        r"roi_heads.box_heads.{0:\1}.regression.\2",
+    Module(
+        "rpn.conv",
+        "proposal_generator.rpn_head.conv",
+        "rpn_head.rpn_conv",
+        "rpn.head.conv|rpn.head.conv.0.0",
     ),
-    (
-        r"roi_heads\.mask_head\.mask_fcn(\d)\.(weight|bias)",
-        r"roi_heads.mask.stages.0.head.convs.{-1:\1}.\2",
+    Module(
+        "rpn.objectness",
+        "proposal_generator.rpn_head.objectness_logits",
+        "rpn_head.rpn_cls",
+        "rpn.head.cls_logits",
     ),
-    (
-        r"roi_heads\.mask_head\.(deconv|predictor)\.(weight|bias)",
-        r"roi_heads.mask.stages.0.head.\1.\2",
+    Module(
+        "rpn.deltas",
+        "proposal_generator.rpn_head.anchor_deltas",
+        "rpn_head.rpn_reg",
+        "rpn.head.bbox_pred",
+    ),
+    Module(
+        "roi_heads.box_heads.{stage}.fc.{layer}",
+        "roi_heads.box_head.{stage?}fc{layer+1}",
+        "roi_head.bbox_head.{stage?}shared_fcs.{layer}",
+        "roi_heads.box_head.fc{layer+6}",
+    ),
+    Module(
+        "roi_heads.box_heads.{stage}.classifier.linear",
+        "roi_heads.box_predictor.{stage?}cls_score",
+        "roi_head.bbox_head.{stage?}fc_cls",
+        "roi_heads.box_predictor.cls_score",
+    ),
+    Module(
+        "roi_heads.box_heads.{stage}.regression",
+        "roi_heads.box_predictor.{stage?}bbox_pred",
+        "roi_head.bbox_head.{stage?}fc_reg",
+        "roi_heads.box_predictor.bbox_pred",
+    ),
+    Module(
+        "roi_heads.mask.stages.{stage}.head.convs.{layer}",
+        "roi_heads.mask_head.mask_fcn{layer+1}",
+        "roi_head.mask_head.{stage?}convs.{layer}.conv",
+        "roi_heads.mask_head.mask_fcn{layer+1}|roi_heads.mask_head.{layer}.0",
+    ),
+    Module(
+        "roi_heads.mask.stages.{stage}.head.flow",
+        mmdetection="roi_head.mask_head.{stage?}conv_res.conv",
+    ),
+    Module(
+        "roi_heads.mask.stages.{stage}.head.deconv",
+        "roi_heads.mask_head.deconv",
+        "roi_head.mask_head.{stage?}upsample",
+        "roi_heads.mask_predictor.conv5_mask",
+    ),
+    Module(
+        "roi_heads.mask.stages.{stage}.head.predictor",
+        "roi_heads.mask_head.predictor",
+        "roi_head.mask_head.{stage?}conv_logits",
+        "roi_heads.mask_predictor.mask_fcn_logits",
     ),
 )
-
-MMDETECTION: Rules = (
-    (
-        r"backbone\.(layer[1-4]\.\d+\.conv2)\.conv_offset\.(weight|bias)",
-        r"backbone.body.\1.offset.\2",
-    ),
-    (rf"backbone\.((?:conv1|bn1|layer[1-4]\.\d+)\..*{_FIELD})", r"backbone.body.\1"),
-    (rf"backbone\.((?:conv1|bn1)\.{_FIELD})", r"backbone.body.\1"),
-    (r"neck\.lateral_convs\.(\d)\.conv\.(weight|bias)", r"neck.inner_blocks.\1.0.\2"),
-    (r"neck\.fpn_convs\.([0-3])\.conv\.(weight|bias)", r"neck.layer_blocks.\1.0.\2"),
-    (r"rpn_head\.rpn_conv\.(weight|bias)", r"rpn.conv.\1"),
-    (r"rpn_head\.rpn_cls\.(weight|bias)", r"rpn.objectness.\1"),
-    (r"rpn_head\.rpn_reg\.(weight|bias)", r"rpn.deltas.\1"),
-    (
-        r"roi_head\.bbox_head\.(?:(\d)\.)?shared_fcs\.(\d)\.(weight|bias)",
-        r"roi_heads.box_heads.{0:\1}.fc.\2.\3",
-    ),
-    (
-        r"roi_head\.bbox_head\.(?:(\d)\.)?fc_cls\.(weight|bias)",
-        r"roi_heads.box_heads.{0:\1}.classifier.linear.\2",
-    ),
-    (
-        r"roi_head\.bbox_head\.(?:(\d)\.)?fc_reg\.(weight|bias)",
-        r"roi_heads.box_heads.{0:\1}.regression.\2",
-    ),
-    (
-        r"roi_head\.bbox_head\.(?:(\d)\.)?loss_cls\.cum_samples",
-        r"roi_heads.box_heads.{0:\1}.classifier.counts.counts",
-    ),
-    (
-        r"roi_head\.mask_head\.(?:(\d)\.)?convs\.(\d)\.conv\.(weight|bias)",
-        r"roi_heads.mask.stages.{0:\1}.head.convs.\2.\3",
-    ),
-    (
-        r"roi_head\.mask_head\.(?:(\d)\.)?conv_res\.conv\.(weight|bias)",
-        r"roi_heads.mask.stages.{0:\1}.head.flow.\2",
-    ),
-    (
-        r"roi_head\.mask_head\.(?:(\d)\.)?upsample\.(weight|bias)",
-        r"roi_heads.mask.stages.{0:\1}.head.deconv.\2",
-    ),
-    (
-        r"roi_head\.mask_head\.(?:(\d)\.)?conv_logits\.(weight|bias)",
-        r"roi_heads.mask.stages.{0:\1}.head.predictor.\2",
-    ),
+SAMPLE_COUNTS = (
+    r"roi_head\.bbox_head\.(?:(?P<stage>\d)\.)?loss_cls\.cum_samples",
+    "roi_heads.box_heads.{stage}.classifier.counts.counts",
 )
-
-TORCHVISION: Rules = (
-    (rf"backbone\.(body\..*{_FIELD})", r"backbone.\1"),
-    (
-        r"backbone\.fpn\.(inner|layer)_blocks\.(\d)(?:\.0)?\.(weight|bias)",
-        r"neck.\1_blocks.\2.0.\3",
-    ),
-    (r"rpn\.head\.conv(?:\.0\.0)?\.(weight|bias)", r"rpn.conv.\1"),
-    (r"rpn\.head\.cls_logits\.(weight|bias)", r"rpn.objectness.\1"),
-    (r"rpn\.head\.bbox_pred\.(weight|bias)", r"rpn.deltas.\1"),
-    (r"roi_heads\.box_head\.fc(\d)\.(weight|bias)", r"roi_heads.box_heads.0.fc.{-6:\1}.\2"),
-    (
-        r"roi_heads\.box_predictor\.cls_score\.(weight|bias)",
-        r"roi_heads.box_heads.0.classifier.linear.\1",
-    ),
-    (
-        r"roi_heads\.box_predictor\.bbox_pred\.(weight|bias)",
-        r"roi_heads.box_heads.0.regression.\1",
-    ),
-    (
-        r"roi_heads\.mask_head\.(\d)\.0\.(weight|bias)",
-        r"roi_heads.mask.stages.0.head.convs.\1.\2",
-    ),
-    (
-        r"roi_heads\.mask_head\.mask_fcn(\d)\.(weight|bias)",
-        r"roi_heads.mask.stages.0.head.convs.{-1:\1}.\2",
-    ),
-    (
-        r"roi_heads\.mask_predictor\.conv5_mask\.(weight|bias)",
-        r"roi_heads.mask.stages.0.head.deconv.\1",
-    ),
-    (
-        r"roi_heads\.mask_predictor\.mask_fcn_logits\.(weight|bias)",
-        r"roi_heads.mask.stages.0.head.predictor.\1",
-    ),
-)
+"""A buffer of mmdetection's Seesaw loss, and ours."""
 
 
 def rows_from_torchvision(name: str, value: Tensor) -> Tensor:
@@ -160,21 +147,43 @@ def rows_from_torchvision(name: str, value: Tensor) -> Tensor:
     return value
 
 
-def translate(name: str, rules: Rules) -> str | None:
-    """Our name for ``name``, or none where no rule knows it.
-
-    In a rule's result ``{-1:\\1}`` is the first group plus -1; an absent group counts as 0.
-    """
-    for pattern, result in rules:
-        match = re.fullmatch(pattern, name)
-        if match:
-            return _filled(result, match)
+def translate(name: str, toolbox: Toolbox) -> str | None:
+    """Our name of the toolbox's tensor ``name``, or None for one that we don't know."""
+    for pattern, ours in _patterns(toolbox):
+        if match := re.fullmatch(pattern, name):
+            return _filled(ours, match)
     return None
 
 
-def _filled(result: str, match: re.Match[str]) -> str:
-    def shifted(group: re.Match[str]) -> str:
-        return str(int(group[1]) + int(match[int(group[2])] or 0))
+@lru_cache
+def _patterns(toolbox: Toolbox) -> tuple[tuple[str, str], ...]:
+    """A regular expression of the toolbox's names, and the template of ours, for each module."""
+    pairs = [
+        (rf"{_pattern(theirs)}\.{LEAF}", f"{module.ours}.{{leaf}}")
+        for module in MODULES
+        for theirs in getattr(module, toolbox).split("|")
+        if theirs
+    ]
+    return (*pairs, SAMPLE_COUNTS) if toolbox == "mmdetection" else tuple(pairs)
 
-    result = re.sub(r"\{(-?\d+):\\(\d)\}", shifted, result)
-    return re.sub(r"\\(\d)", lambda group: match[int(group[1])] or "", result)
+
+def _pattern(theirs: str) -> str:
+    """Groups are named for their placeholders; that of ``{layer+2}`` is ``layer_2``."""
+    parts = re.split(r"(\{.*?\})", theirs)
+    return "".join(_group(part) if part.startswith("{") else re.escape(part) for part in parts)
+
+
+def _group(placeholder: str) -> str:
+    name = placeholder.strip("{}")
+    if name.endswith("?"):
+        return rf"(?:(?P<{name[:-1]}>\d)\.)?"
+    return rf"(?P<{name.replace('+', '_')}>{WILD.get(name, r'[0-9]{1,3}')})"
+
+
+def _filled(ours: str, match: re.Match[str]) -> str:
+    values = {"stage": "0"}
+    for group, text in match.groupdict().items():
+        name, _, more = group.partition("_")
+        if text is not None:
+            values[name] = str(int(text) - int(more)) if more else text
+    return ours.format(**values)

@@ -8,15 +8,8 @@ from torch import Tensor
 
 from lvistk.errors import UserError
 from lvistk.importing import inferred_settings as fs
-from lvistk.importing.parameter_names import (
-    DETECTRON2,
-    MMDETECTION,
-    TORCHVISION,
-    rows_from_torchvision,
-    translate,
-)
+from lvistk.importing.parameter_names import Toolbox, rows_from_torchvision, translate
 
-RULES = {"detectron2": DETECTRON2, "mmdetection": MMDETECTION, "torchvision": TORCHVISION}
 NOT_NEEDED = (
     (r".*\.num_batches_tracked", "dropped: a counter of batch norm in training"),
     (r"pixel_(mean|std)", "dropped: became image_mean and image_std"),
@@ -53,7 +46,7 @@ class Part:
 class Translation:
     """The foreign side, once translated: parts under our names, and what was left out."""
 
-    toolbox: fs.Toolbox
+    toolbox: Toolbox
     style: fs.Style
     parts: Mapping[str, Part]
     dropped: tuple[Entry, ...]
@@ -65,7 +58,7 @@ class Translation:
 def translated(
     tensors: Mapping[str, Tensor],
     *,
-    toolbox: fs.Toolbox,
+    toolbox: Toolbox,
     style: fs.Style | None,
     norm_eps: float | None,
     drop: Sequence[str],
@@ -79,7 +72,7 @@ def translated(
     parts: dict[str, Part] = {}
     dropped, unknown = [], []
     for source, value in tensors.items():
-        target = translate(source, RULES[toolbox])
+        target = translate(source, toolbox)
         reason = matching_reason(source, NOT_NEEDED)
         if any(source.startswith(beginning) for beginning in drop):
             reason = "dropped: asked for by drop"

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lvistk.config.load import update
 from lvistk.config.model import ModelSettings
-from lvistk.importing.parameter_names import DETECTRON2, translate
+from lvistk.importing.parameter_names import translate
 from lvistk.models.build import build_model
 from lvistk.models.mask_rcnn import MaskRCNN
 from lvistk.structures.categories import Categories
@@ -45,7 +45,7 @@ def model() -> MaskRCNN:
     )
     settings = update(ModelSettings(), {"classifier": {"kind": "softmax"}}, where="test")
     model = build_model(settings, categories).eval()
-    weights = {translate(name, DETECTRON2): value for name, value in detectron2_weights().items()}
+    weights = {translate(name, "detectron2"): value for name, value in detectron2_weights().items()}
     assert None not in weights
     report = model.load_state_dict(weights, strict=False)
     assert not report.unexpected_keys

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lvistk.importing.parameter_names import MMDETECTION, translate
+from lvistk.importing.parameter_names import translate
 from lvistk.models.mask_rcnn import MaskRCNN
 from lvistk.stages.pipeline_file import load_pipeline
 from tests.models.build_small import (
@@ -37,7 +37,7 @@ def pair() -> tuple[MaskRCNN, HybridTaskCascade]:
     generator = torch.Generator().manual_seed(0)
     table = parameters(channels=CHANNELS, hidden=HIDDEN, classes=CLASSES, generator=generator)
     model = small_model(HTC, {"classifier": {"kind": "softmax"}}).eval()
-    translated = {translate(name, MMDETECTION): value for name, value in table.items()}
+    translated = {translate(name, "mmdetection"): value for name, value in table.items()}
     own = {name for name in model.state_dict() if name.startswith("roi_heads.")}
     assert set(translated) == own - {"roi_heads.mask.area_ratio_prior"}
     model.load_state_dict(translated, strict=False)

@@ -8,7 +8,7 @@ from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 from torchvision.ops import batched_nms
 
-from lvistk.importing.parameter_names import TORCHVISION, rows_from_torchvision, translate
+from lvistk.importing.parameter_names import rows_from_torchvision, translate
 from lvistk.models.mask_rcnn import MaskRCNN
 from lvistk.structures.image_batch import ImageBatch
 from tests.models.build_small import small_model
@@ -55,7 +55,7 @@ def theirs() -> torchvision.models.detection.MaskRCNN:
 def ours(theirs: torchvision.models.detection.MaskRCNN) -> MaskRCNN:
     model = small_model(TORCHVISION_SETTINGS, categories=CLASSES).eval()
     weights = {
-        translate(name, TORCHVISION): rows_from_torchvision(name, value)
+        translate(name, "torchvision"): rows_from_torchvision(name, value)
         for name, value in theirs.state_dict().items()
     }
     assert None not in weights
