@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lvistk.data.augment.instances import Instances
 from lvistk.data.augment.mosaic import Labels
+from lvistk.data.index.instances import Instances
 from lvistk.data.store.detection_store import DetectionStore
 from lvistk.data.training.image_sources import SourceImage, instances_from_detections
 from lvistk.errors import UserError

@@ -17,7 +17,7 @@ from lvistk.data.augment.augment import (
     resized,
     rotation,
 )
-from lvistk.data.augment.instances import Instances, envelopes
+from lvistk.data.index.instances import Instances, envelopes
 from lvistk.masks.bitmaps import translation
 from lvistk.masks.polygons import Polygons
 from tests.reference.geometry import sampled_mask

@@ -7,9 +7,9 @@ import pytest
 
 from lvistk.config.train import AugmentSettings
 from lvistk.data.augment.augment import View, draw_view
-from lvistk.data.augment.instances import Instances
 from lvistk.data.augment.mosaic import Labels, Tile, compose, mosaic_centre, place_in_mosaic
 from lvistk.data.index.annotation_index import AnnotationIndex
+from lvistk.data.index.instances import Instances
 from lvistk.masks.bitmaps import Bitmap
 from lvistk.masks.polygons import Polygons
 from tests.reference.geometry import perimeter, sampled_mask

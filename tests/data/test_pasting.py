@@ -6,8 +6,8 @@ import pytest
 from lvistk.config.train import AugmentSettings
 from lvistk.data.augment.copy_paste import paste_instances, uncovered
 from lvistk.data.augment.instaboost import SCALES, SHIFT, boost, fill_holes
-from lvistk.data.augment.instances import Instances
 from lvistk.data.augment.mosaic import Labels, Picture
+from lvistk.data.index.instances import Instances
 from lvistk.masks.bitmaps import Bitmap
 from lvistk.masks.polygons import Polygons
 

@@ -3,8 +3,8 @@
 import numpy as np
 
 from lvistk.config.train import AugmentSettings
-from lvistk.data.augment.instances import Instances
 from lvistk.data.augment.mosaic import Labels, Picture
+from lvistk.data.index.instances import Instances
 from lvistk.masks.bitmaps import Bitmap
 from lvistk.masks.polygons import Polygons, select_polygons
 

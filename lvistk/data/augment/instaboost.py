@@ -11,7 +11,7 @@ import numpy as np
 
 from lvistk.config.train import AugmentSettings
 from lvistk.data.augment.augment import colour_matrix, recolour, rotation
-from lvistk.data.augment.instances import Instances
+from lvistk.data.index.instances import Instances
 from lvistk.masks.bitmaps import Bitmap, to_indices, translation
 
 SHIFT = 1 / 15

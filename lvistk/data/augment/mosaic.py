@@ -8,7 +8,7 @@ import numpy as np
 
 from lvistk.config.train import AugmentSettings
 from lvistk.data.augment.augment import FILL, Region, View, paint
-from lvistk.data.augment.instances import Instances
+from lvistk.data.index.instances import Instances
 from lvistk.masks.bitmaps import translation
 
 

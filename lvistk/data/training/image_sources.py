@@ -6,9 +6,9 @@ from typing import Protocol
 
 import numpy as np
 
-from lvistk.data.augment.instances import Instances
 from lvistk.data.augment.mosaic import Labels
 from lvistk.data.index.annotation_index import AnnotationIndex
+from lvistk.data.index.instances import Instances
 from lvistk.data.store.detection_store import DetectionStore
 from lvistk.masks.bitmaps import bitmap_from_rle
 from lvistk.masks.polygons import Polygons, starts
