@@ -89,12 +89,10 @@ def draw(
         started = time.process_time()
         found = model.predict_masks(features, [seen], [labels])[0]
         seconds = time.process_time() - started
-        masks = [
-            coded if coded is not None else rle.from_polygons(gt.polygons.parts(k), size)
-            for k, coded in enumerate(gt.rle)
-        ]
         pasted = paste_masks(found.probs.numpy(), boxes, size=size)
-        ious = [iou(ours, theirs, size) for ours, theirs in zip(pasted, masks, strict=True)]
+        ious = [
+            iou(ours, theirs, size) for ours, theirs in zip(pasted, index.masks(place), strict=True)
+        ]
         yield Drawn(np.array(ious), float(found.moved) * len(boxes), seconds)
 
 

@@ -52,6 +52,15 @@ def starts(counts: Sequence[int] | np.ndarray) -> np.ndarray:
     return offsets
 
 
+def rectangles(boxes: np.ndarray) -> Polygons:
+    """Boxes (G, 4) xyxy as G instances of one part."""
+    return Polygons(
+        points=boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 2).astype(np.float32),
+        part_start=4 * np.arange(len(boxes) + 1),
+        instance_start=np.arange(len(boxes) + 1),
+    )
+
+
 def map_polygons(polygons: Polygons, matrix: np.ndarray) -> Polygons:
     """The polygons under an affine matrix (2 or 3, 3), in float64."""
     points = polygons.points @ matrix[:2, :2].T + matrix[:2, 2]

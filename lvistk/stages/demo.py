@@ -13,7 +13,6 @@ from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.index.index_cache import cache_beside
 from lvistk.data.store.detection_store import DetectionStore
 from lvistk.data.synthetic import GenerateSettings, generate
-from lvistk.masks import rle
 from lvistk.stages.pipeline import run_pipeline
 from lvistk.stages.pipeline_file import Pipeline, load_pipeline
 from lvistk.stages.report import run as write_report
@@ -112,17 +111,13 @@ def _some_images(index: AnnotationIndex, count: int) -> list[int]:
 def _beside_gt(
     image: np.ndarray, index: AnnotationIndex, store: DetectionStore, i: int
 ) -> np.ndarray:
-    size, names = index.size(i), index.categories.names
+    names = index.categories.names
     gt = index.annotations(i)
-    masks = [
-        coded if coded is not None else rle.from_polygons(gt.polygons.parts(k), size)
-        for k, coded in enumerate(gt.rle)
-    ]
     annotated = draw.draw_instances(
         image,
         boxes=gt.boxes,
         labels=gt.labels,
-        masks=masks,
+        masks=index.masks(i),
         captions=[names[label] for label in gt.labels],
     )
     detections = store[int(store.rows(int(index.image_ids[i]))[0])]

@@ -17,7 +17,8 @@ from lvistk.data.augment.augment import (
     resized,
     rotation,
 )
-from lvistk.data.index.instances import Instances, envelopes
+from lvistk.data.augment.warp import envelopes, warp_instances
+from lvistk.data.index.instances import Instances
 from lvistk.masks.bitmaps import translation
 from lvistk.masks.polygons import Polygons
 from tests.reference.geometry import sampled_mask
@@ -160,25 +161,27 @@ def test_small_remains_are_dropped() -> None:
     square = np.array([[0, 0], [10, 0], [10, 10], [0, 10]], float)
     found = instances([square + np.array([x, 0.0]) for x in (0, 8, 9.5, 30)])
     limits = AugmentSettings(min_area=1.0, min_kept=0.1)
-    kept = found.warp(np.eye(3), (0, 0, 10, 10), settings=limits)
+    kept = warp_instances(found, np.eye(3), (0, 0, 10, 10), settings=limits)
     assert kept.labels.tolist() == [0, 1]
     np.testing.assert_allclose(kept.areas, [100, 20], rtol=1e-3)
     np.testing.assert_allclose(kept.boxes, [[0, 0, 10, 10], [8, 0, 10, 10]])
     all_kept = AugmentSettings(min_area=0.0, min_kept=0.0)
-    assert len(found.warp(np.eye(3), (0, 0, 10, 10), settings=all_kept)) == 3
-    assert len(Instances.empty().warp(np.eye(3), (0, 0, 10, 10), settings=limits)) == 0
+    assert len(warp_instances(found, np.eye(3), (0, 0, 10, 10), settings=all_kept)) == 3
+    assert len(warp_instances(Instances.empty(), np.eye(3), (0, 0, 10, 10), settings=limits)) == 0
 
 
 def test_boxes_are_tight_or_envelopes() -> None:
     diamond = np.array([[10, 0], [20, 10], [10, 20], [0, 10]], float)
     matrix = rotation(np.deg2rad(45), 10, 10)
-    tight = instances([diamond]).warp(matrix, (-20, -20, 40, 40), settings=AugmentSettings())
+    tight = warp_instances(
+        instances([diamond]), matrix, (-20, -20, 40, 40), settings=AugmentSettings()
+    )
     half = np.sqrt(50)
     np.testing.assert_allclose(
         tight.boxes[0], [10 - half, 10 - half, 10 + half, 10 + half], rtol=1e-5
     )
     loose = AugmentSettings(tight_boxes=False)
-    wide = instances([diamond]).warp(matrix, (-20, -20, 40, 40), settings=loose)
+    wide = warp_instances(instances([diamond]), matrix, (-20, -20, 40, 40), settings=loose)
     reach = np.sqrt(200)
     np.testing.assert_allclose(
         wide.boxes[0], [10 - reach, 10 - reach, 10 + reach, 10 + reach], rtol=1e-5

@@ -8,6 +8,7 @@ import pytest
 from lvistk.config.train import AugmentSettings
 from lvistk.data.augment.augment import View, draw_view
 from lvistk.data.augment.mosaic import Labels, Tile, compose, mosaic_centre, place_in_mosaic
+from lvistk.data.augment.warp import warp_instances
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.index.instances import Instances
 from lvistk.masks.bitmaps import Bitmap
@@ -117,7 +118,7 @@ def test_real_instances_after_rotation_and_mosaic(tmp_path: Path) -> None:
             boxes, areas = np.asarray(found.boxes), np.asarray(found.areas, np.float64)
             order = np.arange(len(found))
             image = Instances(order, boxes, areas, found.polygons, {})
-            warped = image.warp(matrix, region, settings=settings)
+            warped = warp_instances(image, matrix, region, settings=settings)
             for place, i in enumerate(warped.labels[:12]):
                 near = _around(warped.boxes[place], region)
                 if (near[2] - near[0]) * (near[3] - near[1]) > 10_000:

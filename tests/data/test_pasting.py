@@ -7,6 +7,7 @@ from lvistk.config.train import AugmentSettings
 from lvistk.data.augment.copy_paste import paste_instances, uncovered
 from lvistk.data.augment.instaboost import SCALES, SHIFT, boost, fill_holes
 from lvistk.data.augment.mosaic import Labels, Picture
+from lvistk.data.augment.warp import bitmap_of
 from lvistk.data.index.instances import Instances
 from lvistk.masks.bitmaps import Bitmap
 from lvistk.masks.polygons import Polygons
@@ -111,7 +112,7 @@ def test_boosted_instances_lie_where_their_masks_say(seed: int) -> None:
     assert (growth >= SCALES[0] - 0.01).all() and (growth <= SCALES[1] + 0.01).all()
     cover = np.zeros((120, 160), bool)
     for i in range(2):
-        bitmap = moved.bitmap(i, (120, 160))
+        bitmap = bitmap_of(moved, i, (120, 160))
         assert bitmap is not None
         x0, y0, x1, y1 = bitmap.box
         cover[y0:y1, x0:x1] |= bitmap.pixels.astype(bool)

@@ -4,6 +4,7 @@ import numpy as np
 
 from lvistk.config.train import AugmentSettings
 from lvistk.data.augment.mosaic import Labels, Picture
+from lvistk.data.augment.warp import bitmap_of
 from lvistk.data.index.instances import Instances
 from lvistk.masks.bitmaps import Bitmap
 from lvistk.masks.polygons import Polygons, select_polygons
@@ -28,7 +29,7 @@ def paste_instances(
     height, width = picture.pixels.shape[:2]
     cover = np.zeros((height, width), bool)
     for i in range(len(pasted)):
-        bitmap = pasted.bitmap(i, (height, width))
+        bitmap = bitmap_of(pasted, i, (height, width))
         if bitmap is not None:
             x0, y0, x1, y1 = bitmap.box
             cover[y0:y1, x0:x1] |= bitmap.pixels.view(bool)
@@ -52,7 +53,7 @@ def uncovered(instances: Instances, cover: np.ndarray, settings: AugmentSettings
     with_polygon = np.ones(len(instances), bool)
     height, width = cover.shape
     for i in np.flatnonzero([_reaches(cover, box) for box in boxes]).tolist():
-        bitmap = instances.bitmap(i, (height, width))
+        bitmap = bitmap_of(instances, i, (height, width))
         if bitmap is None:
             continue
         x0, y0, x1, y1 = bitmap.box

@@ -11,6 +11,7 @@ import numpy as np
 
 from lvistk.config.train import AugmentSettings
 from lvistk.data.augment.augment import colour_matrix, recolour, rotation
+from lvistk.data.augment.warp import bitmap_of, warp_instances
 from lvistk.data.index.instances import Instances
 from lvistk.masks.bitmaps import Bitmap, to_indices, translation
 
@@ -35,7 +36,7 @@ def boost(
     """The image (H, W, 3) with its instances jittered, and the instances at their new locations."""
     height, width = pixels.shape[:2]
     free = _free(instances.boxes)
-    masks = {i: bitmap for i in free if (bitmap := instances.bitmap(i, (height, width)))}
+    masks = {i: bitmap for i in free if (bitmap := bitmap_of(instances, i, (height, width)))}
     if not masks:
         return pixels, instances
     hole = np.zeros((height, width), np.uint8)
@@ -50,7 +51,7 @@ def boost(
         if i in masks:
             matrix = _jitter(instances.boxes[i], rng)
             change = colour_matrix(rng, COLOUR) if rng.random() < COLOUR_CHANCE else None
-            alone = alone.warp(matrix, rectangle, settings=settings)
+            alone = warp_instances(alone, matrix, rectangle, settings=settings)
             if len(alone):
                 _paste(boosted, pixels, masks[i], matrix, change)
         placed.append(alone)

@@ -8,6 +8,7 @@ import numpy as np
 
 from lvistk.config.train import AugmentSettings
 from lvistk.data.augment.augment import FILL, Region, View, paint
+from lvistk.data.augment.warp import warp_instances
 from lvistk.data.index.instances import Instances
 from lvistk.masks.bitmaps import translation
 
@@ -25,8 +26,8 @@ class Labels:
     def warp(self, matrix: np.ndarray, region: Region, *, settings: AugmentSettings) -> "Labels":
         """Instances and missing annotations under a matrix, clipped; the lists stay."""
         return Labels(
-            instances=self.instances.warp(matrix, region, settings=settings),
-            missing=self.missing.warp(matrix, region, settings=settings),
+            instances=warp_instances(self.instances, matrix, region, settings=settings),
+            missing=warp_instances(self.missing, matrix, region, settings=settings),
             negative=self.negative,
             not_exhaustive=self.not_exhaustive,
         )

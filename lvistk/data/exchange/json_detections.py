@@ -53,19 +53,14 @@ def detections_of_index(
     known = scores or {}
     for i in range(len(index)) if indices is None else indices:
         annotations = index.annotations(i)
-        size = index.size(i)
-        masks = [
-            counts or rle.from_polygons(annotations.polygons.parts(g), size)
-            for g, counts in enumerate(annotations.rle)
-        ]
-        values = np.array([known.get(n, 1.0) for n in annotations.ids.tolist()], np.float32)
+        values = np.array([known.get(n, 1.0) for n in index.ids(i).tolist()], np.float32)
         detections = Detections(
             image_id=int(index.image_ids[i]),
-            size=size,
+            size=index.size(i),
             boxes=annotations.boxes,
             scores=values,
             labels=annotations.labels,
-            masks=masks,
+            masks=index.masks(i),
         )
         yield detections.select(np.argsort(-values, kind="stable"))
 

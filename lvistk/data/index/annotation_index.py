@@ -1,9 +1,7 @@
 """The annotation index: LVIS annotations as flat, memory-mapped arrays that workers and ranks share."""
 
-import itertools
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -17,35 +15,14 @@ from lvistk.data.index.bounds import check_bounds
 from lvistk.data.index.defects import Defect, count_by_kind
 from lvistk.data.index.flat_arrays import check_arrays, map_arrays
 from lvistk.data.index.index_cache import built_folder, user_cache
+from lvistk.data.index.instances import EncodedBitmaps, Instances
 from lvistk.errors import UserError
+from lvistk.masks import rle
 from lvistk.masks.polygons import Polygons
 from lvistk.structures.categories import Categories
 
 MENDS = {"crowd": "make an LVIS file of a COCO file with `lvistk convert --from coco`, "}
 """What else than correcting the file helps, by kind of defect."""
-
-
-@dataclass(eq=False)
-class ImageAnnotations:
-    """The G annotations of one image, as views of the index where they can be.
-
-    ids: (G,) int64
-    boxes: (G, 4) float32 xyxy in original pixels
-    labels: (G,) int32
-    areas: (G,) float32 mask areas in original pixels
-    polygons: of the G instances; an instance without parts has an RLE
-    rle: G compressed counts of the image's size, None where there are polygons
-    """
-
-    ids: np.ndarray
-    boxes: np.ndarray
-    labels: np.ndarray
-    areas: np.ndarray
-    polygons: Polygons
-    rle: list[bytes | None]
-
-    def __len__(self) -> int:
-        return len(self.ids)
 
 
 class AnnotationIndex:
@@ -160,15 +137,13 @@ class AnnotationIndex:
                 shown = ", ".join(f"{count} {kind}" for kind, count in counts.items())
                 console.warn(f"{files}: {what}: {shown} (`lvistk inspect` names them)")
 
-    def annotations(self, i: int) -> ImageAnnotations:
-        """The annotations of image ``i``; none gives empty arrays."""
+    def annotations(self, i: int) -> Instances:
+        """The annotations of image ``i``, views of the index where they can be; none gives empty arrays."""
         first, last = self.row[i], self.row[i + 1]
         arrays = self._arrays
         instance_start = arrays["instance_start"][first : last + 1]
         part_start = arrays["part_start"][instance_start[0] : instance_start[-1] + 1]
-        rle_start = arrays["rle_start"][first : last + 1]
-        return ImageAnnotations(
-            ids=self.annotation_ids[first:last],
+        return Instances(
             boxes=self.boxes[first:last],
             labels=self.labels[first:last],
             areas=self.areas[first:last],
@@ -177,11 +152,26 @@ class AnnotationIndex:
                 part_start=part_start - part_start[0],
                 instance_start=instance_start - instance_start[0],
             ),
-            rle=[
-                arrays["rle"][a:b].tobytes() if b > a else None
-                for a, b in itertools.pairwise(rle_start)
-            ],
+            bitmaps=EncodedBitmaps(self._rle(i), self.size(i)),
         )
+
+    def ids(self, i: int) -> np.ndarray:
+        """Ids (G,) int64 of the annotations of image ``i``."""
+        return self.annotation_ids[self.row[i] : self.row[i + 1]]
+
+    def masks(self, i: int) -> list[bytes]:
+        """The masks of the annotations of image ``i`` as RLE, polygons drawn as COCO does."""
+        encoded, polygons = self._rle(i), self.annotations(i).polygons
+        return [
+            encoded.get(g) or rle.from_polygons(polygons.parts(g), self.size(i))
+            for g in range(len(polygons))
+        ]
+
+    def _rle(self, i: int) -> dict[int, bytes]:
+        """Compressed counts of the annotations of image ``i`` whose masks are no polygons."""
+        start = self._arrays["rle_start"][self.row[i] : self.row[i + 1] + 1]
+        encoded = np.flatnonzero(start[1:] > start[:-1]).tolist()
+        return {g: self._arrays["rle"][start[g] : start[g + 1]].tobytes() for g in encoded}
 
     def size(self, i: int) -> tuple[int, int]:
         """Height and width of image ``i`` in pixels."""

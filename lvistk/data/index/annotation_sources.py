@@ -11,7 +11,7 @@ from lvistk.data.index.annotation_chunk import AnnotationChunk, Masks, Rle, chun
 from lvistk.data.index.lvis_json import AnnotationFile, Broken, CategoryRecord, ImageRecord
 from lvistk.data.store.detection_store import DetectionStore, is_detection_store
 from lvistk.errors import UserError
-from lvistk.masks.polygons import Polygons, starts
+from lvistk.masks.polygons import Polygons, rectangles, starts
 from lvistk.structures.detections import Detections
 
 CHUNK = 4096
@@ -115,6 +115,4 @@ def _masks(image: Detections) -> Masks:
     if image.masks is not None:
         none = Polygons(np.zeros((0, 2), np.float32), starts([]), starts([0] * count))
         return Masks(none, [Rle(image.size, counts) for counts in image.masks], {})
-    corners = image.boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 2).astype(np.float32)
-    rectangles = Polygons(corners, 4 * np.arange(count + 1), np.arange(count + 1))
-    return Masks(rectangles, [None] * count, {})
+    return Masks(rectangles(image.boxes), [None] * count, {})

@@ -1,27 +1,63 @@
-"""The annotated instances of one image on their way through augmentation."""
+"""The instances of one image, from the index to the training targets."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lvistk.config.train import AugmentSettings
-from lvistk.masks.bitmaps import Bitmap, bitmap_from_polygons
-from lvistk.masks.clipping import Rectangle, clip_polygons
-from lvistk.masks.polygons import Polygons, concatenate_polygons, map_polygons, select_polygons
-from lvistk.masks.union_area import union_areas
+from lvistk.masks.polygons import Polygons, concatenate_polygons, select_polygons
+
+if TYPE_CHECKING:
+    from lvistk.masks.bitmaps import Bitmap  # imports OpenCV
+
+
+class EncodedBitmaps(Mapping[int, "Bitmap"]):
+    """Bitmaps of an image's instances that stay RLE until one is asked for.
+
+    counts: compressed counts by instance, no mask of which is empty
+    size: height and width of the image in pixels
+    """
+
+    def __init__(self, counts: Mapping[int, bytes], size: tuple[int, int]) -> None:
+        self.counts, self.size = counts, size
+        self._decoded: dict[int, Bitmap] = {}
+
+    def __getitem__(self, instance: int) -> "Bitmap":
+        if instance not in self._decoded:
+            from lvistk.masks.bitmaps import bitmap_from_rle  # imports OpenCV
+
+            bitmap = bitmap_from_rle(self.counts[instance], self.size)
+            assert bitmap is not None
+            self._decoded[instance] = bitmap
+        return self._decoded[instance]
+
+    def __contains__(self, instance: object) -> bool:
+        return instance in self.counts
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.counts)
+
+    def __len__(self) -> int:
+        return len(self.counts)
 
 
 @dataclass(eq=False)
 class Instances:
-    """G instances. ``labels (G,)`` int64; ``boxes (G, 4)`` float32 xyxy; ``areas (G,)`` float64 mask area;
-    ``polygons`` of G instances, without parts where the mask is a bitmap; ``bitmaps`` by instance."""
+    """G instances of an image, as they are annotated or on their way through augmentation.
+
+    labels: (G,) integers in 0..C-1
+    boxes: (G, 4) float32 xyxy in pixels
+    areas: (G,) mask areas in pixels, float32 or float64
+    polygons: of the G instances; an instance whose mask is a bitmap has no part
+    bitmaps: the masks that are no polygons, by instance
+    """
 
     labels: np.ndarray
     boxes: np.ndarray
     areas: np.ndarray
     polygons: Polygons
-    bitmaps: dict[int, Bitmap]
+    bitmaps: Mapping[int, "Bitmap"]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -35,16 +71,6 @@ class Instances:
             polygons=Polygons.from_lists([]),
             bitmaps={},
         )
-
-    def bitmap(self, i: int, size: tuple[int, int]) -> Bitmap | None:
-        """Object ``i`` as a tight bitmap within a picture of ``size`` (height, width); None when empty."""
-        found = self.bitmaps.get(i) or bitmap_from_polygons(self.polygons.parts(i))
-        if found is None:
-            return None
-        height, width = size
-        left, top = max(-found.x, 0), max(-found.y, 0)
-        pixels = found.pixels[top : max(height - found.y, 0), left : max(width - found.x, 0)]
-        return Bitmap(found.x + left, found.y + top, pixels).tighten()
 
     def select(self, keep: np.ndarray) -> "Instances":
         """The instances at ``keep`` (K,), in that order."""
@@ -79,49 +105,3 @@ class Instances:
                 for i, bitmap in one.bitmaps.items()
             },
         )
-
-    def warp(
-        self, matrix: np.ndarray, rectangle: Rectangle, *, settings: AugmentSettings
-    ) -> "Instances":
-        """The instances under ``matrix`` (3, 3), clipped to ``rectangle`` of whole numbers.
-
-        Boxes are tight around the clipped masks, or with ``tight_boxes`` off the clipped envelopes of
-        the warped boxes. Instances of less than ``min_area`` or less than ``min_kept`` of their
-        unclipped area are dropped.
-        """
-        if not len(self):
-            return self
-        full_areas = self.areas * abs(np.linalg.det(matrix[:2, :2]))
-        clipped = clip_polygons(map_polygons(self.polygons, matrix), rectangle)
-        boxes, areas = clipped.boxes, full_areas.copy()
-        touched = np.flatnonzero(clipped.touched)
-        areas[touched] = np.minimum(
-            union_areas(select_polygons(clipped.polygons, touched)), full_areas[touched]
-        )
-        bitmaps = {}
-        for i, bitmap in self.bitmaps.items():
-            warped = bitmap.warp(matrix, rectangle)
-            boxes[i], areas[i] = 0.0, 0.0
-            if warped is not None:
-                bitmaps[i], boxes[i], areas[i] = warped, warped.box, warped.area
-        kept = (areas >= settings.min_area) & (areas >= settings.min_kept * full_areas)
-        kept &= boxes[:, 0] < boxes[:, 2]
-        if not settings.tight_boxes:
-            boxes = envelopes(self.boxes, matrix, rectangle)
-        warped = Instances(
-            labels=self.labels,
-            boxes=boxes.astype(np.float32),
-            areas=areas,
-            polygons=clipped.polygons,
-            bitmaps=bitmaps,
-        )
-        return warped.select(np.flatnonzero(kept))
-
-
-def envelopes(boxes: np.ndarray, matrix: np.ndarray, rectangle: Rectangle) -> np.ndarray:
-    """Upright boxes (G, 4) around warped boxes (G, 4), clipped to ``rectangle``."""
-    corners = boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]  # (G, 4, 2)
-    mapped = corners @ matrix[:2, :2].T + matrix[:2, 2]
-    low = np.maximum(mapped.min(axis=1), rectangle[:2])
-    high = np.minimum(mapped.max(axis=1), rectangle[2:])
-    return np.concatenate([low, np.maximum(high, low)], axis=1)

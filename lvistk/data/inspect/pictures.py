@@ -11,7 +11,6 @@ from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.inspect.inspection import Inspection
 from lvistk.drawing import draw_instances, write_picture
 from lvistk.errors import UserError
-from lvistk.masks import rle
 from lvistk.whole_file import whole_file
 
 COLORS = {"r": "#c44e52", "c": "#dd8452", "f": "#4c72b0", "": "#8c8c8c"}
@@ -104,15 +103,13 @@ def _cell(index: AnnotationIndex, i: int, root: Path) -> np.ndarray | None:
         return None
     annotations = index.annotations(i)
     order = np.argsort(annotations.areas, kind="stable")  # the smallest lies on top
-    masks = [
-        annotations.rle[g] or rle.from_polygons(annotations.polygons.parts(g), size) for g in order
-    ]
+    masks = index.masks(i)
     captioned = set(order[-CAPTIONS:].tolist())
     drawn = draw_instances(
         cv2.cvtColor(image, cv2.COLOR_BGR2RGB),
         boxes=annotations.boxes[order],
         labels=annotations.labels[order],
-        masks=masks,
+        masks=[masks[g] for g in order],
         captions=[
             index.categories.names[annotations.labels[g]] if g in captioned else "" for g in order
         ],

@@ -224,7 +224,7 @@ def targets_of(picture: Picture, image: SourceImage, *, seed: int) -> Targets:
     ratio = np.clip(instances.areas / (sides[:, 0] * sides[:, 1]), 0.0, 1.0)
     return Targets(
         boxes=torch.from_numpy(np.array(instances.boxes)),
-        labels=torch.from_numpy(np.array(instances.labels)),
+        labels=torch.from_numpy(np.array(instances.labels, np.int64)),
         masks=ImageMasks.build(
             instances.polygons,
             boxes=instances.boxes,

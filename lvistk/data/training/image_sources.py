@@ -11,7 +11,7 @@ from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.index.instances import Instances
 from lvistk.data.store.detection_store import DetectionStore
 from lvistk.masks.bitmaps import bitmap_from_rle
-from lvistk.masks.polygons import Polygons, starts
+from lvistk.masks.polygons import Polygons, rectangles
 from lvistk.structures.detections import Detections
 
 
@@ -69,23 +69,11 @@ class AnnotatedImages:
             image_id=image_id,
             size=size,
             labels=Labels(
-                instances=self._instances(row, size),
+                instances=index.annotations(row),
                 missing=self._missing_instances(image_id),
                 negative=np.asarray(index.negative_labels(row), np.int64),
                 not_exhaustive=np.asarray(index.not_exhaustive_labels(row), np.int64),
             ),
-        )
-
-    def _instances(self, row: int, size: tuple[int, int]) -> Instances:
-        annotations = self.index.annotations(row)
-        masks = ((i, rle) for i, rle in enumerate(annotations.rle) if rle is not None)
-        bitmaps = {i: bitmap_from_rle(rle, size) for i, rle in masks}
-        return Instances(
-            labels=np.asarray(annotations.labels, np.int64),
-            boxes=np.asarray(annotations.boxes, np.float32),
-            areas=np.asarray(annotations.areas, np.float64),
-            polygons=annotations.polygons,
-            bitmaps={i: bitmap for i, bitmap in bitmaps.items() if bitmap is not None},
         )
 
     def _missing_instances(self, image_id: int) -> Instances:
@@ -104,7 +92,7 @@ def instances_from_detections(detections: Detections) -> Instances:
     """Detections as instances; one without a mask is its box, one of an empty mask is left out."""
     masks = detections.masks
     if masks is None:
-        return _rectangles(detections)
+        return _of_boxes(detections)
     bitmaps = [bitmap_from_rle(counts, detections.size) for counts in masks]
     kept = [i for i, bitmap in enumerate(bitmaps) if bitmap is not None]
     filled = {new: bitmap for new, i in enumerate(kept) if (bitmap := bitmaps[i]) is not None}
@@ -117,17 +105,13 @@ def instances_from_detections(detections: Detections) -> Instances:
     )
 
 
-def _rectangles(detections: Detections) -> Instances:
-    boxes, count = detections.boxes, len(detections)
+def _of_boxes(detections: Detections) -> Instances:
+    boxes = detections.boxes
     sides = boxes[:, 2:] - boxes[:, :2]
     return Instances(
         labels=detections.labels.astype(np.int64),
         boxes=boxes,
         areas=(sides[:, 0] * sides[:, 1]).astype(np.float64),
-        polygons=Polygons(
-            points=boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 2),
-            part_start=starts(np.full(count, 4)),
-            instance_start=starts(np.ones(count, np.int64)),
-        ),
+        polygons=rectangles(boxes),
         bitmaps={},
     )
