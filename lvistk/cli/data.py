@@ -120,6 +120,12 @@ def convert(
     val_share: Annotated[
         float, typer.Option("--val-share", help="Share of the images for val.json; 0: no split.")
     ] = 0.0,
+    val: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--val", help="Source of val.json, where the data are split; may be repeated."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Chooses the images of val.json.")] = 0,
 ) -> None:
     """Turn COCO, YOLO or LabelMe data into LVIS files; merge and split LVIS files."""
@@ -135,6 +141,7 @@ def convert(
         exhaustive=exhaustive,
         frequency=frequency,
         val_share=val_share,
+        val_sources=val or (),
         seed=seed,
     )
 

@@ -1,6 +1,7 @@
 """``convert``: COCO, YOLO and LabelMe data sets as LVIS files; LVIS files merged and split."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,7 @@ from lvistk.data.convert.records import (
 )
 from lvistk.data.convert.split import split
 from lvistk.data.index.category_union import similar_names
+from lvistk.data.index.lvis_json import CategoryRecord
 from lvistk.errors import UserError
 
 Kind = Literal["coco", "yolo", "labelme", "lvis"]
@@ -32,6 +34,7 @@ def run(
     exhaustive: bool = True,
     frequency: Literal["count", "keep"] = "count",
     val_share: float = 0.0,
+    val_sources: Sequence[Path] = (),
     seed: int = 0,
 ) -> None:
     """Write LVIS annotation files from data sets of another kind; several sources are merged.
@@ -49,19 +52,52 @@ def run(
         asked for ``lvis``, whose files have their lists)
     frequency: groups counted anew by images, or kept as the files say
     val_share: share of the images that val has
+    val_sources: what val is made of, where the data set is split already; as ``sources``
     seed: chooses the images of val
     """
     if not 0 <= val_share < 1:
         raise UserError(f"--val-share {val_share}: give a share of the images from 0 to below 1")
     if not sources:
         raise UserError("nothing to convert: give files or folders")
+    if val_share and val_sources:
+        raise UserError(
+            "--val-share and --val: give one, a share of the images or sources of their own"
+        )
     if prefixes and len(prefixes) != len(sources):
         raise UserError(
             f"--prefix: {len(prefixes)} given for {len(sources)} sources; give one each"
         )
+    read = partial(_read, kind=kind, names=names, crowds=crowds)
+    records = _merged(sources, read, kind=kind, prefixes=prefixes, exhaustive=exhaustive)
+    _say_similar_names(records)
+    sides = {out: records}
+    if val_sources:
+        val = _merged(val_sources, read, kind=kind, prefixes=(), exhaustive=exhaustive)
+        val.categories = _same_categories(records, val, val_sources[0])
+        sides = {out / "train.json": records, out / "val.json": val}
+    if val_share:
+        train, val = split(records, val_share=val_share, seed=seed)
+        sides = {out / "train.json": train, out / "val.json": val}
+    # Frequency groups are those of training, in both files.
+    count_categories(next(iter(sides.values())), frequency=frequency)
+    for path, side in sides.items():
+        write_records(side, path, info=f"made from {kind} by lvistk convert")
+        console.say(f"{path}: {len(side.images)} images, {len(side.annotations)} annotations")
+    _say_groups(records)
+
+
+def _merged(
+    sources: Sequence[Path],
+    read: Callable[[Path], Records],
+    *,
+    kind: Kind,
+    prefixes: Sequence[str],
+    exhaustive: bool,
+) -> Records:
+    """The sources as one data set, mended, with what was mended told."""
     parts = []
     for number, source in enumerate(sources):
-        records = _read(source, kind, names=names, crowds=crowds)
+        records = read(source)
         clean(records, source)
         if not records.annotations:
             _refuse_empty(records, source, kind)
@@ -74,17 +110,22 @@ def run(
     for source, part in parts:
         for line in part.changes.lines():
             console.warn(f"{source}: {line}")
-    _say_similar_names(records)
-    sides = {out: records}
-    if val_share:
-        train, val = split(records, val_share=val_share, seed=seed)
-        sides = {out / "train.json": train, out / "val.json": val}
-    # Frequency groups are those of training, in both files.
-    count_categories(next(iter(sides.values())), frequency=frequency)
-    for path, side in sides.items():
-        write_records(side, path, info=f"made from {kind} by lvistk convert")
-        console.say(f"{path}: {len(side.images)} images, {len(side.annotations)} annotations")
-    _say_groups(records)
+    return records
+
+
+def _same_categories(train: Records, val: Records, source: Path) -> list[CategoryRecord]:
+    """The categories of ``train``, with whose counts both files are written.
+
+    Raises ``UserError`` where ``val`` has one that is none of these.
+    """
+    known = {(category.id, category.name) for category in train.categories}
+    for category in val.categories:
+        if (category.id, category.name) not in known:
+            raise UserError(
+                f"{source}: category {category.id} '{category.name}' is not one of training; make one "
+                "data set of all sources and split it with --val-share"
+            )
+    return train.categories
 
 
 def _read(source: Path, kind: Kind, *, names: Path | None, crowds: Crowds) -> Records:
