@@ -9,7 +9,8 @@ import typer.main
 
 from lvistk.cli.commands import app
 from lvistk.errors import UserError
-from lvistk.stages.pipeline_file import load_pipeline, plan_alone, plan_from_file
+from lvistk.stages.one_stage import plan_from_file
+from lvistk.stages.pipeline_file import load_pipeline, plan_alone
 from lvistk.stages.specifications import STAGES
 
 ROOT = Path(__file__).parents[1]
@@ -85,7 +86,7 @@ def read_settings(name: str, given: dict) -> None:
                 raise
     elif name in STAGES:
         plan_alone(name, out=Path("runs"), assignments=assignments)
-    elif name == "run" and Path(given["pipeline"]).exists():
+    elif name == "run" and given["pipeline"] and Path(given["pipeline"]).exists():
         pipeline = load_pipeline(given["pipeline"], assignments=assignments)
         for stage in given.get("only") or ():
             pipeline.stage(stage)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lvistk import console
 from lvistk.config.load import nearest
 from lvistk.errors import UserError
 from lvistk.stages.pipeline_file import (
     StagePlan,
     plan_alone,
-    plan_from_file,
     stage_name,
     with_inputs,
     with_settings,
@@ -42,9 +42,11 @@ def run_alone(stage: Stage, given: Mapping[str, Any]) -> None:
     from lvistk.stages.runner import run_stage
 
     shared = Shared(**{name: given[name] for name in _names(Shared) if name in given})
-    plan = plan_of(stage.command, shared)
-    plan = with_settings(plan, {name: given[name] for name in stage.options})
-    plan = with_inputs(plan, {name: given[name] for name in _names(stage.inputs)})
+    settings = {name: given[name] for name in stage.options}
+    inputs = {name: given[name] for name in _names(stage.inputs)}
+    plan, origin = _meant(stage.command, shared, settings=settings, inputs=inputs)
+    if origin:
+        console.say(origin)
     run_stage(
         plan,
         force=shared.force,
@@ -59,14 +61,39 @@ def _names(kind: type) -> list[str]:
 
 def plan_of(command: str, shared: Shared) -> StagePlan:
     """What ``command`` means with these options; an unknown command is a ``UserError``."""
+    return _meant(command, shared, settings={}, inputs={})[0]
+
+
+def _meant(
+    command: str, shared: Shared, *, settings: Mapping[str, Any], inputs: Mapping[str, Any]
+) -> tuple[StagePlan, str]:
+    """The stage, and where it comes from in words: without ``--config`` from the project file, if any."""
+    from lvistk.stages.one_stage import plan_from_file
+    from lvistk.stages.project import enter_project, origin, typed_path
+
     if command not in STAGES:
         raise UserError(f"unknown stage '{command}'{nearest(command, STAGES)}")
     assignments = shared.assign or ()
+    typed = {
+        name: [typed_path(one) for one in value] if isinstance(value, list) else typed_path(value)
+        for name, value in inputs.items()
+        if value
+    }
+    out = None if shared.out is None else typed_path(shared.out)
+    file = shared.config or enter_project()
+    if file is None:
+        if shared.stage is not None:
+            raise UserError("--stage names a stage of a pipeline file: give --config too")
+        folder = out or Path("runs") / stage_name(command)
+        plan = plan_alone(command, out=folder, assignments=assignments)
+        return with_inputs(with_settings(plan, settings), typed), ""
+    plan = plan_from_file(
+        file, command, name=shared.stage, assignments=assignments, out=out, options=settings
+    )
+    plan = with_settings(plan, settings)
+    changed = with_inputs(plan, typed)
     if shared.config is not None:
-        return plan_from_file(
-            shared.config, command, name=shared.stage, assignments=assignments, out=shared.out
-        )
-    if shared.stage is not None:
-        raise UserError("--stage names a stage of a pipeline file: give --config too")
-    folder = shared.out or Path("runs") / stage_name(command)
-    return plan_alone(command, out=folder, assignments=assignments)
+        return changed, ""
+    if changed.inputs != plan.inputs and out is None:  # the stage's folder is for the file's inputs
+        changed = dataclasses.replace(changed, out=plan.out.with_name(f"{plan.out.name}_typed"))
+    return changed, origin(changed, file, typed=typed)

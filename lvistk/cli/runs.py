@@ -9,15 +9,19 @@ from lvistk import console
 from lvistk.cli.alone import Shared, plan_of
 from lvistk.cli.app import app
 from lvistk.cli.options import Assign, Config, Device, Force, Out, ResumeWithChanges, Stage
+from lvistk.errors import UserError
 from lvistk.stages.pipeline_file import load_pipeline
 
 
 @app.command("report")
 def report(
     runs: Annotated[
-        list[Path],
-        typer.Argument(help="Pipeline folders, stage folders, or metrics.json of any detector."),
-    ],
+        list[Path] | None,
+        typer.Argument(
+            help="Pipeline folders, stage folders, or metrics.json of any detector; without any the "
+            "project's runs."
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="HTML file; without it report.html in the first run."),
@@ -35,17 +39,25 @@ def report(
     threads: Annotated[int, typer.Option("--threads", min=0, help="0: one per core.")] = 0,
 ) -> None:
     """Write one HTML page about runs: scores, curves, errors, images, settings."""
+    from lvistk.stages.project import project_runs, typed_path
     from lvistk.stages.report import run
 
+    if not runs:
+        out, images = out and typed_path(out), images and typed_path(images)
+        runs = project_runs()
     run(runs, out, images=images, examples=examples, threads=threads)
 
 
 @app.command("compare")
 def compare(
     a: Annotated[
-        Path, typer.Argument(help="Folder of an evaluate stage; with --ground-truth, results.")
-    ],
-    b: Annotated[Path, typer.Argument(help="The same of what A is compared with.")],
+        Path | None,
+        typer.Argument(
+            help="Folder of an evaluate stage; with --ground-truth, results. Without A and B the project's "
+            "first and last evaluation."
+        ),
+    ] = None,
+    b: Annotated[Path | None, typer.Argument(help="The same of what A is compared with.")] = None,
     gt: Annotated[
         Path | None,
         typer.Option(
@@ -66,7 +78,13 @@ def compare(
 ) -> None:
     """Differences of B to A with confidence intervals: AP, groups, boxes, gap, ratios, categories."""
     from lvistk.stages.compare import run
+    from lvistk.stages.project import project_scores, typed_path
 
+    if a is None:
+        out = out and typed_path(out)
+        a, b = project_scores()
+    if b is None:
+        raise UserError("compare: give two evaluations, A and B; see lvistk compare --help")
     run(
         a,
         b,
@@ -84,8 +102,11 @@ def compare(
 @app.command("run")
 def run(
     pipeline: Annotated[
-        Path, typer.Argument(help="Pipeline file (TOML), or a shipped one's name.")
-    ],
+        Path | None,
+        typer.Argument(
+            help="Pipeline file (TOML), or a shipped one's name; by default the project's lvistk.toml."
+        ),
+    ] = None,
     only: Annotated[
         list[str] | None, typer.Option("--only", help="Run this stage alone; may be repeated.")
     ] = None,
@@ -97,7 +118,11 @@ def run(
 ) -> None:
     """Run the stages of a pipeline file that are not done yet, in order."""
     from lvistk.stages.pipeline import run_pipeline
+    from lvistk.stages.project import require_project, typed_path
 
+    if pipeline is None:
+        out = out and typed_path(out)
+        pipeline = require_project("PIPELINE")
     loaded = load_pipeline(pipeline, assignments=assign or (), out=out)
     run_pipeline(
         loaded,
@@ -129,17 +154,26 @@ def pipelines(
 @app.command("status")
 def status(
     target: Annotated[
-        Path, typer.Argument(help="Pipeline file, or a folder that holds stage folders.")
-    ] = Path("runs"),
+        Path | None,
+        typer.Argument(
+            help="Pipeline file, or a folder that holds stage folders; by default the project's "
+            "lvistk.toml, else runs."
+        ),
+    ] = None,
     out: Out = None,
     assign: Assign = None,
 ) -> None:
     """Show each stage: state, inputs, age, time, scores."""
     from lvistk.stages import pipeline as stages
+    from lvistk.stages.project import enter_project, typed_path
     from lvistk.stages.shipped import shipped_names
 
+    if target is None:
+        out = out and typed_path(out)
+        target = enter_project() or Path("runs")
     if target.suffix == ".toml" or (not target.exists() and target.name in shipped_names()):
-        rows = stages.pipeline_rows(load_pipeline(target, assignments=assign or (), out=out))
+        loaded = load_pipeline(target, assignments=assign or (), out=out, more={})
+        rows = stages.pipeline_rows(loaded) or stages.status_rows(loaded.out)
     else:
         rows = stages.status_rows(target)
     stages.print_status(rows, title=str(target))

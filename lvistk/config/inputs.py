@@ -7,15 +7,20 @@ from typing import Any
 Paths = tuple[Path, ...]
 
 
-def path(help: str, *, required: bool = False, argument: str = "") -> Any:
+def path(
+    help: str, *, required: bool = False, argument: str = "", made_by: tuple[str, ...] = ()
+) -> Any:
     """A field of an inputs class: one path, or None.
 
     help: what it is. required: a run cannot do without. argument: on the command line it is an
-    argument of this name, not an option.
+    argument of this name, not an option. made_by: commands whose results it can be, as they are typed; of
+    a pipeline file's earlier stages the last of them fills a required input that the file does not give.
     """
-    return field(default=None, metadata={"help": help, "required": required, "argument": argument})
+    metadata = {"help": help, "required": required, "argument": argument, "made_by": made_by}
+    return field(default=None, metadata=metadata)
 
 
 def paths(help: str, *, required: bool = False) -> Any:
     """A field of an inputs class: any number of paths, whose option may be repeated."""
-    return field(default=(), metadata={"help": help, "required": required, "argument": ""})
+    metadata = {"help": help, "required": required, "argument": "", "made_by": ()}
+    return field(default=(), metadata=metadata)

@@ -15,14 +15,17 @@
     command = "finetune"
     inputs = { model = "train_repr" }   # an earlier stage, or a path
 
+A required input that a stage does not name is the result of the last earlier stage that makes such.
+
 Relative paths start at the working directory. ``--set NAME.a.b=c`` reaches the stage NAME, and
 ``--set model.a=c`` or ``--set data.a=c`` the shared tables.
 """
 
+import copy
 import dataclasses
 import typing
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,18 +40,32 @@ HEAD_KEYS = ("name", "out", "seed", "data", "stage")
 
 @dataclass(frozen=True)
 class StagePlan:
-    """One run of a stage: what to run, on what, into which folder."""
+    """One run of a stage: what to run, on what, into which folder.
+
+    sources: the stages of the same file whose results are inputs of this one, by the input's name.
+    """
 
     name: str
     command: str
     settings: Any
     inputs: Any
     out: Path
+    sources: Mapping[str, "StagePlan"] = field(default_factory=dict)
 
     @property
     def stage(self) -> Stage:
         """The specification of the stage that this runs."""
         return STAGES[self.command]
+
+    @property
+    def typed(self) -> str:
+        """The command with the options that tell it apart, as it is typed."""
+        options = [f"--{name} {getattr(self.settings, name)}" for name in self.stage.told_apart_by]
+        return " ".join([self.command, *options])
+
+    def makes(self, typed: str) -> bool:
+        """Whether ``typed``, a command with or without options, is what this runs."""
+        return typed in (self.command, self.typed)
 
 
 @dataclass(frozen=True)
@@ -68,23 +85,31 @@ class Pipeline:
 
 
 def load_pipeline(
-    path: Path, *, assignments: Sequence[str] = (), out: Path | None = None
+    path: Path,
+    *,
+    assignments: Sequence[str] = (),
+    out: Path | None = None,
+    more: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Pipeline:
     """Read and check a pipeline file, or the shipped one that ``path`` names.
 
-    Every stage's settings are complete afterwards.
+    Every stage's settings are complete afterwards. ``more``: stage tables that join those of the file, which
+    then needs none of its own.
     """
     path = find_pipeline(path)
     table = _read(path)
+    if more is None and not table.get("stage"):
+        raise UserError(f"{path}: a pipeline needs at least one [stage.NAME] table")
+    table["stage"] = {**table.get("stage", {}), **copy.deepcopy(dict(more or {}))}
     _merge_assignments(table, parse_assignments(assignments), path)
     _require_shape(table, path)
-    stages, name = table["stage"], table.get("name", path.stem)
+    stages, name = table.get("stage", {}), table.get("name", path.stem)
     folder = out or Path(table.get("out", f"runs/{name}"))
     shared = {key: value for key, value in table.items() if key not in HEAD_KEYS}
     _check_shared(shared, path)
     plans: list[StagePlan] = []
     for stage_name, stage_table in stages.items():
-        earlier = {plan.name: plan.out for plan in plans}
+        earlier = {plan.name: plan for plan in plans}
         plans.append(
             _plan(
                 stage_name,
@@ -114,7 +139,7 @@ def _require_shape(table: Mapping[str, Any], path: Path) -> None:
     if not isinstance(table.get("data", {}), Mapping):
         raise UserError(f"{path}: data = {table['data']!r}: expected a table [data] of paths")
     stages = table.get("stage", {})
-    if not isinstance(stages, Mapping) or not stages:
+    if not isinstance(stages, Mapping):
         raise UserError(f"{path}: a pipeline needs at least one [stage.NAME] table")
     for name, stage in stages.items():
         where = f"{path.name} [stage.{name}]"
@@ -122,36 +147,6 @@ def _require_shape(table: Mapping[str, Any], path: Path) -> None:
             raise UserError(f"{where}: a stage's name has letters, digits, _ and - only")
         if not isinstance(stage, Mapping) or not isinstance(stage.get("command"), str):
             raise UserError(f'{where}: a stage needs command = "..."; known: {", ".join(STAGES)}')
-
-
-def plan_from_file(
-    path: Path,
-    command: str,
-    *,
-    name: str | None = None,
-    assignments: Sequence[str] = (),
-    out: Path | None = None,
-) -> StagePlan:
-    """The stage of a pipeline file that ``command`` means; ``name`` chooses among several.
-
-    An assignment may leave the stage's name out: ``optim.lr=0.01``. ``out`` replaces its folder.
-    """
-    path = find_pipeline(path)
-    stages = _read(path)["stage"]
-    fitting = [key for key, table in stages.items() if table.get("command") == command]
-    if name is None and len(fitting) != 1:
-        found = f"has {', '.join(fitting)}: choose with --stage" if fitting else "has none"
-        raise UserError(f"{path}: the stage for {command} is not clear; the file {found}")
-    chosen = name or fitting[0]
-    if chosen not in fitting:
-        raise UserError(f"{path}: '{chosen}' is no {command} stage{nearest(chosen, fitting)}")
-    own = {field.name for field in dataclasses.fields(STAGES[command].settings)}
-    full = [
-        f"{chosen}.{text}" if text.partition("=")[0].partition(".")[0] in own else text
-        for text in assignments
-    ]
-    plan = load_pipeline(path, assignments=full).stage(chosen)
-    return dataclasses.replace(plan, out=out) if out else plan
 
 
 def plan_alone(command: str, *, out: Path, assignments: Sequence[str] = ()) -> StagePlan:
@@ -180,7 +175,8 @@ def with_inputs(plan: StagePlan, given: Mapping[str, Any]) -> StagePlan:
     """``plan`` with inputs from the command line; ``None`` and empty ones change nothing."""
     changes = {key: value for key, value in given.items() if value not in (None, (), [])}
     inputs = update(plan.inputs, changes, where=plan.command)
-    return dataclasses.replace(plan, inputs=inputs)
+    sources = {name: one for name, one in plan.sources.items() if name not in changes}
+    return dataclasses.replace(plan, inputs=inputs, sources=sources)
 
 
 def _plan(
@@ -189,7 +185,7 @@ def _plan(
     *,
     table: Mapping[str, Any],
     shared: Mapping[str, Any],
-    earlier: Mapping[str, Path],
+    earlier: Mapping[str, StagePlan],
     out: Path,
     where: str,
 ) -> StagePlan:
@@ -204,30 +200,50 @@ def _plan(
     settings = update(settings, fitting, where=where)
     own = {k: v for k, v in stage_table.items() if k not in ("command", "inputs")}
     settings = update(settings, own, where=where)
-    inputs = _inputs(kind.inputs, table.get("data", {}), stage_table, earlier, where)
-    return StagePlan(name, command, settings, inputs, out)
+    given = stage_table.get("inputs", {})
+    if not isinstance(given, Mapping):
+        raise UserError(f'{where} inputs: expected a table such as {{ model = "train_repr" }}')
+    data = table.get("data", {})
+    given = {**_makers(kind, {*data, *given}, earlier), **given}
+    inputs = _inputs(kind.inputs, data, given, earlier, where)
+    sources = {
+        key: earlier[value]
+        for key, value in given.items()
+        if isinstance(value, str) and value in earlier
+    }
+    return StagePlan(name, command, settings, inputs, out, sources)
+
+
+def _makers(
+    kind: Stage, given: Collection[str], earlier: Mapping[str, StagePlan]
+) -> dict[str, str]:
+    """The last earlier stages that make what ``kind`` requires and is not given, by the input's name."""
+    makers: dict[str, str] = {}
+    for name in kind.required:
+        if name not in given:
+            for plan in earlier.values():
+                if any(plan.makes(typed) for typed in kind.made_by(name)):
+                    makers[name] = plan.name
+    return makers
 
 
 def _inputs(
     kind: type,
     data: Mapping[str, Any],
-    stage_table: Mapping[str, Any],
-    earlier: Mapping[str, Path],
+    given: Mapping[str, Any],
+    earlier: Mapping[str, StagePlan],
     where: str,
 ) -> Any:
     names = {field.name for field in dataclasses.fields(kind)}
     inputs = update(kind(), {k: v for k, v in data.items() if k in names}, where=f"{where} [data]")
-    given = stage_table.get("inputs", {})
-    if not isinstance(given, Mapping):
-        raise UserError(f'{where} inputs: expected a table such as {{ model = "train_repr" }}')
     resolved = {key: _resolve(value, earlier) for key, value in given.items()}
     return update(inputs, resolved, where=f"{where} inputs")
 
 
-def _resolve(value: Any, earlier: Mapping[str, Path]) -> Any:
+def _resolve(value: Any, earlier: Mapping[str, StagePlan]) -> Any:
     if isinstance(value, list):
         return [_resolve(item, earlier) for item in value]
-    return str(earlier[value]) if isinstance(value, str) and value in earlier else value
+    return str(earlier[value].out) if isinstance(value, str) and value in earlier else value
 
 
 def _merge_assignments(table: dict[str, Any], changes: Mapping[str, Any], path: Path) -> None:

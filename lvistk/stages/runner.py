@@ -95,6 +95,13 @@ def wanted_of(plan: StagePlan) -> artifacts.Wanted:
     return artifacts.Wanted(plan.command, to_table(plan.settings), inputs, rules)
 
 
+def is_finished(plan: StagePlan) -> bool:
+    """Whether the stage's folder holds a finished run, of whatever settings."""
+    if not (plan.out / artifacts.MANIFEST).is_file():
+        return False
+    return artifacts.read_manifest(plan.out)["state"] == "done"
+
+
 def _open(plan: StagePlan, *, force: bool, resume_with_changes: bool) -> artifacts.StageFolder:
     """The folder, once everything that the run reads is known to be sound."""
     wanted = wanted_of(plan)
@@ -122,13 +129,33 @@ def _with_kept(settings: Any, table: dict[str, Any]) -> Any:
 
 
 def _require_inputs(plan: StagePlan) -> None:
+    """Raise ``UserError`` for an input that is not given, or is the result of a stage that has not run."""
     for name in plan.stage.required:
         if getattr(plan.inputs, name) in (None, ()):
             option = "--" + name.replace("_", "-")
+            makers = [f"lvistk {typed}" for typed in plan.stage.made_by(name)]
+            made = f" (made by {' or '.join(makers)})" if makers else ""
             raise UserError(
-                f"{plan.name} ({plan.command}) needs the input '{name}': give {option} or, in a "
-                f"pipeline file, [data] {name} or inputs of [stage.{plan.name}]"
+                f"{plan.name} ({plan.command}) needs the input '{name}'{made}: give {option} or, in a "
+                f"pipeline file, [data] {name} or inputs of [stage.{plan.name}]; lvistk init writes such a "
+                "file for your images"
             )
+    unread = plan.stage.unread(plan.settings, plan.inputs)
+    for name, source in plan.sources.items():
+        if name not in unread and not is_finished(source):
+            steps = ", then ".join(f"lvistk {one.typed}" for one in _unfinished(source))
+            raise UserError(
+                f"{plan.name} ({plan.command}) needs '{name}' from the stage '{source.name}', which is not "
+                f"done: run {steps} first"
+            )
+
+
+def _unfinished(plan: StagePlan) -> list[StagePlan]:
+    """The stages that must run before what ``plan`` makes is there, itself the last."""
+    if is_finished(plan):
+        return []
+    before = [one for source in plan.sources.values() for one in _unfinished(source)]
+    return [*{one.name: one for one in before}.values(), plan]
 
 
 def _join_ranks(device: str) -> str:

@@ -19,6 +19,7 @@ class EvaluateInputs:
         "Results JSON of any detector, a detection store, or a tta-infer folder.",
         required=True,
         argument="RESULTS",
+        made_by=("tta-infer",),
     )
     boxes: Path | None = path("Second results JSON, where boxes are in a file of their own.")
 

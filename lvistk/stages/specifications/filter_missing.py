@@ -24,7 +24,11 @@ class FilterMissingSettings:
 
 @dataclass(frozen=True)
 class FilterMissingInputs:
-    detections: Path | None = path("Result of pseudo-label --source lvis.", required=True)
+    detections: Path | None = path(
+        "Result of pseudo-label --source lvis.",
+        required=True,
+        made_by=("pseudo-label --source lvis",),
+    )
     train: Paths = paths("LVIS annotation file to train on; may be repeated.", required=True)
 
 

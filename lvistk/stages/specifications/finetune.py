@@ -58,7 +58,9 @@ class FinetuneSettings:
 @dataclass(frozen=True)
 class FinetuneInputs(TrainingInputs):
     model: Path | None = path(
-        "The stage 1 model: stage folder or model.safetensors.", required=True
+        "The stage 1 model: stage folder or model.safetensors.",
+        required=True,
+        made_by=("train-repr", "import-weights"),
     )
 
 

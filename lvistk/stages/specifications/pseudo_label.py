@@ -8,6 +8,7 @@ from lvistk.artifacts import StageFolder
 from lvistk.config.inference import MergeSettings, PredictSettings, ViewSettings
 from lvistk.config.inputs import Paths, path, paths
 from lvistk.config.ranges import Natural, Seed
+from lvistk.errors import UserError
 from lvistk.stages.specifications.stage import Stage
 
 
@@ -29,7 +30,11 @@ class PseudoLabelSettings:
 
 @dataclass(frozen=True)
 class PseudoLabelInputs:
-    model: Path | None = path("A trained model: stage folder or model.safetensors.", required=True)
+    model: Path | None = path(
+        "A trained model: stage folder or model.safetensors.",
+        required=True,
+        made_by=("train-repr", "finetune", "import-weights"),
+    )
     train: Paths = paths("LVIS annotation file of the training images; may be repeated.")
     train_images: Path | None = path("Folder of the training images.")
     pool: Path | None = path("Folder of unlabelled Open Images images.")
@@ -56,6 +61,16 @@ def unread(settings: PseudoLabelSettings, inputs: PseudoLabelInputs) -> set[str]
     return {"train", "train_images"}
 
 
+def check(settings: PseudoLabelSettings, inputs: PseudoLabelInputs, out: Path) -> None:
+    if settings.source == "openimages" and inputs.pool is None:
+        raise UserError(
+            "pseudo-label --source openimages needs the input 'pool', a folder of unlabelled images: give "
+            "--pool or, in a pipeline file, [data] pool"
+        )
+    if settings.source == "lvis" and not (inputs.train and inputs.train_images):
+        raise UserError("pseudo-label --source lvis needs --train and --train-images")
+
+
 PSEUDO_LABEL = Stage(
     command="pseudo-label",
     help="Detect on training or Open Images images; the detections become labels or ignored regions.",
@@ -66,4 +81,6 @@ PSEUDO_LABEL = Stage(
     needs_device=True,
     unread=unread,
     options={"source": "lvis: the training images; openimages: the pool's images."},
+    told_apart_by=("source",),
+    check=check,
 )

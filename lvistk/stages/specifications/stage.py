@@ -22,6 +22,8 @@ class Stage:
     options: settings that have an option of their own, each with the option's help.
     unread: called as ``unread(settings, inputs)``; names of inputs that such a run does not read, though
     they may be given: a pipeline's ``[data]`` fills the inputs of all stages.
+    told_apart_by: settings that tell the stages of this command in a pipeline file apart, such as the
+    source of ``pseudo-label``.
     uncounted: inputs that cannot change the result, such as validation data of a training.
     check: called as ``check(settings, inputs, out)`` before the folder ``out`` is touched; raises
     ``UserError`` for inputs that cannot be used.
@@ -36,6 +38,7 @@ class Stage:
     needs_device: bool = False
     options: Mapping[str, str] = field(default_factory=dict)
     unread: Callable[[Any, Any], set[str]] = lambda settings, inputs: set()
+    told_apart_by: tuple[str, ...] = ()
     uncounted: tuple[str, ...] = ()
     check: Callable[[Any, Any, Path], None] = lambda settings, inputs, out: None
 
@@ -44,3 +47,8 @@ class Stage:
         """Names of the inputs that a run cannot do without."""
         inputs = dataclasses.fields(self.inputs)
         return tuple(one.name for one in inputs if one.metadata["required"])
+
+    def made_by(self, name: str) -> tuple[str, ...]:
+        """Commands, as they are typed, whose results the input ``name`` can be."""
+        inputs = {one.name: one for one in dataclasses.fields(self.inputs)}
+        return inputs[name].metadata["made_by"]

@@ -28,7 +28,11 @@ class TtaInferSettings:
 
 @dataclass(frozen=True)
 class TtaInferInputs:
-    model: Path | None = path("A trained model: stage folder or model.safetensors.", required=True)
+    model: Path | None = path(
+        "A trained model: stage folder or model.safetensors.",
+        required=True,
+        made_by=("finetune", "train-repr", "import-weights"),
+    )
     val: Path | None = path(
         "LVIS annotation file that lists the images, with or without annotations.", required=True
     )

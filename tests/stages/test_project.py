@@ -1,0 +1,145 @@
+"""The project file ``lvistk.toml``: each stage runs bare, and says what it takes from where."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lvistk.artifacts import read_manifest
+from lvistk.stages.one_stage import next_stage, plan_from_file
+from lvistk.stages.pipeline_file import load_pipeline
+from tests.command_line import INFER, MODEL, TRAIN, Commands, small_world
+
+DATA = """
+name = "mine"
+out = "runs/mine"
+[data]
+train = ["train.json"]
+train_images = "."
+val = "train.json"
+val_images = "."
+"""
+STAGES = """
+[stage.first]
+command = "train-repr"
+[stage.look]
+command = "tta-infer"
+[stage.score_look]
+command = "evaluate"
+[stage.balance]
+command = "finetune"
+[stage.look_again]
+command = "tta-infer"
+[stage.score_again]
+command = "evaluate"
+"""
+
+
+def settings(*assignments: str) -> str:
+    """Assignments of the command line as dotted keys of TOML."""
+    lines = []
+    for text in assignments:
+        name, _, value = text.partition("=")
+        plain = value[0] in "[0123456789" or value in ("true", "false")
+        lines.append(f"{name} = {value if plain else json.dumps(value)}")
+    return "\n".join(lines)
+
+
+SMALL = settings(*MODEL, *TRAIN, *INFER, "boundary=false", "fixed=false")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    small_world(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_every_stage_runs_bare_on_a_file_of_data_alone(project: Path, lvistk: Commands) -> None:
+    (project / "lvistk.toml").write_text(SMALL + DATA)
+    told = lvistk("tta-infer").error()
+    assert "needs 'model' from the stage 'train_repr'" in told and "run lvistk train-repr" in told
+    assert "'pool'" in lvistk("pseudo-label", "--source", "openimages", "--model", ".").error()
+    assert "lvistk pseudo-label --source lvis first" in lvistk("filter-missing").error()
+
+    trained = lvistk("train-repr")
+    assert trained.code == 0, trained
+    assert trained.out[0] == (
+        "lvistk.toml: stage train_repr in runs/mine/train_repr; train, train_images from [data]"
+    )
+    tta = lvistk("tta-infer")
+    assert tta.code == 0, tta
+    assert "model from train_repr; val, val_images from [data]" in tta.out[0]
+    assert lvistk("evaluate").code == 0
+    assert (project / "runs/mine/evaluate/metrics.json").is_file()
+    assert sum("done" in line for line in lvistk("status").out) == 3
+    assert lvistk("pseudo-label").code == 0
+    assert read_manifest(project / "runs/mine/pseudo_label")["settings"]["source"] == "lvis"
+    assert lvistk("filter-missing").code == 0
+
+
+def test_bare_run_status_compare_and_report(project: Path, lvistk: Commands) -> None:
+    for command in ("run", "report", "compare"):
+        assert "write the file with lvistk init" in lvistk(command).error()
+    (project / "lvistk.toml").write_text(SMALL + DATA + STAGES + UPGRADED)
+    rows = [line.split() for line in lvistk("status").out]
+    assert ["look_again", "tta-infer", "not", "run"] in [row[:4] for row in rows]
+    assert "0 of its evaluations finished" in lvistk("compare").error()
+    done = lvistk("run", "--device", "cpu")
+    assert done.code == 0, done
+    compared = lvistk("compare", "--samples", "20")
+    assert compared.code == 0, compared
+    assert compared.out[0] == "lvistk.toml: A is score_look, B is score_again"
+    assert lvistk("report", "--examples", "0").code == 0
+    assert (project / "runs/mine/report.html").is_file()
+
+
+UPGRADED = "[stage.balance.model.classifier]\ngroup_edges = [5, 8]\n"
+
+
+def test_the_next_stage_that_is_not_done_is_meant(project: Path, lvistk: Commands) -> None:
+    file = project / "lvistk.toml"
+    file.write_text(SMALL + DATA + STAGES + UPGRADED)
+    assert plan_from_file(file, "tta-infer").name == "look"
+    assert lvistk("train-repr").code == 0
+    assert lvistk("tta-infer").code == 0
+    assert plan_from_file(file, "tta-infer").name == "look_again"  # though it has no model yet
+    told = lvistk("tta-infer").error()
+    assert "'look_again'" not in told and "look_again (tta-infer) needs 'model'" in told
+    assert "run lvistk finetune first" in told
+    assert plan_from_file(file, "tta-infer", name="look").name == "look"
+    stages = load_pipeline(file).stages
+    assert next_stage([stages[0]]).name == "first"
+
+
+def test_a_folder_below_the_project_is_as_good(
+    project: Path, lvistk: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Paths of the file start at the file, typed ones where they are typed."""
+    (project / "lvistk.toml").write_text(SMALL + DATA)
+    below = project / "images"
+    below.mkdir(exist_ok=True)
+    monkeypatch.chdir(below)
+    assert lvistk("train-repr", "--out", "mine").code == 0
+    assert (below / "mine/model.safetensors").is_file()
+    monkeypatch.chdir(below)
+    assert lvistk("train-repr").code == 0
+    assert (project / "runs/mine/train_repr/model.safetensors").is_file()
+
+
+def test_typed_inputs_leave_the_folder_of_the_file_alone(project: Path, lvistk: Commands) -> None:
+    (project / "lvistk.toml").write_text(SMALL + DATA + STAGES)
+    done = lvistk("tta-infer", "--model", "model.safetensors")
+    assert done.code == 0, done
+    assert done.out[0].startswith("lvistk.toml: stage look in runs/mine/look_typed; ")
+    assert done.out[0].endswith("model as typed")
+    assert not (project / "runs/mine/look").exists()
+
+
+def test_options_and_other_files_win(project: Path, lvistk: Commands) -> None:
+    (project / "lvistk.toml").write_text(SMALL + DATA)
+    (project / "other.toml").write_text(SMALL + DATA.replace("runs/mine", "runs/other") + STAGES)
+    assert lvistk("train-repr", "--config", "other.toml", "--set", "optim.lr=0.01").code == 0
+    manifest = read_manifest(project / "runs/other/first")
+    assert manifest["settings"]["optim"]["lr"] == 0.01
+    assert "lr = 0.02" in "\n".join(lvistk("settings", "train-repr").out)
