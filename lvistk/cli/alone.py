@@ -30,6 +30,7 @@ class Shared:
     assign: list[str] | None = None
     force: bool = False
     resume_with_changes: bool = False
+    dry_run: bool = False
     device: str = "cpu"
 
 
@@ -47,6 +48,11 @@ def run_alone(stage: Stage, given: Mapping[str, Any]) -> None:
     plan, origin = _meant(stage.command, shared, settings=settings, inputs=inputs)
     if origin:
         console.say(origin)
+    if shared.dry_run:
+        from lvistk.stages.dry_run import show
+
+        show([plan], device=shared.device, title=f"{plan.name} in {plan.out}")
+        return
     run_stage(
         plan,
         force=shared.force,

@@ -8,7 +8,7 @@ import typer
 from lvistk import console
 from lvistk.cli.alone import Shared, plan_of
 from lvistk.cli.app import app
-from lvistk.cli.options import Assign, Config, Device, Force, Out, ResumeWithChanges, Stage
+from lvistk.cli.options import Assign, Config, Device, DryRun, Force, Out, ResumeWithChanges, Stage
 from lvistk.errors import UserError
 from lvistk.stages.pipeline_file import load_pipeline
 
@@ -114,6 +114,7 @@ def run(
     assign: Assign = None,
     force: Force = False,
     resume_with_changes: ResumeWithChanges = False,
+    dry_run: DryRun = False,
     device: Device = "auto",
 ) -> None:
     """Run the stages of a pipeline file that are not done yet, in order."""
@@ -124,6 +125,12 @@ def run(
         out = out and typed_path(out)
         pipeline = require_project("PIPELINE")
     loaded = load_pipeline(pipeline, assignments=assign or (), out=out)
+    if dry_run:
+        from lvistk.stages.dry_run import show
+
+        plans = [loaded.stage(name) for name in only or ()] or list(loaded.stages)
+        show(plans, device=device, title=f"{pipeline}, results in {loaded.out}")
+        return
     run_pipeline(
         loaded,
         only=tuple(only or ()),

@@ -63,6 +63,13 @@ RESUME_WITH_CHANGES = Option(
     kind=bool,
     default=False,
 )
+DRY_RUN = Option(
+    "dry_run",
+    ("--dry-run",),
+    "Say what would run, from what, how long and in how much memory; run nothing.",
+    kind=bool,
+    default=False,
+)
 DEVICE = Option("device", ("--device",), "cpu, cuda, cuda:N, or auto.", default="auto")
 
 
@@ -74,7 +81,7 @@ def options_of(stage: Stage) -> list[Option]:
 
 
 def _shared(stage: Stage) -> Iterator[Option]:
-    yield from (CONFIG, STAGE, OUT, ASSIGN, FORCE)
+    yield from (CONFIG, STAGE, OUT, ASSIGN, FORCE, DRY_RUN)
     if marked(stage.settings(), "changeable"):
         yield RESUME_WITH_CHANGES
     if stage.needs_device:

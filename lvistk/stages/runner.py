@@ -140,14 +140,22 @@ def _require_inputs(plan: StagePlan) -> None:
                 f"pipeline file, [data] {name} or inputs of [stage.{plan.name}]; lvistk init writes such a "
                 "file for your images"
             )
+    for name, source in missing_inputs(plan).items():
+        steps = ", then ".join(f"lvistk {one.typed}" for one in _unfinished(source))
+        raise UserError(
+            f"{plan.name} ({plan.command}) needs '{name}' from the stage '{source.name}', which is not "
+            f"done: run {steps} first"
+        )
+
+
+def missing_inputs(plan: StagePlan) -> dict[str, StagePlan]:
+    """The stages whose results ``plan`` reads and that are not finished, by the input's name."""
     unread = plan.stage.unread(plan.settings, plan.inputs)
-    for name, source in plan.sources.items():
-        if name not in unread and not is_finished(source):
-            steps = ", then ".join(f"lvistk {one.typed}" for one in _unfinished(source))
-            raise UserError(
-                f"{plan.name} ({plan.command}) needs '{name}' from the stage '{source.name}', which is not "
-                f"done: run {steps} first"
-            )
+    return {
+        name: source
+        for name, source in plan.sources.items()
+        if name not in unread and not is_finished(source)
+    }
 
 
 def _unfinished(plan: StagePlan) -> list[StagePlan]:

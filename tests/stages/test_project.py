@@ -94,7 +94,7 @@ def test_bare_run_status_compare_and_report(project: Path, lvistk: Commands) -> 
     assert (project / "runs/mine/report.html").is_file()
 
 
-UPGRADED = "[stage.balance.model.classifier]\ngroup_edges = [5, 8]\n"
+UPGRADED = "[stage.balance.model.classifier.group_softmax]\nedges = [5, 8]\n"
 
 
 def test_the_next_stage_that_is_not_done_is_meant(project: Path, lvistk: Commands) -> None:
@@ -143,3 +143,19 @@ def test_options_and_other_files_win(project: Path, lvistk: Commands) -> None:
     manifest = read_manifest(project / "runs/other/first")
     assert manifest["settings"]["optim"]["lr"] == 0.01
     assert "lr = 0.02" in "\n".join(lvistk("settings", "train-repr").out)
+
+
+def test_a_dry_run_says_what_would_run_and_writes_nothing(project: Path, lvistk: Commands) -> None:
+    (project / "lvistk.toml").write_text(SMALL + DATA + STAGES + UPGRADED)
+    done = lvistk("run", "--dry-run", "--device", "cpu")
+    assert done.code == 0, done
+    rows = {line.split()[0]: line for line in done.out if line.strip()}
+    assert "would run" in rows["first"] and "3 steps of 4 images, 1 epoch" in rows["first"]
+    assert "GB" in rows["first"]
+    assert "waits for first" in rows["look"] and "12 images in 1 view" in rows["look"]
+    assert "waits for first" in rows["balance"] and ":" in rows["balance"]  # a time
+    assert "nothing was run" in done.out[-1]
+    alone = lvistk("train-repr", "--dry-run", "--device", "cpu")
+    assert alone.code == 0, alone
+    assert "train: train.json" in alone.out
+    assert {path.name for path in (project / "runs/mine").iterdir()} == {".index"}

@@ -1,0 +1,96 @@
+"""What an image costs in training and at inference: multiplications, which a rate turns into seconds.
+
+Counts of multiply-add operations (MACs) are good for ratios, between image sizes and between steps and views.
+The rate is measured on the machine with the planned model itself (``stages.measure``), so that what the
+counts leave out (data loading, NMS, memory traffic) is in it.
+"""
+
+from dataclasses import dataclass
+
+from lvistk.config.inference import ViewSettings
+from lvistk.config.model import ModelSettings
+from lvistk.config.train import AugmentSettings
+
+BACKBONE_GMACS = {
+    "resnet18": 1.8,
+    "resnet34": 3.7,
+    "resnet50": 4.1,
+    "resnet101": 7.8,
+    "tf_efficientnet_lite0": 0.4,
+    "tf_efficientnet_lite2": 0.9,
+    "resnest50d": 5.4,
+}
+"""Billions of MACs of an image of 224 x 224, as torchvision and timm list them."""
+OTHER_GMACS = 4.1
+"""Taken for a backbone that is not in the table."""
+LEVELS = 4 / 3
+"""Cells of all pyramid levels over those of P2."""
+TRAINING = 3.0
+"""Work of a training step over that of its forward pass: gradients of inputs and of weights join."""
+DETECTIONS = 50
+"""Masks of an image at inference that are reckoned with."""
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What this machine does, in billions of MACs per second, data loading included.
+
+    training, inference: measured with the model of the plan.
+    start_seconds: of a stage, before its first step.
+    memory_gb: peak of a training step per image of the planned size; 0 where it is not known.
+    """
+
+    training: float
+    inference: float
+    start_seconds: float = 10.0
+    memory_gb: float = 0.0
+
+
+def training_gmacs(
+    model: ModelSettings, augment: AugmentSettings, *, aspect: float = 4 / 3
+) -> float:
+    """Billions of MACs of a training image at the middle of the training sizes.
+
+    aspect: longer side over shorter side of the images.
+    """
+    short = sum(augment.short_edges) / len(augment.short_edges)
+    long = min(short * aspect, augment.long_edge)
+    rois = model.box.batch_per_image
+    heads = _box_gmacs(model, rois) + _mask_gmacs(model, rois * model.box.positive_fraction)
+    return TRAINING * (_dense_gmacs(model, short * long) + heads)
+
+
+def inference_gmacs(model: ModelSettings, views: ViewSettings, *, aspect: float = 4 / 3) -> float:
+    """Billions of MACs of an image in all its views."""
+    work = 0.0
+    for short in views.short_edges:
+        long = min(short * aspect, views.long_edge)
+        shorter = min(short, long)
+        dense = _dense_gmacs(model, shorter * long)
+        work += (1 + views.flip) * (dense + _box_gmacs(model, model.rpn.post_nms_test))
+    return work + _mask_gmacs(model, DETECTIONS)
+
+
+def _dense_gmacs(model: ModelSettings, pixels: float) -> float:
+    """Backbone, pyramid and RPN, which look at every cell."""
+    backbone = BACKBONE_GMACS.get(model.backbone.name, OTHER_GMACS)
+    channels = model.fpn.channels
+    cells = pixels / 16 * LEVELS
+    per_cell = 2 * 9 * channels**2 + 256 * model.backbone.width * channels
+    return backbone * model.backbone.width**2 * pixels / 224**2 + cells * per_cell / 1e9
+
+
+def _box_gmacs(model: ModelSettings, rois: float) -> float:
+    box = model.box
+    inputs = model.fpn.channels * box.pool_size**2
+    layers = inputs * box.fc_channels + (box.fc_layers - 1) * box.fc_channels**2
+    return len(model.cascade.ious) * rois * layers / 1e9
+
+
+def _mask_gmacs(model: ModelSettings, rois: float) -> float:
+    mask = model.mask
+    if not mask.enabled:
+        return 0.0
+    convs = (mask.convs + mask.extra_convs) * 9 * mask.channels**2 * mask.pool_size**2
+    upsampled = 4 * mask.pool_size**2 * mask.channels**2
+    return rois * (convs + upsampled) / 1e9

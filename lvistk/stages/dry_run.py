@@ -1,0 +1,241 @@
+"""What a stage or a whole run would do: from which inputs, how many steps or images, how long."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lvistk import artifacts, console
+from lvistk.config.load import apply_overrides, from_table
+from lvistk.config.model import ModelSettings
+from lvistk.config.train import AugmentSettings, LoopSettings
+from lvistk.data.index.annotation_index import AnnotationIndex
+from lvistk.data.index.index_cache import cache_beside
+from lvistk.data.pool.open_images import OpenImages
+from lvistk.data.training.samplers import repeat_factors
+from lvistk.errors import UserError
+from lvistk.planning.cost import Rates, inference_gmacs, training_gmacs
+from lvistk.stages.pipeline_file import StagePlan
+from lvistk.stages.runner import is_finished, missing_inputs, wanted_of
+
+TRAININGS = ("train-repr", "finetune")
+DETECTING = ("pseudo-label", "tta-infer")
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a stage would do.
+
+    state: as ``lvistk status`` says, or what it waits for. work: steps or images in words.
+    seconds, memory_gb: estimated; None where nothing was measured or the stage is done.
+    """
+
+    name: str
+    command: str
+    state: str
+    work: str = ""
+    seconds: float | None = None
+    memory_gb: float | None = None
+
+
+class Forecaster:
+    """Forecasts of stages on a device; equal models are measured once."""
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self._rates: dict[str, Rates] = {}
+
+    def forecast(self, plan: StagePlan) -> Forecast:
+        """What running ``plan`` would do now."""
+        state = _state(plan)
+        base = Forecast(plan.name, plan.command, state)
+        if state == "done":
+            return base
+        if plan.command in TRAININGS:
+            return self._of_training(plan, base)
+        if plan.command in DETECTING:
+            return self._of_detecting(plan, base)
+        return base
+
+    def _of_training(self, plan: StagePlan, base: Forecast) -> Forecast:
+        settings = plan.settings
+        index = _index(plan.inputs.train, plan.out)
+        loop, model = settings.loop, _model_of(plan)
+        steps = _epoch_steps(plan, index) * loop.epochs
+        steps = min(steps, loop.max_steps) if loop.max_steps else steps
+        epochs = f"{loop.epochs} epoch" + "s" * (loop.epochs > 1)
+        work = f"{steps} steps of {loop.batch_size} images, {epochs}"
+        if model is None:
+            return dataclasses.replace(base, work=work)
+        frozen = getattr(settings, "freeze", ())
+        aspect = _aspect(index)
+        rates = self._measured(model, settings.augment, loop, index, frozen=frozen)
+        each = training_gmacs(model, settings.augment, aspect=aspect) * loop.batch_size
+        memory = rates.memory_gb * loop.batch_size / loop.accumulate
+        return dataclasses.replace(
+            base,
+            work=work,
+            seconds=steps * each / rates.training + rates.start_seconds,
+            memory_gb=memory,
+        )
+
+    def _of_detecting(self, plan: StagePlan, base: Forecast) -> Forecast:
+        views, model = plan.settings.views, _model_of_input(plan)
+        images, index = _images(plan)
+        count = len(views.short_edges) * (1 + views.flip)
+        work = f"{images} images in {count} view" + "s" * (count > 1)
+        if model is None:
+            return dataclasses.replace(base, work=work)
+        augment = AugmentSettings(short_edges=views.short_edges[:1], long_edge=views.long_edge)
+        rates = self._measured(model, augment, LoopSettings(batch_size=1), index)
+        each = inference_gmacs(model, views, aspect=_aspect(index))
+        return dataclasses.replace(
+            base, work=work, seconds=images * each / rates.inference + rates.start_seconds
+        )
+
+    def _measured(
+        self,
+        model: ModelSettings,
+        augment: AugmentSettings,
+        loop: LoopSettings,
+        index: AnnotationIndex | None,
+        *,
+        frozen: Sequence[str] = (),
+    ) -> Rates:
+        key = repr((model, augment.short_edges, augment.long_edge, loop.precision, frozen))
+        if key not in self._rates:
+            from lvistk.distributed import choose_device  # imports torch
+            from lvistk.stages.measure import measure_rates
+
+            self._rates[key] = measure_rates(
+                model,
+                augment,
+                loop=loop,
+                categories=len(index.categories) if index is not None else 80,
+                device=choose_device(self._device),
+                aspect=_aspect(index),
+                frozen=frozen,
+            )
+        return self._rates[key]
+
+
+def show(plans: Sequence[StagePlan], *, device: str, title: str, as_json: bool = False) -> None:
+    """Print what each stage would do, its inputs where it is one, and the sum."""
+    forecaster = Forecaster(device)
+    forecasts = [forecaster.forecast(plan) for plan in plans]
+    if as_json:
+        console.say(json.dumps([dataclasses.asdict(one) for one in forecasts]))
+        return
+    rows = [
+        (one.name, one.command, one.state, one.work, _time(one.seconds), _memory(one.memory_gb))
+        for one in forecasts
+    ]
+    console.table(title, ("stage", "command", "state", "work", "time", "memory"), rows, left=4)
+    if len(plans) == 1:
+        for name, text in _inputs_in_words(plans[0]).items():
+            console.say(f"{name}: {text}")
+    known = [one.seconds for one in forecasts if one.seconds is not None]
+    if len(known) > 1:
+        console.say(
+            f"about {console.seconds(sum(known))} for what is not done, evaluations not counted"
+        )
+    console.say("nothing was run; times are from a few steps on images of noise, measured now")
+
+
+def _time(seconds: float | None) -> str | None:
+    return None if seconds is None else console.seconds(seconds)
+
+
+def _memory(gigabytes: float | None) -> str | None:
+    return None if gigabytes is None else f"{gigabytes:.1f} GB"
+
+
+def _state(plan: StagePlan) -> str:
+    missing = missing_inputs(plan)
+    if missing:
+        return f"waits for {', '.join(dict.fromkeys(one.name for one in missing.values()))}"
+    try:
+        text = artifacts.standing(plan.out, wanted_of(plan)).text()
+    except UserError as error:
+        return str(error)
+    return "would run" if text == "not run" else "would resume" if text == "unfinished" else text
+
+
+def _inputs_in_words(plan: StagePlan) -> Mapping[str, str]:
+    unread = plan.stage.unread(plan.settings, plan.inputs)
+    words: dict[str, str] = {}
+    for name, value in vars(plan.inputs).items():
+        if name in unread or value in (None, ()):
+            continue
+        source = plan.sources.get(name)
+        paths = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        words[name] = paths if source is None else f"{paths}, the result of {source.name}"
+    return words
+
+
+def _epoch_steps(plan: StagePlan, index: AnnotationIndex) -> int:
+    """Steps of an epoch, repeats and pseudo-labelled images included."""
+    settings = plan.settings
+    factors = repeat_factors(
+        index.row, index.labels, categories=len(index.categories), settings=settings.sampler
+    )
+    images = float(factors.images.sum())
+    if getattr(plan.inputs, "pseudo", None) is not None:
+        images += settings.selftrain.pseudo_images_per_epoch
+    return max(1, math.ceil(images / settings.loop.batch_size))
+
+
+def _images(plan: StagePlan) -> tuple[int, AnnotationIndex | None]:
+    """How many images a stage detects on, and the index that lists them."""
+    inputs = plan.inputs
+    if plan.command == "pseudo-label" and plan.settings.source == "openimages":
+        pool = OpenImages.open(
+            inputs.pool, list_path=inputs.pool_list, cache=cache_beside(plan.out)
+        )
+        most = plan.settings.max_images
+        return (min(len(pool), most) if most else len(pool)), None
+    files = inputs.train if plan.command == "pseudo-label" else (inputs.val,)
+    index = _index(files, plan.out)
+    return len(index), index
+
+
+def _index(files: Sequence[Path], out: Path) -> AnnotationIndex:
+    return AnnotationIndex.open(files, cache=cache_beside(out), defects="skip")
+
+
+def _aspect(index: AnnotationIndex | None) -> float:
+    """Longer side over shorter side of the usual image."""
+    if index is None or not len(index):
+        return 4 / 3
+    sides = np.stack([index.heights, index.widths]).astype(float)
+    return float(np.median(sides.max(axis=0) / sides.min(axis=0)))
+
+
+def _model_of(plan: StagePlan) -> ModelSettings | None:
+    """Settings of the model that a training stage makes; None where they are known only later."""
+    if plan.command == "train-repr":
+        return plan.settings.model
+    if plan.command == "finetune":
+        before = _model_of_input(plan)
+        if before is None:
+            return None
+        return apply_overrides(before, plan.settings.model, where=plan.name)
+    return None
+
+
+def _model_of_input(plan: StagePlan) -> ModelSettings | None:
+    """Settings of the model that a stage is given: of its file, else of the stage that will make it."""
+    source = plan.sources.get("model")
+    if source is not None and not is_finished(source):
+        return _model_of(source)
+    if plan.inputs.model is None:
+        return None
+    from lvistk.models.model_file import model_path, model_table  # imports torch
+
+    table: dict[str, Any] = model_table(model_path(plan.inputs.model))
+    return from_table(ModelSettings, table["settings"], where=str(plan.inputs.model))
