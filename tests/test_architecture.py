@@ -33,6 +33,7 @@ ROOMS = (
     "report",
     "engine",
     "inference",
+    "planning",
     "stages",
     "cli",
 )
@@ -41,7 +42,12 @@ SEALED = {"lvistk.evaluation.results_json": {"read_blocks"}}
 FORBIDDEN = {("models", "data"), ("engine", "data"), ("engine", "evaluation")}
 TORCH_FREE = (
     "lvistk.cli",
+    "lvistk.planning.plan",
+    "lvistk.planning.survey",
+    "lvistk.planning.write",
     "lvistk.stages.pipeline_file",
+    "lvistk.stages.one_stage",
+    "lvistk.stages.project",
     "lvistk.stages.specifications",
     "lvistk.artifacts",
     "lvistk.console",

@@ -1,0 +1,121 @@
+"""How many steps of which image size fit into the hours."""
+
+from dataclasses import dataclass
+
+from lvistk.config.inference import ViewSettings
+from lvistk.config.load import update
+from lvistk.config.train import AugmentSettings
+from lvistk.planning import rules
+from lvistk.planning.basis import Basis
+from lvistk.planning.cost import Rates, inference_gmacs, training_gmacs
+from lvistk.planning.model_tables import model_settings
+from lvistk.planning.views import single_view, tta_views
+
+RESERVE = 0.15
+"""Share of the hours that is left for indexing, evaluation, checkpoints and what else the machine does."""
+FINETUNE_SHARE, AGAIN_SHARE = 0.3, 0.25
+"""Steps of ``finetune`` and of a second ``train-repr`` over those of the first (the demo: a third)."""
+FINETUNE_COST = 0.9
+"""A step of ``finetune`` over one of ``train-repr``: no gradient in the backbone, more of the masks."""
+FROM_WANTED = 3
+"""A larger size is taken if at least this part of the wanted steps fits beside it."""
+STAGES, STAGES_PER_ROUND = 4, 3
+"""Stages that start whatever the plan, and those of each round."""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Steps of each training, and what they and everything else take.
+
+    size: shorter side, pixels. first, again, finetune: steps; again is 0 without a second round.
+    step_seconds: of ``train-repr``. seconds: of the whole run.
+    """
+
+    size: float
+    first: int
+    again: int
+    finetune: int
+    step_seconds: float
+    seconds: float
+
+
+def fitting_steps(basis: Basis, rates: Rates) -> Steps:
+    """The largest size beside which a third of the wanted steps fits, else the least steps.
+
+    Where even the smallest size leaves no time for the least steps, these are planned, over the hours.
+    """
+    wanted_size = rules.wanted_size(basis.fp).value
+    sizes = [s for s in rules.SIZES if s <= wanted_size][::-1] or [rules.SIZES[0]]
+    least = rules.LEAST_STEPS[basis.wishes.start]
+    budget = _budget(basis)
+    tries = [steps_at(basis, rates, size) for size in sizes]
+    for enough in (max(least, basis.wanted_steps.value / FROM_WANTED), least):
+        for steps in tries:
+            if steps.first >= enough and steps.seconds <= budget * 1.001:
+                return steps
+    return steps_at(basis, rates, sizes[-1], at_least=least)
+
+
+def steps_at(basis: Basis, rates: Rates, size: float, *, at_least: int = 0) -> Steps:
+    """The steps that the hours allow at a size, no more than are wanted."""
+    per_step = step_seconds(basis, rates, size)
+    starts = rates.start_seconds * (STAGES + STAGES_PER_ROUND * basis.rounds)
+    other = _inference_seconds(basis, rates, size) + starts
+    share = (basis.rounds - 1) * AGAIN_SHARE + FINETUNE_SHARE * FINETUNE_COST
+    affordable = max(_budget(basis) - other, 0) / per_step / (1 + share)
+    wanted = basis.wanted_steps.value
+    first = basis.whole_epochs(max(min(affordable, wanted), at_least))
+    again = basis.whole_epochs(first * AGAIN_SHARE) if basis.rounds > 1 else 0
+    finetune = basis.whole_epochs(first * FINETUNE_SHARE)
+    training = per_step * (first + again + FINETUNE_COST * finetune)
+    return Steps(size, first, again, finetune, per_step, training + other)
+
+
+def remarks(basis: Basis, steps: Steps) -> list[str]:
+    """What the user should know about hours and steps."""
+    hours, asked = steps.seconds / 3600, basis.wishes.hours
+    least, wanted = rules.LEAST_STEPS[basis.wishes.start], basis.wanted_steps.value
+    lines: list[str] = []
+    if hours > asked:
+        lines.append(
+            f"about {hours:.1f} hours, more than the {asked:g} asked for: fewer than "
+            f"{max(least, basis.epoch_steps)} steps of train-repr teach too little"
+        )
+    elif steps.first < wanted / FROM_WANTED:
+        lines.append(
+            f"{steps.first} steps fit into {asked:g} hours; {wanted:.0f} are usual: with --hours "
+            f"{asked * wanted / steps.first:.1f} the model will be better"
+        )
+    elif hours < 0.7 * asked:
+        lines.append(f"about {hours:.1f} hours suffice; more steps would learn the images by heart")
+    if basis.wishes.start == "nothing":
+        lines.append(
+            "the backbone starts at random: about three times the steps of a pretrained one are needed, "
+            "and a few hundred images will hardly do; give --weights FILE, or --weights imagenet, which "
+            "downloads ResNet-50's"
+        )
+    return lines
+
+
+def step_seconds(basis: Basis, rates: Rates, size: float) -> float:
+    """Of a step of ``train-repr`` at a size."""
+    sizes = {
+        "short_edges": list(rules.training_sizes(size)),
+        "long_edge": basis.long_edge(size),
+    }
+    augment = update(AugmentSettings(), sizes, where="plan")
+    work = training_gmacs(model_settings(basis), augment, aspect=basis.aspect)
+    return work * basis.batch.value / rates.training
+
+
+def _budget(basis: Basis) -> float:
+    return basis.wishes.hours * 3600 * (1 - RESERVE)
+
+
+def _inference_seconds(basis: Basis, rates: Rates, size: float) -> float:
+    model = model_settings(basis)
+    single = update(ViewSettings(), single_view(basis, size), where="plan")
+    many = update(ViewSettings(), tta_views(basis, size), where="plan")
+    one = inference_gmacs(model, single, aspect=basis.aspect)
+    work = basis.wishes.val_images * (one + inference_gmacs(model, many, aspect=basis.aspect))
+    return (work + basis.fp.images * one * basis.may_miss) / rates.inference

@@ -1,0 +1,66 @@
+"""The files below a folder of data, and its pool of unlabelled images."""
+
+import os
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from lvistk.artifacts import MANIFEST
+from lvistk.data.pool.open_images import IMAGE_NAME
+
+IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"))
+POOL_IMAGES = 10
+"""So many images with names as in Open Images are a pool."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Files below a folder, hidden and stage folders left out."""
+
+    json: list[Path]
+    yaml: list[Path]
+    csv: list[Path]
+    image_folders: Counter[Path]
+    pool_folders: Counter[Path]
+
+
+def listing_of(folder: Path) -> Listing:
+    """All files below ``folder`` that matter."""
+    listing = Listing([], [], [], Counter(), Counter())
+    for where, folders, files in os.walk(folder):
+        here = Path(where)
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".") and not (here / name / MANIFEST).is_file()
+        )
+        for name in sorted(files):
+            suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122  # 100,000 names
+            if suffix in IMAGE_SUFFIXES:
+                is_pool = IMAGE_NAME.fullmatch(name)
+                (listing.pool_folders if is_pool else listing.image_folders)[here] += 1
+            elif suffix == ".json":
+                listing.json.append(here / name)
+            elif suffix in (".yaml", ".yml"):
+                listing.yaml.append(here / name)
+            elif suffix == ".csv":
+                listing.csv.append(here / name)
+    if not listing.image_folders:  # names alone make no pool
+        listing.image_folders.update(listing.pool_folders)
+        listing.pool_folders.clear()
+    return listing
+
+
+def pool_of(listing: Listing) -> tuple[Path | None, Path | None]:
+    """The folder of unlabelled images with names as in Open Images, and the table that lists them."""
+    if sum(listing.pool_folders.values()) < POOL_IMAGES:
+        return None, None
+    common = Path(os.path.commonpath(listing.pool_folders))
+    lists = [path for path in listing.csv if _lists_images(path)]
+    beside = [path for path in lists if path.parent in (common, common.parent)]
+    return common, (beside[0] if beside else None)
+
+
+def _lists_images(path: Path) -> bool:
+    with path.open(encoding="utf-8", errors="replace") as handle:
+        return "ImageID" in handle.readline(1000).split(",")

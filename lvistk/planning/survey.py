@@ -1,0 +1,238 @@
+"""What lies in a folder of data: annotation files, images, a pool without annotations."""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from lvistk.data.images.image_files import ImageFolder
+from lvistk.data.index.lvis_json import AnnotationFile, Broken, ImageRecord
+from lvistk.errors import UserError
+from lvistk.planning.listing import Listing, listing_of, pool_of
+
+VAL = re.compile(r"(^|[^a-z])(minival|validation|valid|val|dev)([^a-z]|\d|$)", re.IGNORECASE)
+TEST = re.compile(r"(^|[^a-z])test([^a-z]|\d|$)", re.IGNORECASE)
+NOT_INSTANCES = re.compile(r"^(captions|person_keypoints|panoptic|stuff)_", re.IGNORECASE)
+MOST_JSON = 200
+"""JSON files of a folder that are looked into; a folder of LabelMe sheets has more."""
+PEEKED = 50
+"""Images of an annotation file whose files are looked for."""
+
+Kind = Literal["lvis", "coco", "yolo", "labelme"]
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """An annotation file: whether LVIS or COCO, its role by its name, and its images.
+
+    names: what each image may be called, by its id.
+    """
+
+    path: Path
+    kind: Kind
+    role: Literal["train", "val", "test"]
+    names: dict[int, tuple[str, ...]]
+    instances: int
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was found below a folder.
+
+    kind: of the annotations that are used. train, val: annotation files, or folders of YOLO and LabelMe.
+    images: the folder that the images' names start at. val_images: the same of val, where it is another.
+    names: YOLO's class names.
+    pool: folder of unlabelled images; pool_list: the table that lists them.
+    told: what was chosen and left out, a line each.
+    """
+
+    kind: Kind
+    train: tuple[Path, ...]
+    val: tuple[Path, ...]
+    images: Path
+    names: Path | None = None
+    pool: Path | None = None
+    pool_list: Path | None = None
+    told: tuple[str, ...] = ()
+    val_images: Path | None = None
+
+
+def survey(folder: Path) -> Survey:
+    """What a run can start from; ``UserError`` where there are no annotations or no images."""
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder of data")
+    listing = listing_of(folder)
+    if not listing.image_folders:
+        raise UserError(f"{folder}: no images in this folder; give the folder that holds them")
+    files = list(_annotation_files(listing.json))
+    pool = pool_of(listing)
+    if files:
+        return _of_files(folder, files, listing, pool)
+    for yaml in listing.yaml:
+        if _is_yolo(yaml):
+            return _of_yolo(yaml, pool)
+    sheets = next((path for path in listing.json[:MOST_JSON] if _is_sheet(path)), None)
+    if sheets is not None:
+        told = (f"{sheets.parent}: LabelMe sheets",)
+        return Survey("labelme", (sheets.parent,), (), sheets.parent, None, *pool, told)
+    raise UserError(
+        f"{folder}: no annotations: no LVIS or COCO JSON with instances, no YOLO data.yaml, no LabelMe "
+        "sheets; lvistk convert --help says what is read"
+    )
+
+
+def _annotation_files(paths: Sequence[Path]) -> Iterator[Annotations]:
+    """The files that list images, categories and instances."""
+    for path in paths[:MOST_JSON]:
+        if NOT_INSTANCES.match(path.name) or _is_sheet(path):
+            continue
+        try:
+            file = AnnotationFile(path)
+            images = [one for one in file.images() if not isinstance(one, Broken)]
+        except UserError:  # results, settings, anything else
+            continue
+        if images:
+            instances = sum(1 for _ in file.annotations())
+            names = {one.id: _names(one) for one in images}
+            yield Annotations(path, _kind(file, images), _role(path), names, instances)
+
+
+def _names(image: ImageRecord) -> tuple[str, ...]:
+    return tuple(name for name in (image.file_name, image.coco_url) if name)
+
+
+def _kind(file: AnnotationFile, images: Sequence[ImageRecord]) -> Kind:
+    """LVIS files have frequency groups, or lists of absent categories."""
+    has_lists = any(one.neg_category_ids or one.not_exhaustive_category_ids for one in images)
+    has_groups = all(one.frequency for one in file.categories())
+    return "lvis" if has_lists or has_groups else "coco"
+
+
+def _role(path: Path) -> Literal["train", "val", "test"]:
+    text = path.stem if path.stem not in ("annotations", "_annotations.coco") else path.parent.name
+    if VAL.search(text):
+        return "val"
+    return "test" if TEST.search(text) else "train"
+
+
+def _of_files(
+    folder: Path,
+    files: Sequence[Annotations],
+    listing: Listing,
+    pool: tuple[Path | None, Path | None],
+) -> Survey:
+    told: list[str] = []
+    with_instances = [one for one in files if one.instances]
+    val = _largest([one for one in with_instances if one.role == "val"])
+    candidates = [one for one in with_instances if one.role == "train"]
+    if not candidates:
+        if val is None:
+            raise UserError(
+                f"{files[0].path}: lists images and no instances; give the file that has them"
+            )
+        candidates, val = [val], None
+    candidates.sort(key=lambda one: ("train" not in one.path.stem, -one.instances))
+    kind = candidates[0].kind
+    train: list[Annotations] = []
+    taken = set(_keys(val)) if val else set()
+    for one in candidates:
+        shared = taken & _keys(one)
+        if shared or one.kind != kind:
+            why = f"shares {len(shared)} images with others" if shared else f"a {one.kind} file"
+            told.append(f"{one.path}: left out, {why}")
+            continue
+        taken |= _keys(one)
+        train.append(one)
+    if not train:
+        raise UserError(
+            f"{candidates[0].path}: shares images with the validation file; name the files train and val"
+        )
+    used = [*train, *([val] if val else [])]
+    for one in used:
+        role = "validation" if one is val else "training"
+        counts = f"{len(one.names)} images, {one.instances} instances"
+        told.append(f"{one.path}: {one.kind.upper()}, {counts}, {role}")
+    images = _image_root(folder, used, listing)
+    return Survey(
+        kind,
+        tuple(one.path for one in train),
+        (val.path,) if val else (),
+        images,
+        None,
+        *pool,
+        tuple(told),
+    )
+
+
+def _keys(one: Annotations) -> set[str]:
+    return {names[0] if names else str(number) for number, names in one.names.items()}
+
+
+def _largest(files: Sequence[Annotations]) -> Annotations | None:
+    return max(files, key=lambda one: one.instances, default=None)
+
+
+def _image_root(folder: Path, files: Sequence[Annotations], listing: Listing) -> Path:
+    """The deepest folder below which the images of all files are found by their names."""
+    roots = {folder}
+    for below in listing.image_folders:
+        roots |= {below, *(up for up in below.parents if up.is_relative_to(folder))}
+    looked_for: list[tuple[str, ...]] = []
+    for one in files:
+        all_names = list(one.names.values())
+        step = max(1, len(all_names) // PEEKED)
+        looked_for += all_names[::step]
+    by_count: dict[Path, int] = {}
+    for root in sorted(roots, key=lambda path: -len(path.parts)):
+        images = ImageFolder(root, same_ending=lambda _: False)
+        by_count[root] = sum(_is_there(images, names) for names in looked_for)
+        if by_count[root] == len(looked_for):
+            return root
+    best = max(by_count, key=lambda root: by_count[root])
+    if not by_count[best]:
+        raise UserError(
+            f"{folder}: holds none of the images that {files[0].path} lists, such as {looked_for[0]}"
+        )
+    return best
+
+
+def _is_there(images: ImageFolder, names: Sequence[str]) -> bool:
+    try:
+        images.find(names)
+    except UserError:
+        return False
+    return True
+
+
+def _is_sheet(path: Path) -> bool:
+    """Whether a JSON is a LabelMe sheet: small, with shapes."""
+    if path.stat().st_size > 50_000_000:
+        return False
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and "shapes" in content and "imagePath" in content
+
+
+def _is_yolo(path: Path) -> bool:
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return bool(re.search(r"^names\s*:", text, re.MULTILINE))
+
+
+def _of_yolo(yaml: Path, pool: tuple[Path | None, Path | None]) -> Survey:
+    """A YOLO data set: ``images/train`` and ``images/val`` beside ``data.yaml``, or one folder."""
+    base = yaml.parent
+    images = base / "images" if (base / "images").is_dir() else base
+    train: tuple[Path, ...] = ()
+    val: tuple[Path, ...] = ()
+    for first, second in (("train", "val"), ("train", "valid")):
+        for root in (images, base):
+            if (root / first).is_dir() and (root / second).is_dir():
+                train, val = (root / first,), (root / second,)
+                break
+    told = (f"{yaml}: YOLO" + (", folders train and val" if val else ", one folder"),)
+    root, val_root = (train[0], val[0]) if train and val else (images, None)
+    return Survey("yolo", (root,), val, root, yaml, *pool, told, val_root)
