@@ -73,6 +73,10 @@ class Basis:
         """The steps of these epochs."""
         return self.epochs(steps) * self.epoch_steps
 
+    def enough_epochs(self, steps: float) -> int:
+        """The steps of the fewest whole epochs that hold so many."""
+        return math.ceil(steps / self.epoch_steps) * self.epoch_steps
+
     def long_edge(self, size: float) -> int:
         """Limit of the longer side where the shorter one is ``size``."""
         return int(rules.long_edge(self.fp, size).value)
