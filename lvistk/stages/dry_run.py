@@ -191,7 +191,7 @@ def _epoch_steps(plan: StagePlan, index: AnnotationIndex) -> int:
 
 
 def _images(plan: StagePlan) -> tuple[int, AnnotationIndex | None]:
-    """How many images a stage detects on, and the index that lists them."""
+    """The number of images that are detected on, and the index that lists them."""
     inputs = plan.inputs
     if plan.command == "pseudo-label" and plan.settings.source == "openimages":
         pool = OpenImages.open(

@@ -107,7 +107,9 @@ def test_one_stage_of_a_pipeline(pipeline_file: Path) -> None:
     plan = plan_from_file(pipeline_file, "train-repr", assignments=["optim.lr=0.3"])
     assert plan.settings.optim.lr == 0.3
     assert with_inputs(plan, {"init": Path("m"), "val": None}).inputs.init == Path("m")
-    made_up = plan_from_file(pipeline_file, "tta-infer")  # no stage of the file: it takes its results
+    made_up = plan_from_file(
+        pipeline_file, "tta-infer"
+    )  # no stage of the file: it takes its results
     assert (made_up.out, made_up.inputs.model) == (Path("out/tta_infer"), Path("out/round1"))
     assert made_up.inputs.val == Path("val.json")
 

@@ -132,7 +132,9 @@ def test_the_long_tail() -> None:
     assert large.images <= rules.PAPER_TAIL_IMAGES
 
 
-@pytest.mark.parametrize(("categories", "images"), [(c, i) for c in (1, 3, 40, 400) for i in (20, 3000)])
+@pytest.mark.parametrize(
+    ("categories", "images"), [(c, i) for c in (1, 3, 40, 400) for i in (20, 3000)]
+)
 def test_no_group_is_empty(categories: int, images: int) -> None:
     fp = fingerprint(categories=categories, images=images)
     counts = fp.category_instances
