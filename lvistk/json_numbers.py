@@ -194,13 +194,10 @@ def _parse_word(text, p, negative):
 @kernel
 def skip_space(text, p):
     """The offset of the first byte at or after p that is no white space."""
-    while (
-        byte_at(text, p) == 32
-        or byte_at(text, p) == 10
-        or byte_at(text, p) == 13
-        or byte_at(text, p) == 9
-    ):
+    c = byte_at(text, p)
+    while c <= 32 and (c == 32 or c == 10 or c == 13 or c == 9):
         p += 1
+        c = byte_at(text, p)
     return p
 
 
@@ -216,9 +213,10 @@ def read_numbers(text, p, stop, numbers, n):
         numbers[n], p, code = parse_number(text, p)
         n += 1
         p = skip_space(text, p)
-        if code != PARSED or (byte_at(text, p) != 44 and byte_at(text, p) != 93):
+        c = byte_at(text, p)
+        if code != PARSED or (c != 44 and c != 93):
             return n, p, UNUSUAL
-        if byte_at(text, p) == 93:
+        if c == 93:
             return n, p + 1, PARSED
         p = skip_space(text, p + 1)
     return n, p, UNUSUAL

@@ -154,17 +154,18 @@ class _AnnotationReader:
         spans = spans_of_block(block, self.heights[images[masked]], self.widths[images[masked]])
         if spans.code:
             raise bad_mask(block, spans.row, spans.code, self.path)
-        areas, computed = block.areas, block.has & HAS_AREA == 0
+        # copies: the block's arrays are overwritten while this thread reads its next one
+        areas, computed = block.areas.copy(), block.has & HAS_AREA == 0
         sizes = spans.areas if self.masks else block.boxes[:, 2] * block.boxes[:, 3]
         areas[computed] = sizes[computed]
         return Annotations(
-            ids=block.ids,
+            ids=block.ids.copy(),
             images=images,
             categories=categories,
             areas=areas,
             computed=computed,
             dropped=block.dropped,
-            boxes=block.boxes,
+            boxes=block.boxes.copy(),
             ignored=block.ignored != 0,
             span_counts=spans.counts if self.masks else np.zeros(n, np.int64),
             span_starts=spans.starts,

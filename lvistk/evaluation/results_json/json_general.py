@@ -22,19 +22,20 @@ from lvistk.evaluation.blocks import (
     RLE_TEXT,
 )
 from lvistk.evaluation.results_json.json_array import JsonArray
-from lvistk.evaluation.results_json.records import RECORD
+from lvistk.evaluation.results_json.records import Records, empty_records
 from lvistk.json_input.faults import JSON_ERRORS, json_fault
 from lvistk.json_input.mend import mend_record, whole
 from lvistk.json_input.segmentation import Segmentation, Unfit, read_segmentation, short
 
 FIELDS = ("image_id", "category_id", "id", "score", "area", "bbox", "ignore")
 _BITS = {
-    "image_id": HAS_IMAGE,
-    "category_id": HAS_CATEGORY,
-    "id": HAS_ID,
-    "score": HAS_SCORE,
-    "area": HAS_AREA,
+    "image_id": ("image_ids", HAS_IMAGE),
+    "category_id": ("category_ids", HAS_CATEGORY),
+    "id": ("ids", HAS_ID),
+    "score": ("scores", HAS_SCORE),
+    "area": ("areas", HAS_AREA),
 }
+"""Fields that hold one number: their column and their bit of ``has``."""
 SIDE_LIMIT = 2**31
 
 
@@ -55,13 +56,13 @@ class Parsed(NamedTuple):
     """Records as the scanner gives them.
 
     text: (bytes,) uint8, compressed counts
-    records: (R,) RECORD
+    records: R rows
     numbers: (numbers,) float64, runs and polygons
     dropped: (R,) int64, parts left out of masks; (0,) where none were
     """
 
     text: np.ndarray
-    records: np.ndarray
+    records: Records
     numbers: np.ndarray
     dropped: np.ndarray
 
@@ -122,32 +123,34 @@ class _Filling:
 
     def __init__(self, count: int, reading: Reading) -> None:
         self.reading = reading
-        self.records = np.zeros(count, RECORD)
+        self.records = empty_records(count)
+        for column in self.records:
+            column[:] = 0
         self.dropped = np.zeros(count, np.int64)
         self.counts = bytearray()
         self.numbers: list[float] = []
 
-    def add(self, number: int, record: Any) -> None:
-        """Fill row ``number``. Raises ``Unfit`` for a value that means nothing."""
+    def add(self, row: int, record: Any) -> None:
+        """Fill row ``row``. Raises ``Unfit`` for a value that means nothing."""
         if not isinstance(record, dict):
             raise Unfit(f"{short(record)} is no record {{...}}")
-        row = self.records[number]
+        records = self.records
         mended = mend_record({name: record[name] for name in FIELDS if name in record})
         if isinstance(mended.get("image_id"), str):
             mended["image_id"] = self.reading.image_of(mended["image_id"])
         for name in ("id", "category_id"):
             if isinstance(mended.get(name), str):
                 mended[name] = self._number(name, mended[name])
-        for name, bit in _BITS.items():
+        for name, (column, bit) in _BITS.items():
             if name in mended:
-                row[name] = mended[name]
-                row["has"] |= bit
-        row["ignore"] = mended.get("ignore", 0)
+                getattr(records, column)[row] = mended[name]
+                records.has[row] |= bit
+        records.ignored[row] = mended.get("ignore", 0)
         if "bbox" in mended:
-            row["x"], row["y"], row["width"], row["height"] = mended["bbox"]
-            row["has"] |= HAS_BOX
+            records.boxes[row] = mended["bbox"]
+            records.has[row] |= HAS_BOX
         if self.reading.masks:
-            self._add_mask(number, row, read_segmentation(record.get("segmentation")))
+            self._add_mask(row, read_segmentation(record.get("segmentation")))
 
     def _number(self, name: str, text: str) -> int:
         """An id of results that was written as text; annotations have whole numbers."""
@@ -155,31 +158,36 @@ class _Filling:
             raise Unfit(f"{name} {short(text)} is text; write a whole number")
         return whole(name, int(text))
 
-    def _add_mask(self, number: int, row: np.void, mask: Segmentation) -> None:
-        self.dropped[number] = mask.dropped
+    def _add_mask(self, row: int, mask: Segmentation) -> None:
+        self.dropped[row] = mask.dropped
         if mask.polygons is not None:
-            row["mask_kind"], row["mask_start"] = POLYGONS, len(self.numbers)
+            first = len(self.numbers)
             self.numbers.append(len(mask.polygons))
             for polygon in mask.polygons:
                 self.numbers.append(len(polygon))
                 self.numbers += polygon
-            row["mask_stop"] = len(self.numbers)
+            self._put(row, POLYGONS, first, len(self.numbers))
         elif mask.rle is not None:
             self._add_rle(row, **mask.rle)
 
-    def _add_rle(self, row: np.void, size: list[int], counts: str | list[int]) -> None:
+    def _add_rle(self, row: int, size: list[int], counts: str | list[int]) -> None:
         for side in size:
             if not -SIDE_LIMIT < whole("segmentation.size", side) < SIDE_LIMIT:
                 raise Unfit(f"segmentation.size {size} is no size of an image")
-        row["mask_height"], row["mask_width"] = size
+        self.records.mask_heights[row], self.records.mask_widths[row] = size
         if isinstance(counts, str):
-            row["mask_kind"], row["mask_start"] = RLE_TEXT, len(self.counts)
+            first = len(self.counts)
             self.counts += counts.encode("utf-8", "surrogatepass")
-            row["mask_stop"] = len(self.counts)
+            self._put(row, RLE_TEXT, first, len(self.counts))
         else:
-            row["mask_kind"], row["mask_start"] = RLE_RUNS, len(self.numbers)
+            first = len(self.numbers)
             self.numbers += counts
-            row["mask_stop"] = len(self.numbers)
+            self._put(row, RLE_RUNS, first, len(self.numbers))
+
+    def _put(self, row: int, kind: int, start: int, stop: int) -> None:
+        records = self.records
+        records.mask_kinds[row] = kind
+        records.mask_starts[row], records.mask_stops[row] = start, stop
 
     def parsed(self) -> Parsed:
         """All that was filled."""

@@ -5,15 +5,13 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-import numpy as np
-
 from lvistk.errors import UserError
 from lvistk.evaluation.blocks import NONE_INT64, PADDING, Block
 from lvistk.evaluation.in_order import map_in_order
 from lvistk.evaluation.results_json.json_array import WHOLE_BYTES, JsonArray
-from lvistk.evaluation.results_json.json_general import Reading, parse_array, parse_records
+from lvistk.evaluation.results_json.json_general import Parsed, Reading, parse_array, parse_records
 from lvistk.evaluation.results_json.json_scan import scan_records
-from lvistk.evaluation.results_json.records import RECORD, block_of
+from lvistk.evaluation.results_json.records import Records, block_of, empty_records
 from lvistk.json_numbers import PARSED
 
 Result = TypeVar("Result")
@@ -52,16 +50,18 @@ def map_sections(
 
 def whole_block(array: JsonArray, reading: Reading) -> Block:
     """All records at once, by the general parser."""
-    return block_of(*parse_array(array, reading), annotations=reading.annotations)
+    return _block_of(parse_array(array, reading), reading)
 
 
 def first_block(array: JsonArray, reading: Reading) -> Block:
     """The first record alone; none of an empty array."""
     text, path = _first_record(array), array.text.path
-    return block_of(
-        *parse_records(b"[" + text + b"]", path=path, reading=reading),
-        annotations=reading.annotations,
-    )
+    return _block_of(parse_records(b"[" + text + b"]", path=path, reading=reading), reading)
+
+
+def _block_of(parsed: Parsed, reading: Reading) -> Block:
+    count = len(parsed.records.has)
+    return block_of(*parsed, count=count, annotations=reading.annotations)
 
 
 def _first_record(array: JsonArray) -> bytes:
@@ -84,13 +84,13 @@ def _section(array: JsonArray, first: int, last: int, reading: Reading) -> Block
     """
     text = array.read(first, last)
     length = last - first
-    if len(getattr(_buffer, "records", ())) <= length // LEAST_RECORD_BYTES:
-        _buffer.records = np.empty(length // LEAST_RECORD_BYTES + 1, RECORD)
-    records = _buffer.records
+    records = _room_for(length // LEAST_RECORD_BYTES + 1)
     count, numbers, _, code = scan_records(text, 0, length, records, reading.masks)
     body = bytes(text[max(length - PADDING, 0) : length]).rstrip()
     if code == PARSED and not (last == array.last and body.endswith(b",")):
-        return block_of(text, records[:count], numbers, NONE_INT64, annotations=reading.annotations)
+        return block_of(
+            text, records, numbers, NONE_INT64, count=count, annotations=reading.annotations
+        )
     body = bytes(text[:length]).strip()
     if last != array.last:
         body = body.removesuffix(b",")
@@ -99,4 +99,12 @@ def _section(array: JsonArray, first: int, last: int, reading: Reading) -> Block
     except UserError as error:
         message = f"{error} (in the piece of bytes {first} to {last})"
         raise _SectionBroken(message) from None
-    return block_of(*parsed, annotations=reading.annotations)
+    return _block_of(parsed, reading)
+
+
+def _room_for(count: int) -> Records:
+    """Records of this thread, ``count`` rows or more."""
+    kept = getattr(_buffer, "records", None)
+    if kept is None or len(kept.has) < count:
+        kept = _buffer.records = empty_records(count)
+    return kept

@@ -35,6 +35,7 @@ from lvistk.evaluation.results_json.json_values import (
     skip_value,
     string_end,
 )
+from lvistk.evaluation.results_json.records import RECORD
 from lvistk.jit import kernel
 from lvistk.json_numbers import PARSED, UNUSUAL, parse_number, read_numbers, skip_space
 from lvistk.masks.codes import COORDINATE_LIMIT
@@ -75,14 +76,14 @@ def _are_whole(numbers, first, last):
 
 @kernel
 def read_rle(text, p, stop, record, numbers, n):
-    """An RLE object at p into ``record``: (n after it, place, code)."""
+    """An RLE object at p into ``record``: (n after it, offset after it, code)."""
     p = skip_space(text, p + 1)
     sized = False
     while p < stop:
         key, p, code = read_key(text, p, stop)
         if code != PARSED:
             return n, p, UNUSUAL
-        place = n
+        first = n
         if key == COUNTS and byte_at(text, p) == 34:
             end = string_end(text, p + 1, stop)
             wrapped = byte_at(text, p + 1) == 98 and byte_at(text, p + 2) == 39  # b'...'
@@ -95,15 +96,15 @@ def read_rle(text, p, stop, record, numbers, n):
         elif key in (COUNTS, SIZE):
             n, p, code = read_numbers(text, p, stop, numbers, n)
             if key == COUNTS:
-                whole = _are_whole(numbers, place, n)
-                if n == place or not whole or _may_be_bytes(numbers, place, n):
+                whole = _are_whole(numbers, first, n)
+                if n == first or not whole or _may_be_bytes(numbers, first, n):
                     return n, p, UNUSUAL
                 record["mask_kind"] = RLE_RUNS
-                record["mask_start"] = place
+                record["mask_start"] = first
                 record["mask_stop"] = n
-            elif n == place + 2 and _are_whole(numbers, place, n):
-                record["mask_height"] = np.int64(numbers[place])
-                record["mask_width"] = np.int64(numbers[place + 1])
+            elif n == first + 2 and _are_whole(numbers, first, n):
+                record["mask_height"] = np.int64(numbers[first])
+                record["mask_width"] = np.int64(numbers[first + 1])
                 sized = True
         else:
             p, code = skip_value(text, p, stop)
@@ -119,7 +120,7 @@ def read_rle(text, p, stop, record, numbers, n):
 
 @kernel
 def read_box(text, p, stop, record, numbers, n):
-    """A box [x, y, width, height] at p into ``record``: (place, code)."""
+    """A box [x, y, width, height] at p into ``record``: (offset after it, code)."""
     last, p, code = read_numbers(text, p, stop, numbers, n)
     if code != PARSED or last != n + 4:
         return p, UNUSUAL
@@ -133,7 +134,7 @@ def read_box(text, p, stop, record, numbers, n):
 
 @kernel
 def read_mask(text, p, stop, record, numbers, n):
-    """A segmentation at p, RLE or polygons, into ``record``: (n after it, place, code)."""
+    """A segmentation at p, RLE or polygons, into ``record``: (n after it, offset after it, code)."""
     if byte_at(text, p) == 123:
         return read_rle(text, p, stop, record, numbers, n)
     if byte_at(text, p) == 110:  # null
@@ -154,7 +155,7 @@ def read_mask(text, p, stop, record, numbers, n):
 
 @kernel
 def read_plain_field(text, p, stop, key, record):
-    """The value at p of a key that holds one number, or of an unknown key: (place, code)."""
+    """The value at p of a key that holds one number, or of an unknown key: (offset after it, code)."""
     if key == IMAGE_ID:
         record["image_id"], p, code = read_integer(text, p)
         record["has"] |= HAS_IMAGE
@@ -180,27 +181,46 @@ def read_plain_field(text, p, stop, key, record):
 
 
 @kernel
-def scan_records(text, p, stop, records, masks):
-    """Records of ``text[p:stop]``, separated by commas: (count, numbers, place, code).
+def put_record(records, k, record):
+    """Write ``record`` into row ``k`` of the columns."""
+    records.has[k] = record["has"]
+    records.image_ids[k] = record["image_id"]
+    records.category_ids[k] = record["category_id"]
+    records.scores[k] = record["score"]
+    records.boxes[k, 0] = record["x"]
+    records.boxes[k, 1] = record["y"]
+    records.boxes[k, 2] = record["width"]
+    records.boxes[k, 3] = record["height"]
+    records.mask_kinds[k] = record["mask_kind"]
+    records.mask_starts[k] = record["mask_start"]
+    records.mask_stops[k] = record["mask_stop"]
+    records.mask_heights[k] = record["mask_height"]
+    records.mask_widths[k] = record["mask_width"]
+    records.escaped[k] = 1
+    records.ids[k] = record["id"]
+    records.areas[k] = record["area"]
+    records.ignored[k] = record["ignore"]
 
-    ``records (R,)`` of RECORD takes them, without masks where ``masks`` is False; ``numbers`` holds the
-    runs and polygons. Spaces and one comma may stand after the last record. The place is where an UNUSUAL
-    piece stands.
+
+@kernel
+def scan_records(text, p, stop, records, masks):
+    """Records of ``text[p:stop]``, separated by commas: (count, numbers, offset, code).
+
+    ``records``, of R rows, take them, without masks where ``masks`` is False; ``numbers`` holds the runs
+    and polygons. Spaces and one comma may follow the last record. The offset is that of an UNUSUAL piece.
     """
-    numbers = np.empty(
-        stop - p + 8, np.float64
-    )  # no number is shorter; what is unused stays untouched
+    # no number is shorter than a byte; what is unused is never touched
+    numbers = np.empty(stop - p + 8, np.float64)
+    record = np.zeros(1, RECORD)[0]
     n = 0
     count = 0
     p = skip_space(text, p)
     while p < stop:
-        if byte_at(text, p) != 123 or count >= len(records):
+        if byte_at(text, p) != 123 or count >= len(records.has):
             return count, numbers, p, UNUSUAL
-        record = records[count]
         record["has"] = 0
         record["mask_kind"] = NO_MASK
         record["ignore"] = 0
-        record["escaped"] = 1
         start = p
         p = skip_space(text, p + 1)
         while byte_at(text, p) != 125:
@@ -220,6 +240,7 @@ def scan_records(text, p, stop, records, masks):
                 p = skip_space(text, p + 1)
                 if byte_at(text, p) != 34:
                     return count, numbers, start, UNUSUAL
+        put_record(records, count, record)
         count += 1
         p = skip_space(text, p + 1)
         if p < stop and byte_at(text, p) == 44:

@@ -1,4 +1,6 @@
-"""One scanned record, and blocks of columns made of many."""
+"""The columns that scanned records are written into, and the blocks made of them."""
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,58 +31,84 @@ RECORD = np.dtype(
         ("has", np.uint8),
         ("mask_kind", np.uint8),
         ("ignore", np.uint8),
-        ("escaped", np.uint8),
     ]
 )
-"""What the scanner writes, a record at once: fields as in ``Block``, the box as x, y, width, height."""
+"""The record that is being scanned. Compiled functions pass it on as one pointer; a tuple of fourteen arrays
+costs them more than the scan."""
+
+
+class Records(NamedTuple):
+    """Columns of R records, with the fields of ``Block`` of the same names; all have R rows."""
+
+    has: np.ndarray
+    image_ids: np.ndarray
+    category_ids: np.ndarray
+    scores: np.ndarray
+    boxes: np.ndarray
+    mask_kinds: np.ndarray
+    mask_starts: np.ndarray
+    mask_stops: np.ndarray
+    mask_heights: np.ndarray
+    mask_widths: np.ndarray
+    escaped: np.ndarray
+    ids: np.ndarray
+    areas: np.ndarray
+    ignored: np.ndarray
+
+
+def empty_records(count: int) -> Records:
+    """Room for ``count`` records; what is never written takes no memory."""
+    return Records(
+        has=np.empty(count, np.uint8),
+        image_ids=np.empty(count, np.int64),
+        category_ids=np.empty(count, np.int64),
+        scores=np.empty(count, np.float64),
+        boxes=np.empty((count, 4), np.float64),
+        mask_kinds=np.empty(count, np.uint8),
+        mask_starts=np.empty(count, np.int64),
+        mask_stops=np.empty(count, np.int64),
+        mask_heights=np.empty(count, np.int64),
+        mask_widths=np.empty(count, np.int64),
+        escaped=np.empty(count, np.uint8),
+        ids=np.empty(count, np.int64),
+        areas=np.empty(count, np.float64),
+        ignored=np.empty(count, np.uint8),
+    )
 
 
 def block_of(
     text: np.ndarray,
-    records: np.ndarray,
+    records: Records,
     numbers: np.ndarray,
     dropped: np.ndarray,
     *,
+    count: int,
     annotations: bool,
 ) -> Block:
-    """Records (R,) as columns; ``annotations``: with what only annotations have."""
-    column = {name: np.ascontiguousarray(records[name]) for name in _DETECTION}
-    boxes = np.empty((len(records), 4))
-    for k, name in enumerate(("x", "y", "width", "height")):
-        boxes[:, k] = records[name]
+    """The first ``count`` records as a block, without a copy.
+
+    annotations: whether the block has what only annotations have
+    """
+    rows = Records(*(column[:count] for column in records))
     return Block(
-        has=column["has"],
-        image_ids=column["image_id"],
-        category_ids=column["category_id"],
-        scores=column["score"],
-        boxes=boxes,
-        mask_kinds=column["mask_kind"],
-        mask_starts=column["mask_start"],
-        mask_stops=column["mask_stop"],
-        mask_heights=column["mask_height"],
-        mask_widths=column["mask_width"],
-        escaped=column["escaped"],
+        has=rows.has,
+        image_ids=rows.image_ids,
+        category_ids=rows.category_ids,
+        scores=rows.scores,
+        boxes=rows.boxes,
+        mask_kinds=rows.mask_kinds,
+        mask_starts=rows.mask_starts,
+        mask_stops=rows.mask_stops,
+        mask_heights=rows.mask_heights,
+        mask_widths=rows.mask_widths,
+        escaped=rows.escaped,
         mask_areas=NO_AREAS,
         mask_boxes=NO_BOXES,
         text=text,
         numbers=numbers,
         mask_scores=NONE_FLOAT64,
         dropped=dropped,
-        ids=np.ascontiguousarray(records["id"]) if annotations else NONE_INT64,
-        areas=np.ascontiguousarray(records["area"]) if annotations else NONE_FLOAT64,
-        ignored=np.ascontiguousarray(records["ignore"]) if annotations else NONE_UINT8,
+        ids=rows.ids if annotations else NONE_INT64,
+        areas=rows.areas if annotations else NONE_FLOAT64,
+        ignored=rows.ignored if annotations else NONE_UINT8,
     )
-
-
-_DETECTION = (
-    "has",
-    "image_id",
-    "category_id",
-    "score",
-    "mask_kind",
-    "mask_start",
-    "mask_stop",
-    "mask_height",
-    "mask_width",
-    "escaped",
-)
