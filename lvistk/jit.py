@@ -23,7 +23,16 @@ from lvistk import console
 HERE = Path(__file__).parent
 OPENING = threading.Lock()
 """Held while numba's setting of the folder, which all threads share, is ours."""
-CONSTANTS = ("codes.py", "ranges.py", "blocks.py", "complaints.py", "arrays.py", "wide.py")
+CONSTANTS = (
+    "arrays.py",
+    "blocks.py",
+    "codes.py",
+    "columns.py",
+    "complaints.py",
+    "ranges.py",
+    "records.py",
+    "wide.py",
+)
 """Files without kernels whose values or instructions are compiled into kernels."""
 NUMBAS_OWN = ("_guard_against_spurious_io_errors", "_load_overload")
 """What the quick start needs of numba and numba does not promise; from 0.61 to 0.68 it is there."""

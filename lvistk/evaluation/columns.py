@@ -4,8 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lvistk.jit import kernel
-
 NOWHERE = -1
 DROPPED = np.uint16(0xFFFF)
 """All bits of ``mask_out`` or ``box_out``."""
@@ -30,14 +28,3 @@ class Columns(NamedTuple):
 
 KINDS = (np.float64, np.int32, np.int32, np.int32, np.uint16, np.uint16)
 """Types of the columns."""
-
-
-@kernel
-def put(columns, k, score, image, category, slot):
-    """Write detection ``k``, dropped until its area is known."""
-    columns.score[k] = score
-    columns.image[k] = image
-    columns.category[k] = category
-    columns.slot[k] = slot
-    columns.mask_out[k] = DROPPED
-    columns.box_out[k] = DROPPED

@@ -22,7 +22,7 @@ from lvistk.evaluation.blocks import (
     RLE_TEXT,
     Block,
 )
-from lvistk.evaluation.columns import KINDS, NOWHERE, Columns, put
+from lvistk.evaluation.columns import DROPPED, KINDS, NOWHERE, Columns
 from lvistk.evaluation.complaints import BAD_BOX, BAD_SCORE, NO_BOX, NO_FIELDS, NO_SEGMENTATION
 from lvistk.evaluation.ground_truth.arrays import GroundTruthArrays
 from lvistk.evaluation.nearness import NEAREST, find_nearest
@@ -143,38 +143,38 @@ def enter_image(slots, gt, left, entered):
 
 
 @kernel
-def _check(block, k, box, options):
+def _check(has, score, mask_kind, boxes, k, box, boxed):
     """What is wrong with the fields of row ``k``; its box into ``box``."""
     needed = HAS_IMAGE | HAS_CATEGORY | HAS_SCORE
-    if block.has[k] & needed != needed:
+    if has & needed != needed:
         return NO_FIELDS
-    if not np.isfinite(block.scores[k]):
+    if not np.isfinite(score):
         return BAD_SCORE
-    if options.boxed and block.has[k] & HAS_BOX == 0:
+    if boxed and has & HAS_BOX == 0:
         return NO_BOX
     for j in range(4):
-        box[j] = block.boxes[k, j] if len(block.boxes) > 0 else 0.0
-    if block.has[k] & HAS_BOX and not np.isfinite(box[0] + box[1] + box[2] + box[3]):
+        box[j] = boxes[k, j] if len(boxes) > 0 else 0.0
+    if has & HAS_BOX and not np.isfinite(box[0] + box[1] + box[2] + box[3]):
         return BAD_BOX
-    if not options.boxed and block.mask_kinds[k] == NO_MASK:
+    if not boxed and mask_kind == NO_MASK:
         return NO_SEGMENTATION
     return OK
 
 
 @kernel
-def _told_area(block, k, tight):
+def _told_area(mask_areas, mask_boxes, k, tight):
     """Area of the mask of row ``k`` by the input's columns; its box into ``tight``."""
-    tight[0], tight[1] = block.mask_boxes[k, 0], block.mask_boxes[k, 1]
-    tight[2] = block.mask_boxes[k, 2] - tight[0]
-    tight[3] = block.mask_boxes[k, 3] - tight[1]
-    return np.int64(block.mask_areas[k])
+    tight[0], tight[1] = mask_boxes[k, 0], mask_boxes[k, 1]
+    tight[2] = mask_boxes[k, 2] - tight[0]
+    tight[3] = mask_boxes[k, 3] - tight[1]
+    return np.int64(mask_areas[k])
 
 
 @kernel
-def _may_match(mask_area, tight, gt, first, last):
+def _may_match(mask_area, tight, gt_areas, gt_boxes, first, last):
     near = False
     for g in range(first, last):
-        near |= may_reach_half(mask_area, tight, gt.mask_areas[g], gt.mask_boxes, g)
+        near |= may_reach_half(mask_area, tight, gt_areas[g], gt_boxes, g)
     return near
 
 
@@ -189,7 +189,9 @@ def _measure(block, columns, nearest, gt, boundary, ratio_ends, options):
     told = len(block.mask_areas) > 0 and not options.nearest
     image, image_id = NOWHERE, np.int64(0)
     for k in range(len(block.has)):
-        code = _check(block, k, box, options)
+        code = _check(
+            block.has[k], block.scores[k], block.mask_kinds[k], block.boxes, k, box, options.boxed
+        )
         if code != OK:
             return mask_pairs[:0], box_pairs[:0], 0, code, k
         if k == 0 or block.image_ids[k] != image_id:
@@ -199,7 +201,9 @@ def _measure(block, columns, nearest, gt, boundary, ratio_ends, options):
             image = entered
         category = category_row(gt.category_ids, block.category_ids[k])
         slot = slots[category] if category >= 0 and image >= 0 else NOWHERE
-        put(columns, k, block.scores[k], image, category, slot)
+        columns.score[k], columns.slot[k] = block.scores[k], slot
+        columns.image[k], columns.category[k] = image, category
+        columns.mask_out[k] = columns.box_out[k] = DROPPED
         if slot < 0:
             continue
         first, last = gt.slot_gts[slot], gt.slot_gts[slot + 1]
@@ -208,7 +212,7 @@ def _measure(block, columns, nearest, gt, boundary, ratio_ends, options):
         foreign = False
         if options.masks or not options.boxed:
             if told:
-                mask_area = _told_area(block, k, tight)
+                mask_area = _told_area(block.mask_areas, block.mask_boxes, k, tight)
             else:
                 starts, stops, m, mask_area, code = mask_of(
                     block, k, height, width, options.boxed, scratch
@@ -234,7 +238,9 @@ def _measure(block, columns, nearest, gt, boundary, ratio_ends, options):
             foreign_sizes += foreign
             if 0 < area < np.inf:
                 columns.mask_out[k] = out_of_area(area) | ratio_out
-                if not foreign and _may_match(mask_area, tight, gt, first, last):
+                if not foreign and _may_match(
+                    mask_area, tight, gt.mask_areas, gt.mask_boxes, first, last
+                ):
                     if told:
                         starts, stops, m, mask_area, code = mask_of(
                             block, k, height, width, options.boxed, scratch

@@ -8,7 +8,7 @@ from pycocotools import mask as coco_mask
 
 from lvistk.evaluation.blocks import NO_MASK, PADDING
 from lvistk.evaluation.results_json.json_scan import scan_records
-from lvistk.evaluation.results_json.records import RECORD
+from lvistk.evaluation.results_json.records import empty_records
 from lvistk.json_numbers import PARSED, UNUSUAL, parse_number
 from lvistk.masks.codes import OK
 from lvistk.masks.rle_decode import SLACK, decode_counts, spans_of_runs, spans_of_text
@@ -139,12 +139,16 @@ def test_records_with_keys_that_nobody_knows(masks: bool) -> None:
     strange = {"a": [[1, "]"], {"b": '}{\\" |'}], "segmentations": None, "x" * 30: -1e-3}
     plain = {"image_id": 5, "category_id": 2, "bbox": [0.5, 1, 2.25, 3], "score": 0.125}
     mask = {"segmentation": {"size": [4, 4], "counts": "52\\9"}}
-    records = np.empty(9, RECORD)
+    records = empty_records(9)
     for one in ({**strange, **plain, **mask}, {**mask, **strange, **plain}):
         text = json.dumps([one, one])[1:-1].encode()
         count, _, place, code = scan_records(padded(text), 0, len(text), records, masks)
         assert (count, place, code) == (2, len(text), PARSED)
-        for found in records[:2]:
-            assert [found[k] for k in ("image_id", "category_id", "score")] == [5, 2, 0.125]
-            assert [found[k] for k in ("x", "y", "width", "height")] == plain["bbox"]
-            assert (found["mask_kind"] != NO_MASK) == masks
+        for k in range(2):
+            assert (records.image_ids[k], records.category_ids[k], records.scores[k]) == (
+                5,
+                2,
+                0.125,
+            )
+            assert records.boxes[k].tolist() == plain["bbox"]
+            assert (records.mask_kinds[k] != NO_MASK) == masks

@@ -31,7 +31,7 @@ from lvistk.evaluation.left_out import LeftOut, warnings_of
 from lvistk.evaluation.ranges import AREA_RANGES, Ranges
 from lvistk.evaluation.results_json.json_array import JsonArray, results_array
 from lvistk.evaluation.results_json.json_general import Reading, parse_array
-from lvistk.evaluation.results_json.records import RECORD, block_of
+from lvistk.evaluation.results_json.records import RECORD, Records, block_of
 from lvistk.evaluation.sources import Source, box_area, mask_area
 from lvistk.json_input.text import json_text
 from lvistk.masks.codes import BAD_COUNTS, BAD_POLYGON, OK
@@ -96,8 +96,8 @@ def read_world(path: Path, *, masks: bool) -> World:
     first, last = (head.text.first + offset for offset in head.annotations)
     reading = Reading(masks=masks, annotations=True, image_of=no_text)
     parsed = parse_array(JsonArray(head.text, first, last), reading)
-    records, dropped = parsed.records, parsed.dropped
-    block = block_of(*parsed, annotations=True)
+    records, dropped = _as_rows(parsed.records), parsed.dropped
+    block = block_of(*parsed, count=len(records), annotations=True)
     computed = records["has"] & form.HAS_AREA == 0
     ids = [np.array([one.id for one in some], np.int64) for some in (head.images, head.categories)]
     known_rows(block, path, *ids)
@@ -269,11 +269,38 @@ def _parts(source: Source, image_of: ImageNames) -> Iterator[_Part]:
         masks = source.masks or not source.shape.boxes
         reading = Reading(masks=masks, annotations=False, image_of=image_of)
         parsed = parse_array(results_array(json_text(source.path)), reading)
-        text, records, numbers, dropped = parsed
+        text, columns, numbers, dropped = parsed
+        records = _as_rows(columns)
         yield _Part(source.path, text, records, numbers, records["score"], int(dropped.sum()))
         return
     for shard in DetectionStore.open(source.path).shards:
         yield _shard_part(shard.path)
+
+
+def _as_rows(columns: Records) -> np.ndarray:
+    """Columns as (R,) RECORD: here a record is looked at as one."""
+    rows = np.zeros(len(columns.has), RECORD)
+    for name, of in _COLUMN_OF.items():
+        rows[name] = getattr(columns, of)
+    for k, name in enumerate(("x", "y", "width", "height")):
+        rows[name] = columns.boxes[:, k]
+    return rows
+
+
+_COLUMN_OF = {
+    "has": "has",
+    "image_id": "image_ids",
+    "category_id": "category_ids",
+    "id": "ids",
+    "score": "scores",
+    "area": "areas",
+    "ignore": "ignored",
+    "mask_kind": "mask_kinds",
+    "mask_start": "mask_starts",
+    "mask_stop": "mask_stops",
+    "mask_height": "mask_heights",
+    "mask_width": "mask_widths",
+}
 
 
 def _shard_part(path: Path) -> _Part:
