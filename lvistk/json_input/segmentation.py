@@ -22,7 +22,7 @@ class Segmentation(NamedTuple):
     polygons: lists [x1, y1, x2, y2, ...] of at least three points, in pixels; where no part is such a
         polygon, the parts as they are
     rle: ``{"size": [height, width], "counts": text or list of runs}``
-    dropped: parts that were left out beside good ones, because they are no polygons
+    dropped: parts that were left out beside good ones, because they are no polygons or empty
     """
 
     polygons: list[list[float]] | None = None
@@ -43,12 +43,13 @@ def read_segmentation(value: Any) -> Segmentation:
         return Segmentation(rle=_rle(value))
     if not isinstance(value, list):
         raise Unfit(f"segmentation {short(value)} is neither a list of polygons nor an RLE object")
-    parts = [part for part in _parts(value) if part]
-    if not parts:
+    parts = _parts(value)
+    filled = [part for part in parts if part]
+    if not filled:
         return Segmentation()
-    good = [part for part in parts if _is_polygon(part)]
+    good = [part for part in filled if _is_polygon(part)]
     if not good:
-        return Segmentation(polygons=parts)
+        return Segmentation(polygons=filled)
     return Segmentation(polygons=good, dropped=len(parts) - len(good))
 
 

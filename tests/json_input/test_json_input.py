@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from lvistk.data.index.annotation_chunk import parse_masks
 from lvistk.errors import UserError
 from lvistk.json_input.faults import JSON_ERRORS, json_fault
 from lvistk.json_input.mend import mend_record
@@ -200,3 +201,13 @@ def test_values_that_mean_nothing_are_named(record: Any, words: str) -> None:
     with pytest.raises(Unfit) as caught:
         mend_record(record)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("parts", [[[]], [[5, 5, 6, 6]], [[], [1, 2, 3]]])
+def test_evaluation_and_index_count_the_same_bad_parts(parts: list) -> None:
+    good = [10, 10, 20, 10, 20, 20]
+    value = [good, *parts]
+    mask = read_segmentation(value)
+    assert (mask.polygons, mask.dropped) == ([good], len(parts))
+    masks = parse_masks([msgspec.Raw(msgspec.json.encode(value))])
+    assert masks.dropped == {0: len(parts)} and len(masks.polygons.parts(0)) == 1
