@@ -7,7 +7,7 @@ import msgspec
 
 from lvistk import console
 from lvistk.data.index.annotation_index import AnnotationIndex
-from lvistk.data.index.defects import CORRECTIONS, DEFECTS
+from lvistk.data.index.defects import CORRECTIONS, DEFECTS, record_name
 from lvistk.data.inspect.inspection import Inspection, inspect_index
 from lvistk.whole_file import write_json
 
@@ -119,7 +119,7 @@ def _print_defects(report: Inspection) -> None:
     console.table(
         "defects by id",
         ("file", "record", "what"),
-        [(Path(d.file).name, f"{d.section} {d.id}", d.text) for d in report.defects[:SHOWN]],
+        [(Path(d.file).name, record_name(d.section, d.id), d.text) for d in report.defects[:SHOWN]],
         left=3,
     )
     if len(report.defects) > SHOWN:

@@ -422,6 +422,16 @@ def test_nothing_left_or_found_is_an_error(tmp_path: Path) -> None:
     assert not out.exists()
 
 
+def test_a_reason_that_many_records_share_is_told_once(tmp_path: Path) -> None:
+    images = [image(1)] + [image(2**100 + n) for n in range(6)]
+    path = write(tmp_path / "a.json", images, [])
+    with pytest.raises(UserError) as told:
+        convert.run([path], tmp_path / "out.json", kind="coco")
+    assert str(told.value).count("beyond 64 bits") == 1
+    assert "left out: 6 images that do not fit" in str(told.value)
+    assert "number 1 of the list, number 2 of the list" in str(told.value)
+
+
 def test_categories_of_one_name_and_of_nearly_one_name(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

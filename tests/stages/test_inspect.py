@@ -168,3 +168,12 @@ def test_an_empty_file_with_pictures(tmp_path: Path) -> None:
     assert report.area_ratio_mean is None
     assert not (tmp_path / "out" / "contact_sheet.jpg").exists()
     assert (tmp_path / "out" / "long_tail.png").exists()
+
+
+def test_records_without_an_id_are_named_by_their_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "a.json", [image(1), image(2**100)], [])
+    inspect.run([path], cache=tmp_path / "cache")
+    out = capsys.readouterr().out
+    assert "None" not in out and "number 1 of the list" in out

@@ -1,10 +1,12 @@
 """What a conversion left out and corrected, by kind, with the records that it concerns."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 SHOWN = 5
 """Records named in a line; the others are counted."""
+_NUMBER = re.compile(r"\d+(\.\d+)?")
 
 
 @dataclass
@@ -32,7 +34,17 @@ class Changes:
         """One line for each kind of change, without the name of the source."""
         yield from self.notes
         for what, changes in (("left out", self.left_out), ("corrected", self.corrected)):
-            for kind, records in changes.items():
+            for kind, records in _alike(changes).items():
                 shown = ", ".join(records[:SHOWN])
                 more = ", ..." if len(records) > SHOWN else ""
                 yield f"{what}: {len(records)} {kind} ({shown}{more})"
+
+
+def _alike(changes: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """Records by kind; kinds that differ in their numbers only are one, under the first one's words."""
+    words: dict[str, str] = {}
+    alike: dict[str, list[str]] = {}
+    for kind, records in changes.items():
+        first = words.setdefault(_NUMBER.sub("#", kind), kind)
+        alike.setdefault(first, []).extend(records)
+    return alike

@@ -57,7 +57,12 @@ class Defect(msgspec.Struct, frozen=True, array_like=True):
 
     def line(self, sources: Sequence[Path]) -> str:
         """``train.json: annotation 7: its box is ...``."""
-        return f"{sources[self.source]}: {self.section} {self.id}: {self.text}"
+        return f"{sources[self.source]}: {record_name(self.section, self.id)}: {self.text}"
+
+
+def record_name(section: str, id: int | None) -> str:
+    """``annotation 7``; the section alone where the record has no id: the text says its number then."""
+    return section if id is None else f"{section} {id}"
 
 
 def count_by_kind(defects: Sequence[Defect]) -> dict[str, int]:
