@@ -77,7 +77,7 @@ def _to_json(
         write_annotations(
             out,
             images=image_records(store, annotations),
-            annotations=annotation_records(store, min_score=min_score),
+            annotations=annotation_records(store, annotations, min_score=min_score),
             categories=category_records(store, annotations),
             info=f"detections of role '{store.role}'",
         )

@@ -17,6 +17,7 @@ class Detections:
     masks: N compressed RLE ``bytes`` of ``size``; None where only boxes are known
     mask_scores: (N,) float32, score times predicted mask IoU, by which masks are ranked; None without
         mask scoring
+    annotation_ids: (N,) int64, of detections that are the annotations of a file; None for others
     """
 
     image_id: int
@@ -26,6 +27,7 @@ class Detections:
     labels: np.ndarray
     masks: list[bytes] | None = None
     mask_scores: np.ndarray | None = None
+    annotation_ids: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -41,6 +43,7 @@ class Detections:
             labels=self.labels[indices],
             masks=None if self.masks is None else [self.masks[i] for i in indices],
             mask_scores=None if self.mask_scores is None else self.mask_scores[indices],
+            annotation_ids=None if self.annotation_ids is None else self.annotation_ids[indices],
         )
 
     @classmethod

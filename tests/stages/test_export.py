@@ -274,3 +274,34 @@ def test_keys_that_lvistk_does_not_know_are_kept(tmp_path: Path, gt: Path) -> No
     again = json.loads((tmp_path / "a.json").read_text())
     assert again["images"] == table["images"]
     assert again["categories"] == sorted(table["categories"], key=lambda one: one["id"])
+
+
+def test_ids_and_further_keys_of_annotations_come_back(tmp_path: Path) -> None:
+    annotations = [
+        annotation(70, 1, 2) | {"attributes": {"occluded": True}, "iscrowd": 0},
+        annotation(5, 1, 5) | {"score": 0.9},
+        annotation(6, 3, 9) | {"track": 4},
+    ]
+    gt = write(tmp_path / "gt.json", [image(1), image(2), image(3)], annotations)
+    export.run(gt, tmp_path / "a", kind="store")
+    export.run(tmp_path / "a", tmp_path / "b.json", kind="annotations", annotations=gt)
+    back = {one["id"]: one for one in json.loads((tmp_path / "b.json").read_text())["annotations"]}
+    assert back.keys() == {70, 5, 6}
+    assert back[70]["attributes"] == {"occluded": True} and back[70]["iscrowd"] == 0
+    assert back[6]["track"] == 4 and back[5]["score"] == pytest.approx(0.9)
+    assert {n: one["category_id"] for n, one in back.items()} == {70: 2, 5: 5, 6: 9}
+    export.run(tmp_path / "a", tmp_path / "c.json", kind="annotations")
+    plain = json.loads((tmp_path / "c.json").read_text())["annotations"]
+    assert [one["id"] for one in plain] == [1, 2, 3] and "track" not in plain[2]
+
+
+def test_category_ids_that_are_one_too_low_are_told_with_the_mend(tmp_path: Path, gt: Path) -> None:
+    first = {"image_id": 1, "category_id": 1, "score": 0.5, "bbox": [1, 2, 3, 4]}
+    (tmp_path / "r.json").write_text(json.dumps([first]))
+    with pytest.raises(
+        UserError, match=r"whose ids begin at 2; if all are one too low, add 1 to each"
+    ):
+        export.run(tmp_path / "r.json", tmp_path / "a.h5", kind="store", annotations=gt)
+    (tmp_path / "r.json").write_text(json.dumps([first | {"category_id": 77}]))
+    with pytest.raises(UserError, match=r"category 77 is not in the annotation file; give --annot"):
+        export.run(tmp_path / "r.json", tmp_path / "a.h5", kind="store", annotations=gt)

@@ -13,16 +13,24 @@ from lvistk.errors import UserError
 from lvistk.json_input.text import json_text
 from lvistk.masks import rle
 
+WRITTEN = frozenset(("id", "image_id", "category_id", "bbox", "area", "segmentation", "score"))
+"""Keys of an annotation that a store tells; the others come from the annotation file."""
 
-def annotation_records(store: DetectionStore, *, min_score: float) -> Iterator[dict[str, Any]]:
+
+def annotation_records(
+    store: DetectionStore, annotations: Path | None, *, min_score: float
+) -> Iterator[dict[str, Any]]:
     """Each detection of at least ``min_score`` as an annotation with RLE, area and ``score``; ids from 1.
 
-    A detection without a mask becomes its rectangle.
+    A detection without a mask becomes its rectangle. Where the store was made of the annotation file
+    ``annotations``, ids and further keys (attributes, iscrowd, ...) are those of the file.
     """
+    further = _further_keys(annotations)
     number = 0
     for stored in store:
         image = stored.select(stored.scores >= min_score)
         areas = rle.areas(image.masks, image.size) if image.masks is not None else None
+        given = image.annotation_ids if annotations is not None else None
         ids = store.category_ids[image.labels]
         for k, (x0, y0, x1, y1) in enumerate(image.boxes.astype(np.float64).tolist()):
             number += 1
@@ -33,24 +41,40 @@ def annotation_records(store: DetectionStore, *, min_score: float) -> Iterator[d
                 area = int(areas[k])
                 counts = image.masks[k].decode("ascii")
                 segmentation = {"size": list(image.size), "counts": counts}
+            own = number if given is None else int(given[k])
             yield {
-                "id": number,
+                "id": own,
                 "image_id": image.image_id,
                 "category_id": int(ids[k]),
                 "bbox": [x0, y0, x1 - x0, y1 - y0],
                 "area": area,
                 "segmentation": segmentation,
                 "score": float(image.scores[k]),
+                **(further.get(own, {}) if given is not None else {}),
             }
+
+
+def _further_keys(path: Path | None) -> dict[int, dict[str, Any]]:
+    """The keys of each annotation that lvistk does not write itself, by annotation id."""
+    further: dict[int, dict[str, Any]] = {}
+    if path is None:
+        return further
+    for raw in _as_written(path).annotations or ():
+        record = msgspec.json.decode(raw)
+        if isinstance(record, dict) and isinstance(record.get("id"), int):
+            keys = {name: value for name, value in record.items() if name not in WRITTEN}
+            further[record["id"]] = keys
+    return further
 
 
 class _Written(msgspec.Struct):
     images: list[dict[str, Any]] = []
     categories: list[dict[str, Any]] = []
+    annotations: list[msgspec.Raw] | None = None
 
 
 def _as_written(path: Path) -> _Written:
-    """Images and categories of a file with all their keys, also those that lvistk does not know."""
+    """The lists of a file with all keys of their records, also those that lvistk does not know."""
     AnnotationFile(path)  # a file that is none is told there
     return msgspec.json.decode(json_text(path).data, type=_Written)
 

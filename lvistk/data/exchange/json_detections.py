@@ -61,6 +61,7 @@ def detections_of_index(
             scores=values,
             labels=annotations.labels,
             masks=index.masks(i),
+            annotation_ids=np.asarray(annotations.ids, np.int64),
         )
         yield detections.select(np.argsort(-values, kind="stable"))
 
@@ -129,7 +130,7 @@ def _image(
     labels = categories.labels([record.category_id for _, record in records])
     for k in np.flatnonzero(labels < 0)[:1]:
         number, record = records[k]
-        raise UserError(f"{path}: result {number}: category {record.category_id} is unknown")
+        raise UserError(f"{path}: result {number}: {_unknown(record.category_id, categories)}")
     given = _masks(path, records, size)
     boxes = _boxes(path, records, given, size)
     masks = None
@@ -146,6 +147,15 @@ def _image(
         labels=labels.astype(np.int32),
         masks=masks,
     )
+
+
+def _unknown(category_id: int, categories: Categories) -> str:
+    """What is wrong with a category id that the annotation file lacks, and what to do."""
+    ids = categories.ids.tolist()
+    told = f"category {category_id} is not in the annotation file"
+    if ids and category_id == ids[0] - 1:
+        return f"{told}, whose ids begin at {ids[0]}; if all are one too low, add 1 to each"
+    return f"{told}; give --annotations the file of the results' categories"
 
 
 def _boxes(

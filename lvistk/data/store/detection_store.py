@@ -3,7 +3,8 @@
 A file holds N detections of M images: ``label (N,)`` int32, ``score (N,)`` float32, ``box (N, 4)``
 float32 xyxy in original pixels, optionally ``mask_score (N,)`` float32 and masks as ``rle`` bytes with
 ``rle_offset (N + 1,)``, and what is asked of most masks, ``mask_area (N,)`` and ``mask_box (N, 4)`` int32,
-px and tight xyxy (older stores have neither); ``images/id (M,)`` int64, ``images/height``,
+px and tight xyxy (older stores have neither), and ``annotation_id (N,)`` int64 of detections that are the
+annotations of a file; ``images/id (M,)`` int64, ``images/height``,
 ``images/width`` (M,) int32, ``images/row (M + 1,)`` int64: image m has the detections
 ``row[m]:row[m + 1]``; optionally ``images/name`` bytes with ``images/name_offset (M + 1,)`` and
 ``images/rotation (M,)`` int32, the degrees counter-clockwise that turned each image upright, and
@@ -100,6 +101,9 @@ def _columns(images: Sequence[Detections]) -> dict[str, np.ndarray]:
     mask_scores = [image.mask_scores for image in filled if image.mask_scores is not None]
     if filled and len(mask_scores) == len(filled):
         columns["mask_score"] = _joined(mask_scores, np.float32)
+    ids = [image.annotation_ids for image in filled if image.annotation_ids is not None]
+    if filled and len(ids) == len(filled):
+        columns["annotation_id"] = _joined(ids, np.int64)
     return columns
 
 
@@ -180,7 +184,7 @@ class DetectionStore:
             offsets = columns["rle_offset"][first : last + 1].tolist()
             whole = columns["rle"][offsets[0] : offsets[-1]].tobytes()
             masks = [whole[a - offsets[0] : b - offsets[0]] for a, b in itertools.pairwise(offsets)]
-        scores = columns.get("mask_score")
+        scores, ids = columns.get("mask_score"), columns.get("annotation_id")
         return Detections(
             image_id=int(self.image_ids[row]),
             size=(int(columns["images/height"][index]), int(columns["images/width"][index])),
@@ -189,6 +193,7 @@ class DetectionStore:
             labels=columns["label"][first:last],
             masks=masks,
             mask_scores=None if scores is None else scores[first:last],
+            annotation_ids=None if ids is None else ids[first:last],
         )
 
     def rows(self, image_id: int) -> np.ndarray:

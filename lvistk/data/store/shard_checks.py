@@ -20,6 +20,7 @@ def check_shapes(path: Path, layout: Layout) -> None:
     count, images = layout["score"][1][0], layout["images/id"][1][0]
     expected: dict[str, tuple[int, ...]] = {"label": (count,), "score": (count,), "box": (count, 4)}
     expected |= {"mask_score": (count,), "mask_area": (count,), "mask_box": (count, 4)}
+    expected |= {"annotation_id": (count,)}
     expected |= {f"images/{name}": (images,) for name in ("id", "height", "width", "rotation")}
     expected |= {"images/row": (images + 1,), "rle_offset": (count + 1,)}
     expected |= {"images/name_offset": (images + 1,), "level_moves": (2,)}

@@ -24,6 +24,7 @@ OPTIONAL = {
     "rle_offset": np.int64,
     "mask_area": np.int32,
     "mask_box": np.int32,
+    "annotation_id": np.int64,
     "images/name": np.uint8,
     "images/name_offset": np.int64,
     "images/rotation": np.int32,
