@@ -6,8 +6,6 @@ A digest of names, shapes, metadata and bytes stands in the metadata: CRC-32, wh
 
 import errno
 import json
-import re
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,13 +16,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lvistk.errors import UserError
+from lvistk.models.tensor_digest import DIGEST, KEY, Damaged, Piece, digest_of, split_table
 from lvistk.whole_file import whole_file
-
-KEY = "lvistk"
-"""safetensors metadata are flat strings; lvistk's are one JSON text under this name."""
-DIGEST = "crc32"
-"""The digest's name, the first in that JSON; files of version 0.1.0 have none and are read all the same.
-(A second name of safetensors' own metadata would stand in another order each time.)"""
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], *, table: Mapping[str, Any]) -> None:
@@ -66,24 +59,27 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path}: not a whole safetensors file: {error}") from None
     if digest is not None and digest != _digest(tensors, table):
-        raise UserError(f"{path}: damaged (its content does not match its digest); make it again")
+        raise UserError(
+            f"{path}: damaged (its content does not match its digest{_and_not_finite(tensors)}); make it "
+            "again"
+        )
     return tensors
+
+
+def _and_not_finite(tensors: Mapping[str, Tensor]) -> str:
+    """What more is known of damaged tensors: somebody may have changed the weights of a sound file."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            return f", and '{name}' holds values that are not finite"
+    return ""
 
 
 def _table_and_digest(path: Path) -> tuple[dict[str, Any], str | None]:
     """Our table, and the digest unless the file is old."""
     try:
-        table = json.loads(_text(path))
-    except (ValueError, RecursionError):
-        raise UserError(f"{path}: its metadata are damaged (no JSON)") from None
-    if not isinstance(table, dict):
-        raise UserError(f"{path}: its metadata are damaged (no table)")
-    name = next(iter(table), "")
-    digest = table.get(name)
-    is_digest = isinstance(digest, str) and re.fullmatch("[0-9a-f]{8}", digest) is not None
-    if is_digest != (name == DIGEST):
-        raise UserError(f"{path}: its metadata are damaged (no digest)")
-    return table, table.pop(DIGEST, None)
+        return split_table(_text(path))
+    except Damaged as error:
+        raise UserError(f"{path}: its metadata are damaged ({error})") from None
 
 
 def _text(path: Path) -> str:
@@ -100,10 +96,13 @@ def _text(path: Path) -> str:
 
 
 def _digest(tensors: Mapping[str, Tensor], table: Mapping[str, Any]) -> str:
-    """CRC-32 of the table and, in the order of their names, of all tensors."""
-    value = zlib.crc32(json.dumps(table).encode())
-    for name in sorted(tensors):
-        tensor = tensors[name].contiguous()
-        value = zlib.crc32(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode(), value)
-        value = zlib.crc32(tensor.flatten().view(torch.uint8).numpy(), value)  # pyright: ignore[reportArgumentType]  # a buffer
-    return f"{value:08x}"
+    pieces = (
+        Piece(
+            name,
+            tuple(tensor.shape),
+            str(tensor.dtype),
+            tensor.contiguous().flatten().view(torch.uint8).numpy(),
+        )
+        for name, tensor in tensors.items()
+    )
+    return digest_of(pieces, table)

@@ -133,3 +133,15 @@ def test_the_digest_stands_in_our_own_table(tmp_path: Path, model: MaskRCNN) -> 
     save_model(path, model, extra={})
     with safe_open(path, framework="pt") as file:
         assert list(json.loads(file.metadata()[KEY]))[:2] == ["crc32", "kind"]
+
+
+def test_weights_made_nan_in_a_sound_file_are_told_as_such(tmp_path: Path, model: MaskRCNN) -> None:
+    """Written by another program, with the metadata as they were: the digest is another too."""
+    path, name = tmp_path / "m.safetensors", "backbone.body.conv1.weight"
+    save_model(path, model, extra={})
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    tensors = read_tensors(path)
+    tensors[name][...] = float("nan")
+    save_file(tensors, path, metadata=metadata)
+    refused(path, rf"digest, and '{name}' holds values that are not finite")

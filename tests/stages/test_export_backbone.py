@@ -42,3 +42,22 @@ def test_a_file_without_a_backbone_is_refused(tmp_path: Path) -> None:
         run(tmp_path, tmp_path / "out.safetensors", kind="backbone")
     with pytest.raises(UserError, match="no such model file"):
         run(tmp_path / "none", tmp_path / "out.safetensors", kind="backbone")
+
+
+def test_a_changed_byte_and_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    path, out = tmp_path / "model.safetensors", tmp_path / "out.safetensors"
+    weights = {"backbone.body.conv.weight": torch.arange(60.0).half(), "n": torch.tensor(3)}
+    write_tensors(path, weights, table={"kind": "é", "numbers": [1.5]})
+    run(path, out, kind="backbone")
+    sound = path.read_bytes()
+    out.unlink()
+    for k in range(len(sound) - 128, len(sound)):
+        path.write_bytes(sound[:k] + bytes([sound[k] ^ 1]) + sound[k + 1 :])
+        with pytest.raises(UserError, match="does not match its digest"):
+            run(path, out, kind="backbone")
+    for value in (float("nan"), float("inf")):
+        weights["backbone.body.conv.weight"][7] = value
+        write_tensors(path, weights, table={})
+        with pytest.raises(UserError, match=r"'conv\.weight' holds values that are not finite"):
+            run(path, out, kind="backbone")
+    assert not out.exists()
