@@ -64,7 +64,7 @@ def _message(entry: _Watched, read: Mapping[str, float], bad: Sequence[str]) -> 
     return (
         f"step {entry.step + 1}: {', '.join(bad)} not finite ({all_parts}) on images {ids}; look at their "
         "annotations, or go on from the last checkpoint with a lower optim.lr or with optim.clip_norm "
-        "(--resume-with-changes)"
+        "(--resume-with-changes; --force starts anew)"
     )
 
 

@@ -38,6 +38,8 @@ class Job:
     evaluate: called on every rank every ``loop.evaluate_epochs`` epochs; the numbers that it returns on
         the main one are logged under their names, and the checkpoint with the highest ``AP`` is kept.
     description: JSON values with which a checkpoint can be read as a model.
+    resumed: called on the main rank with the step after which the run goes on, 0 at its beginning, and again
+        where it goes back to an earlier checkpoint.
     """
 
     model: nn.Module
@@ -50,3 +52,4 @@ class Job:
     frozen: Sequence[nn.Module] = ()
     evaluate: Callable[[nn.Module], dict[str, float | None]] | None = None
     description: Mapping[str, Any] = field(default_factory=dict)
+    resumed: Callable[[int], None] = lambda step: None

@@ -15,7 +15,8 @@ def train(job: Job) -> nn.Module:
     Returns it with its final weights (the averaged ones with ``ema_decay``). SIGTERM or Ctrl-C writes a
     last checkpoint and ends the process with code 128 + signal; raises ``UserError`` when a loss is no
     longer finite, or when an epoch holds less than one batch. A checkpoint whose very next loss is not
-    finite was written after the run had diverged: the one before it is used.
+    finite was written after the run had diverged: the one before it is used. So is the one before where rate
+    or clipping were changed and the run breaks again before its next checkpoint.
     """
     while True:
         run = Run(job)

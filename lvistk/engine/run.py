@@ -11,6 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_
 
 from lvistk import console, distributed
+from lvistk.config.load import to_table
 from lvistk.engine.checkpoint import (
     go_back,
     keep_best,
@@ -55,6 +56,8 @@ class Run:
             averages=AveragedWeights(model, decay=loop.ema_decay) if loop.ema_decay else None,
         )
         self._saved = self._resumed = -1
+        self._rates = to_table(job.optim)
+        self._has_other_rates = False
         self._resume()
         self._warn_of_a_cut_cosine()
         self.guard = FiniteGuard(job.device)
@@ -78,22 +81,33 @@ class Run:
                     f"{self.checkpoints}: holds {self._saved} steps and the run would end after "
                     f"{self.last_step}; raise loop.epochs or loop.max_steps, or choose another --out"
                 )
+            self._has_other_rates = newest.table.get("optim", self._rates) != self._rates
             console.say(f"resuming after step {self.state.step} of {self.last_step}")
+        if console.is_main_process():
+            self.job.resumed(self.state.step)
 
     def left_spoiled(self, broken_step: int) -> bool:
         """After a step that was not finite: whether its checkpoint was at fault and is removed.
 
-        That is so where the first step after the resume broke, and an earlier checkpoint is whole, from
-        which another ``Run`` of the job then begins. Ranks do not agree on this: several go on failing.
+        That is so where the first step after the resume broke, or a step before the next checkpoint though
+        rate or clipping have been changed since (unchanged, it would break again at the same step). An
+        earlier checkpoint must be whole, from which another ``Run`` of the job then begins. Ranks do not
+        agree on this: several go on failing.
         """
         self.meter.close()
-        if broken_step != self._resumed or distributed.is_distributed():
+        at_once = broken_step == self._resumed
+        again = self._has_other_rates and self._saved == self._resumed
+        if not (at_once or again) or distributed.is_distributed():
             return False
-        if not go_back(self.checkpoints, step=broken_step):
+        if not go_back(self.checkpoints, step=self._resumed):
             return False
+        why = (
+            "was spoiled already: its next loss is not finite"
+            if at_once
+            else f"leads to a loss that is not finite with the changed settings too (step {broken_step + 1})"
+        )
         console.warn(
-            f"the checkpoint after step {broken_step} was spoiled already: its next loss is not finite; the "
-            "checkpoint before it is used"
+            f"the checkpoint after step {self._resumed} {why}; the checkpoint before it is used"
         )
         self.job.model.zero_grad(set_to_none=True)
         return True
@@ -182,6 +196,7 @@ class Run:
             if console.is_main_process():
                 tensors, table = self.state.gather()
                 table |= {"kind": CHECKPOINT_KIND, "model": dict(self.job.description)}
+                table["optim"] = self._rates
                 keep = self.job.loop.checkpoints_kept
                 write_checkpoint(
                     self.checkpoints, step=step, keep=keep, tensors=tensors, table=table

@@ -145,6 +145,7 @@ def fit(
         frozen=frozen,
         evaluate=validator(settings, inputs, stage, device=device),
         description=describe_model(model),
+        resumed=stage.resumed_after,
     )
     try:
         train(job)

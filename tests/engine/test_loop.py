@@ -1,5 +1,7 @@
 """The training loop on a toy model: it learns, and its parts do what the settings say."""
 
+import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from lvistk.console import read_metrics
 from lvistk.engine.checkpoint import read_newest, write_checkpoint
 from lvistk.engine.curves import draw_curves
 from lvistk.engine.ema import AveragedWeights
+from lvistk.engine.job import Part
 from lvistk.engine.loop import train
 from lvistk.errors import UserError
 from tests.engine.toy import ToyBatches, ToyModel, toy_job
@@ -136,6 +139,49 @@ def test_a_checkpoint_from_after_the_divergence_is_passed_over(
     rows = read_metrics(tmp_path / "run" / "metrics.jsonl")
     assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
     assert "the checkpoint after step 4 was spoiled" in capfd.readouterr().err
+
+
+@dataclasses.dataclass
+class Breaking(ToyBatches):
+    """Step ``at`` (0 is the first) gets an area that is no number, the first ``times`` times."""
+
+    at: int = 5
+    times: int = 99
+
+    def epoch(self, epoch: int, start_sample: int = 0) -> Iterator[Part]:
+        done = sum(self.len_epoch(e) // 4 for e in range(epoch)) + start_sample // 4
+        for number, (batch, targets) in enumerate(super().epoch(epoch, start_sample), start=done):
+            if number == self.at and self.times:
+                self.times -= 1
+                broken = torch.full((1,), float("nan"))
+                targets = [dataclasses.replace(one, area_ratio=broken) for one in targets]
+            yield batch, targets
+
+
+def test_a_lower_rate_that_breaks_again_goes_back_further(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The run diverges two steps after the newest checkpoint; the one before is sound."""
+    resumed: list[int] = []
+    train(toy_job(tmp_path, max_steps=4, checkpoint_steps=2))
+    high = toy_job(tmp_path, max_steps=10, checkpoint_steps=9, batches=Breaking(4, at=5))
+    with pytest.raises(UserError, match=r"step 6: .*not finite.*--resume-with-changes"):
+        train(high)
+    assert "the checkpoint" not in capfd.readouterr().err
+    lower = toy_job(
+        tmp_path,
+        max_steps=10,
+        checkpoint_steps=9,
+        lr=0.001,
+        batches=Breaking(4, at=5, times=1),
+        resumed=resumed.append,
+    )
+    train(lower)
+    assert (
+        "after step 4 leads to a loss that is not finite with the changed settings too (step 6)"
+        in (capfd.readouterr().err)
+    )
+    assert resumed == [4, 2]
 
 
 def test_the_only_checkpoint_is_kept_though_its_next_loss_is_not_finite(tmp_path: Path) -> None:
