@@ -15,10 +15,15 @@ from typing import Any, Literal
 from lvistk import console
 from lvistk.artifacts.fingerprints import describe_output
 from lvistk.artifacts.lock import LOCK, StageLock
-from lvistk.artifacts.manifest import MANIFEST, input_items, read_manifest, versions
+from lvistk.artifacts.manifest import (
+    MANIFEST,
+    input_items,
+    read_manifest,
+    versions,
+    write_manifest,
+)
 from lvistk.artifacts.standing import Standing, Wanted, standing
 from lvistk.errors import UserError
-from lvistk.whole_file import write_json
 
 
 @dataclass
@@ -89,11 +94,19 @@ class StageFolder:
         _remove_broken(now)
         if now.changed:
             manifest["changes"] = [*manifest.get("changes", []), _change(path, now.changed)]
-        write_json(path / MANIFEST, manifest)
+        write_manifest(path, manifest)
         return cls(path, wanted.command, "new" if old is None else "resume", manifest, lock)
 
     def file(self, name: str) -> Path:
         return self.path / name
+
+    def resumed_after(self, step: int) -> None:
+        """Correct the record of changed settings, where the run goes on from an earlier step than it says."""
+        changes = self.manifest.get("changes", [])
+        if any(change["after_step"] > step for change in changes):
+            for change in changes:
+                change["after_step"] = min(change["after_step"], step)
+            write_manifest(self.path, self.manifest)
 
     def finish(self, *, outputs: list[str], summary: Mapping[str, Any]) -> None:
         """Record the outputs (files or folders below the stage folder) and close the run."""
@@ -103,7 +116,7 @@ class StageFolder:
         self.manifest["summary"] = dict(summary)
         self.manifest["state"] = "done"
         self.manifest["finished"] = _now()
-        write_json(self.path / MANIFEST, self.manifest)
+        write_manifest(self.path, self.manifest)
         self.close()
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import platform
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,14 @@ from lvistk.artifacts.fingerprints import (
     same_input,
 )
 from lvistk.errors import UserError
+from lvistk.whole_file import write_json
 
 MANIFEST = "stage.json"
 DATA_COMMAND = "generate"
 """Its folders are data, which people add to and change; their outputs are not compared."""
 TABLES = ("settings", "inputs", "outputs", "summary")
+DIGEST = "crc32"
+"""Checksum of all else that the manifest holds; those of earlier releases have none."""
 
 
 def fingerprint(path: Path) -> str:
@@ -37,6 +41,7 @@ def describe_input(path: Path) -> dict[str, Any]:
     """``path`` as it was given, its ``fingerprint`` and, of an image folder, a ``sample``."""
     if path.is_file():
         require_file(path)
+        _require_as_written(path)
         return {"path": str(path), "fingerprint": file_fingerprint(path)}
     if (path / MANIFEST).is_file():
         manifest = read_manifest(path)
@@ -53,6 +58,20 @@ def describe_input(path: Path) -> dict[str, Any]:
     if path.is_dir():
         return {"path": str(path), **describe_images(path)}
     raise UserError(f"{path}: no such file or folder")
+
+
+def _require_as_written(path: Path) -> None:
+    """Raise ``UserError`` for an output of a finished stage, given by itself, that has changed since."""
+    try:
+        manifest = read_manifest(path.parent)
+    except UserError:
+        return  # no stage folder, or one that says so where it is used
+    described = manifest["outputs"].get(path.name, {})
+    if manifest["state"] == "done" and "files" in described and broken_files(path, described):
+        raise UserError(
+            f"{path}: has changed since its stage finished; run that stage again, or copy the file "
+            "elsewhere if you changed it"
+        )
 
 
 def describe_inputs(
@@ -111,6 +130,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(manifest, dict) or manifest.get("state") not in ("running", "done"):
             raise ValueError("no state")
+        if DIGEST in manifest and manifest.pop(DIGEST) != _digest(manifest):
+            raise ValueError(
+                f"not as it was written; if you changed it, take out its line {DIGEST}"
+            )
         complete = {
             **{name: {} for name in TABLES},
             **manifest,
@@ -130,6 +153,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     except (ValueError, KeyError, RecursionError) as error:
         raise UserError(f"{path}: broken manifest: {error}; run with --force") from None
     return complete
+
+
+def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Write the manifest of a stage folder with its checksum, whole or not at all."""
+    write_json(folder / MANIFEST, {DIGEST: _digest(manifest), **manifest})
+
+
+def _digest(manifest: Mapping[str, Any]) -> str:
+    return f"{zlib.crc32(json.dumps(manifest, sort_keys=True).encode()):08x}"
 
 
 def broken_outputs(path: Path, manifest: Mapping[str, Any]) -> dict[str, list[Path]]:

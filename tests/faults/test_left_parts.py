@@ -1,7 +1,9 @@
 """What a killed writer leaves behind is gone after the next start."""
 
+import json
 from pathlib import Path
 
+from lvistk.artifacts import read_manifest
 from tests.command_line import Commands, small_world, tta_infer
 
 
@@ -9,8 +11,8 @@ def test_parts_of_a_killed_run_are_removed(tmp_path: Path, lvistk: Commands) -> 
     small_world(tmp_path)
     out = tmp_path / "out"
     assert lvistk(*tta_infer(tmp_path, out)).code == 0
-    text = (out / "stage.json").read_text()
-    (out / "stage.json").write_text(text.replace('"state": "done"', '"state": "running"'))
+    manifest = read_manifest(out)
+    (out / "stage.json").write_text(json.dumps(manifest | {"state": "running"}))
     (out / "detections" / "00001.h5").unlink()
     for name in (".stage.json.77.part", "detections/.00001.h5.77.part"):
         (out / name).write_bytes(b"half a file")

@@ -10,6 +10,7 @@ import pytest
 from pycocotools import mask as coco_mask
 from typer.testing import CliRunner
 
+from lvistk.artifacts import read_manifest
 from lvistk.cli.commands import app
 from lvistk.data.synthetic import GenerateSettings, generate
 from lvistk.errors import UserError
@@ -142,7 +143,7 @@ def test_changed_inputs_are_named(
     stage.mkdir()
     for name in ("stage.json", "metrics.json", "per_category.json"):
         (stage / name).write_bytes((runs / "runs" / "score0" / name).read_bytes())
-    manifest = json.loads((stage / "stage.json").read_text())
+    manifest = read_manifest(stage)
     manifest["inputs"]["val"]["fingerprint"] = "another"
     (stage / "stage.json").write_text(json.dumps(manifest))
     text = text_of(run([stage]))
@@ -187,7 +188,7 @@ def test_compare_takes_the_stages(runs: Path, tmp_path: Path) -> None:
 def test_compare_refuses_other_rules(runs: Path, tmp_path: Path) -> None:
     stage = tmp_path / "score"
     stage.mkdir()
-    manifest = json.loads((runs / "runs" / "score0" / "stage.json").read_text())
+    manifest = read_manifest(runs / "runs" / "score0")
     manifest["settings"]["max_detections"] = 100
     (stage / "stage.json").write_text(json.dumps(manifest))
     with pytest.raises(UserError, match="different rules: max_detections"):
