@@ -17,6 +17,8 @@ SAMPLE_BYTES = 1 << 16
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"))
 SAMPLED_IMAGES = 32
 """Images of a folder whose names and sizes are recorded."""
+GONE_SHARE = 0.01
+"""Share of an image folder's images that may be gone, one always: what inference leaves out by default."""
 MOST_FILES = 5000
 """An output folder of more files is known as a whole only."""
 
@@ -98,9 +100,10 @@ def same_input(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Whether two descriptions of an input (``artifacts.describe_inputs``) are of the same content.
 
     Image folders are the same while the images that were recorded are there, most of them with their
-    sizes (a broken one may have been mended), and none has gone; what joins them is not read by a run that
-    did not know it. Manifests of earlier releases
-    know folders by path alone, which says nothing about content: they count as the same.
+    sizes (a broken one may have been mended), and no more than GONE_SHARE of all have gone (a broken one that
+    was left out may have been deleted; a run that needs an image that is gone says so). What joins them is
+    not read by a run that did not know it. Manifests of earlier releases know folders by path alone, which
+    says nothing about content: they count as the same.
     """
     before, now = str(old.get("fingerprint")), str(new.get("fingerprint"))
     if before == now:
@@ -109,11 +112,12 @@ def same_input(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
         return now.startswith(("images:", "stage:", "store:"))
     if not (before.startswith("images:") and now.startswith("images:")):
         return False
-    if int(now.split(":")[1]) < int(before.split(":")[1]):
-        return False
+    count = int(before.split(":")[1])
+    most_gone = max(1, int(GONE_SHARE * count))
     sizes = {name: _size(Path(new["path"], name)) for name in old["sample"]}
     kept = sum(sizes[name] == size for name, size in old["sample"].items())
-    return None not in sizes.values() and 2 * kept >= len(sizes)
+    gone = max(count - int(now.split(":")[1]), list(sizes.values()).count(None))
+    return gone <= most_gone and 2 * kept >= len(sizes)
 
 
 def _size(path: Path) -> int | None:

@@ -127,3 +127,19 @@ def test_unusual_images_are_read(
     (world / IMAGE).write_bytes(cv2.imencode(".png", made)[1].tobytes())
     done = lvistk(*SIX[name](world, tmp_path / "out"))
     assert done.code == 0, done
+
+
+def test_a_broken_image_that_is_deleted_after_it_was_left_out(
+    world: Path, tmp_path: Path, lvistk: Commands
+) -> None:
+    """The run goes on, and is done: it had left the image out anyway."""
+    cut(world / IMAGE)
+    out, command = tmp_path / "out", SIX["tta-infer"](world, tmp_path / "out")
+    assert lvistk(*command).code == 0
+    manifest = read_manifest(out)
+    (out / "stage.json").write_text(json.dumps(manifest | {"state": "running"}))
+    (out / "detections" / "00002.h5").unlink()
+    (world / IMAGE).unlink()
+    again = lvistk(*command)
+    assert again.code == 0 and "resuming" in again.out[0], again
+    assert lvistk(*command).out == [f"tta_infer: done ({out})"]
