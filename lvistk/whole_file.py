@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -18,10 +19,16 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 def whole_file(path: Path) -> Iterator[Path]:
     """A temporary path in the same folder that becomes ``path`` when the block ends well.
 
-    The data reach the disk before the name does, so a killed process or a full disk leaves no half file.
+    The data reach the disk before the name does, so a killed process or a full disk leaves no half file. The
+    temporary file is always the same as long as no other process writes ``path`` at the same time: what a
+    killed process left of it goes when the file is written again.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.part")
+    with room_for(path):
+        lock = _locked(temporary)
+    if lock is None:
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with room_for(path):
             yield temporary
@@ -29,8 +36,35 @@ def whole_file(path: Path) -> Iterator[Path]:
             with temporary.open("rb") as handle:
                 os.fsync(handle.fileno())
             temporary.replace(path)
-    finally:
+    except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
+    finally:  # from the new name on, the temporary file of this name may be another process's
+        if lock is not None:
+            os.close(lock)
+
+
+def _locked(path: Path) -> int | None:
+    """A descriptor that holds the lock of the emptied file ``path``.
+
+    None where another process has it, or where files cannot be locked.
+    """
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno in FULL:
+            raise
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        named = path.lstat()
+        if (named.st_dev, named.st_ino) == (os.fstat(handle).st_dev, os.fstat(handle).st_ino):
+            os.ftruncate(handle, 0)
+            return handle
+    except OSError:
+        pass
+    os.close(handle)
+    return None
 
 
 @contextlib.contextmanager
