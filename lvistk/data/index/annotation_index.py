@@ -13,7 +13,7 @@ from lvistk import console
 from lvistk.data.images.image_files import ImageFolder, image_key
 from lvistk.data.index.bounds import check_bounds
 from lvistk.data.index.defects import Defect, count_by_kind
-from lvistk.data.index.flat_arrays import check_arrays, map_arrays
+from lvistk.data.index.flat_arrays import DAMAGED, check_arrays, map_arrays
 from lvistk.data.index.index_cache import built_folder, user_cache
 from lvistk.data.index.instances import EncodedBitmaps, Instances
 from lvistk.errors import UserError
@@ -90,7 +90,7 @@ class AnnotationIndex:
         folder = built_folder(paths, cache or user_cache(), _build)
         try:
             index = cls._checked(folder, paths)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):  # damaged on the disk
+        except (OSError, *DAMAGED):
             shutil.rmtree(folder)
             index = cls._checked(built_folder(paths, cache or user_cache(), _build), paths)
         if defects == "fail" and index.left_out_count:

@@ -19,6 +19,8 @@ TABLE = "arrays.json"
 CHECKED = "checked.json"
 """Sizes and times of the files when their checksums were last compared."""
 CHUNK_BYTES = 1 << 24
+DAMAGED = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What a damaged table or array raises, whatever its bytes became."""
 
 
 class FlatWriter:
@@ -86,7 +88,7 @@ def check_arrays(folder: Path) -> bool:
     note = folder / CHECKED
     table = json.loads((folder / TABLE).read_text())
     state = _state(folder, list(table["arrays"]))
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, *DAMAGED):
         if json.loads(note.read_text()) == state:
             return False
     if _table_checksum(table) != table["crc32"]:

@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from lvistk.data.index.flat_arrays import TABLE
 from lvistk.errors import UserError
 from lvistk.whole_file import whole_file
 
+HASH = re.compile("[0-9a-f]{32}")
 VERSION = 4
 """Raised whenever the arrays or the checks change, so that older indexes are built again."""
 
@@ -91,9 +93,9 @@ def _file_hash(path: Path, cache: Path) -> str:
     ]
     name = hashlib.blake2b(json.dumps(state).encode(), digest_size=16).hexdigest()
     note = cache / "seen" / name
-    with contextlib.suppress(OSError):
-        if _is_own(note):
-            return note.read_text()
+    with contextlib.suppress(OSError, ValueError):
+        if _is_own(note) and HASH.fullmatch(known := note.read_text()):
+            return known
     with path.open("rb") as handle:
         digest = hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     with whole_file(note) as temporary:

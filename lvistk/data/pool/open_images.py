@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from lvistk.artifacts import fingerprint
-from lvistk.data.index.flat_arrays import TABLE, FlatWriter, map_arrays
+from lvistk.data.index.flat_arrays import DAMAGED, TABLE, FlatWriter, check_arrays, map_arrays
 from lvistk.data.index.index_cache import user_cache
 from lvistk.data.index.lvis_json import AnnotationFile, ImageRecord
 from lvistk.data.pool.pool_list import PoolList, flickr_id, read_list
@@ -122,11 +122,12 @@ class OpenImages:
 
 
 def _is_current(folder: Path, cached: Path) -> bool:
-    """Whether a cache is there and no folder of images has changed since."""
+    """Whether a cache is there, as it was written, and no folder of images has changed since."""
     try:
+        check_arrays(cached)
         notes = json.loads((cached / TABLE).read_text())["notes"]
         return all((folder / name).stat().st_mtime_ns == time for name, time in notes["folders"])
-    except (OSError, ValueError, KeyError):
+    except (OSError, *DAMAGED):
         return False
 
 
