@@ -8,14 +8,15 @@ import contextlib
 import hashlib
 import os
 import threading
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numba
 from numba.core import config
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.runtime.nrt import rtsys
 
 from lvistk import console
@@ -36,6 +37,8 @@ CONSTANTS = (
 """Files without kernels whose values or instructions are compiled into kernels."""
 NUMBAS_OWN = ("_guard_against_spurious_io_errors", "_load_overload")
 """What the quick start needs of numba and numba does not promise; from 0.61 to 0.68 it is there."""
+NUMBAS_FILES = ("_load_index", "_load_data", "_data_path", "_open_for_write")
+"""The same of the checksums."""
 numba_config: Any = config
 """Filled from the environment when it is imported, so no checker knows its names."""
 
@@ -126,8 +129,49 @@ class _LateCache:
         return getattr(self._opened, name)
 
 
+class _CheckedFiles(IndexDataCacheFile):
+    """numba's files of a kernel, each with its CRC-32 behind it; a damaged one is made again, not run."""
+
+    def _load_index(self) -> Any:
+        return super()._load_index() if _is_whole(self._index_path) else {}
+
+    def _load_data(self, name: str) -> Any:
+        if not _is_whole(self._data_path(name)):
+            raise OSError(f"{name} is damaged")  # which numba takes for a file that is gone
+        return super()._load_data(name)  # pickles end before the checksum
+
+    @contextlib.contextmanager
+    def _open_for_write(self, filepath: str) -> Iterator[Any]:
+        with super()._open_for_write(filepath) as file:
+            yield file
+            file.flush()
+            file.write(_checksum(Path(file.name).read_bytes()))
+
+
+def _checksum(data: bytes) -> bytes:
+    return zlib.crc32(data).to_bytes(4, "little")
+
+
+def _is_whole(path: str) -> bool:
+    """Whether a file ends in its checksum; a file that is not there is left to numba."""
+    try:
+        data = Path(path).read_bytes()
+    except FileNotFoundError:
+        return True
+    return data[-4:] == _checksum(data[:-4])
+
+
 class _KernelCache(FunctionCache):
     """numba's cache, without the 0.15 s in which it makes ready for compiling before it loads anything."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        if all(hasattr(IndexDataCacheFile, name) for name in NUMBAS_FILES):
+            self._cache_file = _CheckedFiles(
+                cache_path=self._cache_path,
+                filename_base=self._impl.filename_base,
+                source_stamp=self._impl.locator.get_source_stamp(),
+            )
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         if not all(hasattr(self, name) for name in NUMBAS_OWN):

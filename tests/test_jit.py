@@ -93,3 +93,21 @@ def test_an_installation_that_cannot_be_written_without_a_home(tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     assert str(package) in done.stdout
     assert done.stderr.count("warning: ") == 1 and "NUMBA_CACHE_DIR" in done.stderr
+
+
+@pytest.mark.parametrize("suffix", ["nbi", "nbc"])
+def test_a_damaged_file_is_compiled_again_and_never_run(suffix: str, folder: Path) -> None:
+    jit.kernel(total)(np.array([1.0]))
+    (file,) = folder.rglob(f"*.{suffix}")
+    sound = file.read_bytes()
+    changes = [b"", sound[:-1], sound[:100]]
+    changes += [
+        sound[:k] + bytes([sound[k] ^ 4]) + sound[k + 1 :] for k in (0, len(sound) // 2, -2)
+    ]
+    for damaged in changes:
+        file.write_bytes(damaged)
+        kernel = jit.kernel(total)
+        assert kernel(np.array([1.0, 2.5])) == 3.5
+        assert not kernel.stats.cache_hits
+        kernel = jit.kernel(total)
+        assert kernel(np.array([1.0, 2.5])) == 3.5 and kernel.stats.cache_hits
