@@ -64,26 +64,38 @@ def test_address_and_file_name_are_both_tried(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../secret.jpg", "a/../../secret.jpg", "%2e%2e/secret.jpg"])
-def test_nothing_outside_the_folder_is_read(name: str, tmp_path: Path) -> None:
+def test_no_name_leads_out_of_the_folder(name: str, tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     secret = touch(tmp_path / "secret.jpg")
     for wanted in (name, str(secret)):
         with pytest.raises(UserError, match=r"no .*secret\.jpg below"):
             index_of(tmp_path, wanted).image_path(0, tmp_path / "images")
-    (tmp_path / "images" / "link.jpg").symlink_to(secret)
-    with pytest.raises(UserError, match="a link out of"):
-        index_of(tmp_path, "link.jpg").image_path(0, tmp_path / "images")
 
 
-def test_links_to_folders_and_within_the_folder_are_followed(tmp_path: Path) -> None:
+def test_links_that_lie_in_the_folder_are_followed(tmp_path: Path) -> None:
+    """To files and folders, within the folder and out of it, at any depth, and back up."""
     root = tmp_path / "images"
     touch(root / "p.jpg")
     (root / "q.jpg").symlink_to(root / "p.jpg")
     touch(tmp_path / "elsewhere/r.jpg")
-    (root / "train").symlink_to(tmp_path / "elsewhere")
-    index = index_of(tmp_path, "q.jpg", "train/r.jpg", "R.jpg")
+    (root / "deep").mkdir()
+    (root / "deep" / "train").symlink_to(tmp_path / "elsewhere")
+    (root / "deep" / "train" / "back").symlink_to(root)
+    (root / "farm.jpg").symlink_to(touch(tmp_path / "cache/ab/cdef"))
+    index = index_of(tmp_path, "q.jpg", "deep/train/r.jpg", "R.jpg", "FARM.jpg")
     assert index.image_path(0, root) == root / "q.jpg"
-    assert index.image_path(1, root) == root / "train/r.jpg"
+    assert index.image_path(1, root) == root / "deep/train/r.jpg"
+    assert index.image_path(3, root) == root / "farm.jpg"
+    alone = index_of(tmp_path, "other/R.JPG")
+    assert alone.image_path(0, root) == root / "deep/train/r.jpg"
+
+
+def test_a_link_whose_file_was_not_fetched_is_named(tmp_path: Path) -> None:
+    root = tmp_path / "images"
+    root.mkdir()
+    (root / "a.jpg").symlink_to(tmp_path / ".annex/1234")
+    with pytest.raises(UserError, match=r"a\.jpg is a link to a file that is not there; fetch it"):
+        index_of(tmp_path, "a.jpg").image_path(0, root)
 
 
 def test_another_folders_image_of_the_same_name_is_not_taken(tmp_path: Path) -> None:

@@ -1,13 +1,15 @@
 """Which file below a folder an image is: the one place where the names of annotation files meet the disk.
 
 Tools write names with backslashes, percent signs, other cases and Unicode forms, as absolute paths of another
-machine and as addresses. Only their last parts count, and nothing outside the folder is ever read.
+machine and as addresses. Only their last parts count, so that no name leads out of the folder. Symbolic links
+inside the folder are followed wherever they lead: who filled the folder placed them (DVC and git-annex keep
+images so).
 """
 
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
@@ -73,15 +75,19 @@ class ImageFolder:
         for parts in candidates:
             path = self.root.joinpath(*parts)
             if _is_file(path):
-                return self._within(path)
+                return path
+            if path.is_symlink():
+                raise UserError(
+                    f"{path} is a link to a file that is not there; fetch it (dvc pull, git annex get)"
+                )
         for parts in candidates:
             if matches := self._listed.get(_key(parts)):
-                return self._within(self._only(matches, parts))
+                return self._only(matches, parts)
         for parts in candidates:
             for first in range(len(parts)):
                 path = self._by_ending(parts[:first], parts[first:])
                 if path is not None:
-                    return self._within(path)
+                    return path
         looked_for = ", ".join("/".join(parts) for parts in candidates[:SHOWN])
         raise UserError(f"no {looked_for} below {self.root}")
 
@@ -115,23 +121,12 @@ class ImageFolder:
             raise UserError(f"{'/'.join(parts)} may be any of {shown} below {self.root}")
         return chosen[0]
 
-    def _within(self, path: Path) -> Path:
-        """``path``; a link out of the folder is a ``UserError``. Links to folders are followed."""
-        if path.is_symlink():
-            target = path.resolve()
-            inside = (self.root.resolve(), path.parent.resolve())
-            if not any(target.is_relative_to(folder) for folder in inside):
-                raise UserError(f"{path} is a link out of {self.root}; put the image there")
-        return path
-
     @cached_property
     def _files(self) -> list[PurePosixPath]:
         files = []
-        for folder, _, names in os.walk(self.root, followlinks=False):
-            inner = PurePosixPath(Path(folder).relative_to(self.root).as_posix())
+        for folder, names in _walk(self.root):
+            inner = PurePosixPath(folder.relative_to(self.root).as_posix())
             files += [inner / name for name in names]
-        for linked in _linked_folders(self.root):
-            files += [PurePosixPath(linked.name) / name.name for name in linked.iterdir()]
         return sorted(files)
 
     @cached_property
@@ -157,10 +152,16 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _linked_folders(root: Path) -> list[Path]:
-    if not root.is_dir():
-        return []
-    return [path for path in root.iterdir() if path.is_symlink() and path.is_dir()]
+def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Each folder below ``root`` once, links to folders too, with the names of its files."""
+    entered: set[tuple[int, int]] = set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        status = Path(folder).stat()
+        if (status.st_dev, status.st_ino) in entered:  # a link back
+            folders.clear()
+            continue
+        entered.add((status.st_dev, status.st_ino))
+        yield Path(folder), names
 
 
 def _spellings(name: str) -> list[tuple[str, ...]]:
