@@ -14,6 +14,7 @@ ROOMS = (
     "whole_file",
     "terminal",
     "console",
+    "no_memory",
     "artifacts",
     "distributed",
     "jit",

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from lvistk import console
+from lvistk import console, no_memory
 from lvistk.errors import UserError
 
 NO_HOST_MEMORY = (
@@ -35,7 +35,7 @@ def end_process(run: Callable[[], int]) -> NoReturn:
         mend = _mend(error)
         if mend is None:
             raise
-        console.fail(f"{mend}; run again to go on from the last checkpoint or shard")
+        console.fail(f"{mend}; {no_memory.GO_ON}")
         sys.exit(2)
 
 
@@ -51,8 +51,4 @@ def _mend(error: Exception) -> str | None:
     host = isinstance(error, MemoryError) or any(words in text for words in NO_HOST_MEMORY)
     if not device and not host:
         return None
-    return (
-        f"no memory left on the {'device' if device else 'host'}: in training raise loop.accumulate or "
-        "lower augment.short_edges (with --resume-with-changes), or lower loader.workers; at inference "
-        "lower predict.batch_size, predict.workers or predict.feature_memory_mb"
-    )
+    return no_memory.mend("device" if device else "host")

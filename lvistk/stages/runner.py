@@ -9,6 +9,7 @@ from typing import Any
 from lvistk import artifacts, console
 from lvistk.config.load import marked, older_table, to_table, update
 from lvistk.errors import UserError
+from lvistk.no_memory import tell_of_bad_alloc
 from lvistk.stages.pipeline_file import StagePlan
 from lvistk.stages.specifications.stage import Stage
 from lvistk.whole_file import room_for
@@ -171,6 +172,7 @@ def _join_ranks(device: str) -> str:
     from lvistk import distributed  # imports torch
 
     gc.set_threshold(*ORDINARY_COLLECTION)
+    tell_of_bad_alloc()
     chosen = distributed.choose_device(device)
     distributed.start(chosen)
     return str(chosen)
