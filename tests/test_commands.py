@@ -57,6 +57,18 @@ def test_done_refused_and_forced(name: str, world: Path, tmp_path: Path, lvistk:
     assert read_manifest(out)["state"] == "done"
 
 
+def test_a_folder_given_with_the_home_sign(
+    world: Path, tmp_path: Path, lvistk: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shells leave ``~`` in the middle of a word alone."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    seen(world, lvistk)
+    command = [word for word in SIX["evaluate"](world, tmp_path) if word != tmp_path]
+    command.remove("--out")
+    assert lvistk(*command, "--out=~/score").code == 0
+    assert (tmp_path / "score" / "metrics.json").is_file()
+
+
 def seen(world: Path, lvistk: Commands) -> Path:
     """Detections on all images of ``world``, for the commands that read some."""
     if not (world / "seen").is_dir():

@@ -15,10 +15,18 @@ def main() -> NoReturn:
     # imports make a million objects that stay: looking for cycles among them takes 0.4 s of a run
     gc.set_threshold(100_000, 50, 100)
     try:
-        end_process(lambda: _run(sys.argv[1:]))
+        end_process(lambda: _run([_with_home(word) for word in sys.argv[1:]]))
     finally:
         if "torch" not in sys.modules:  # its bindings complain at exit of what was not collected
             gc.freeze()
+
+
+def _with_home(word: str) -> str:
+    """``--out=~/runs`` with the home folder; shells replace ``~`` at the beginning of a word only."""
+    option, equals, value = word.partition("=")
+    if not (equals and option.startswith("--") and value.startswith("~")):
+        return word
+    return f"{option}={os.path.expanduser(value)}"  # noqa: PTH111  an unknown user's stays as it is
 
 
 def _run(words: Sequence[str]) -> int:

@@ -3,6 +3,8 @@
 import dataclasses
 import difflib
 import math
+import os
+import re
 import tomllib
 import typing
 from collections.abc import Mapping, Sequence
@@ -247,9 +249,29 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
+def expanded(path: str | Path) -> Path:
+    """``path`` with ``~`` and ``$VARIABLES`` replaced as a shell does; a file of that very name comes first.
+
+    Raises ``UserError`` for a variable that is not set, and for ``~`` of a user without a home folder.
+    """
+    text = str(path)
+    if not (text.startswith("~") or "$" in text) or Path(text).exists():
+        return Path(path)
+    filled = os.path.expandvars(text)
+    unset = re.search(r"\$(\w+|\{[^}]*\})", filled)
+    if unset:
+        raise UserError(
+            f"{text}: the variable {unset[0]} is not set; set it or write the path itself"
+        )
+    try:
+        return Path(filled).expanduser()
+    except RuntimeError:
+        raise UserError(f"{text}: there is no such home folder; write the path itself") from None
+
+
 def _decode_path(kind: type, value: Any) -> Any:
     if issubclass(kind, Path) and isinstance(value, str | Path):
-        return Path(value)
+        return expanded(value)
     raise msgspec.ValidationError(f"Expected a path, got {value!r}")
 
 

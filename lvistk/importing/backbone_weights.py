@@ -7,6 +7,7 @@ from pathlib import Path
 import torchvision
 from torch import Tensor, nn
 
+from lvistk.config.load import expanded
 from lvistk.config.model import BackboneSettings
 from lvistk.errors import UserError
 from lvistk.importing.checkpoint_file import read_checkpoint_file
@@ -60,7 +61,7 @@ def _local_file(source: str) -> Path:
     """The path of ``source``; ``lvistk:NAME`` is a file that ships with the package."""
     if source.startswith(SHIPPED):
         return ASSETS / f"{source.removeprefix(SHIPPED)}.safetensors"
-    return Path(source)
+    return expanded(source)
 
 
 def fill(net: nn.Module, weights: Weights, *, source: str) -> tuple[str, ...]:

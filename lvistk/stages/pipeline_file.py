@@ -17,8 +17,8 @@
 
 A required input that a stage does not name is the result of the last earlier stage that makes such.
 
-Relative paths start at the working directory. ``--set NAME.a.b=c`` reaches the stage NAME, and
-``--set model.a=c`` or ``--set data.a=c`` the shared tables.
+Relative paths start at the working directory; ``~`` and ``$VARIABLES`` are replaced.
+``--set NAME.a.b=c`` reaches the stage NAME, and ``--set model.a=c`` or ``--set data.a=c`` the shared tables.
 """
 
 import copy
@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lvistk.config.load import nearest, parse_assignments, read_toml, update
+from lvistk.config.load import expanded, nearest, parse_assignments, read_toml, update
 from lvistk.errors import UserError
 from lvistk.stages.shipped import find_pipeline
 from lvistk.stages.specifications import STAGES
@@ -104,7 +104,7 @@ def load_pipeline(
     _merge_assignments(table, parse_assignments(assignments), path)
     _require_shape(table, path)
     stages, name = table.get("stage", {}), table.get("name", path.stem)
-    folder = out or Path(table.get("out", f"runs/{name}"))
+    folder = out or expanded(table.get("out", f"runs/{name}"))
     shared = {key: value for key, value in table.items() if key not in HEAD_KEYS}
     _check_shared(shared, path)
     plans: list[StagePlan] = []

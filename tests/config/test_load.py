@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from lvistk.config.classifier import ClassifierSettings
-from lvistk.config.load import from_table, older_table, parse_assignments, to_table, update
+from lvistk.config.load import (
+    expanded,
+    from_table,
+    older_table,
+    parse_assignments,
+    to_table,
+    update,
+)
 from lvistk.config.ranges import range_text
 from lvistk.errors import UserError
 from lvistk.stages.one_stage import plan_from_file
@@ -170,6 +177,7 @@ def test_a_broken_pipeline_is_one_clear_line(tmp_path: Path, text: str, message:
         ("sampler.repeat_fraction=nan", "range: 0 to 1"),
         ("model.rpn.anchor_sizes=[8,16]", "5 of them"),
         ("model.classifier.group_softmax.edges=[100,10]", "it must ascend"),
+        ("model.classifier.group_softmax.edges=[]", "at least 1 of them"),
         ("model.mask.convs=100000000", "range: 0 to 100"),
         ("optim.step_factor=0", "range: above 0, at most 1"),
     ],
@@ -256,3 +264,26 @@ def test_a_table_of_changes_has_todays_names() -> None:
     given = update(FinetuneSettings(), old, where="test")
     assert given == update(FinetuneSettings(), now, where="test")
     assert older_table(FinetuneSettings(), to_table(given)) == to_table(given)
+
+
+def test_home_and_variables_in_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("DATA", "/disk")
+    monkeypatch.chdir(tmp_path)
+    assert expanded("~/a.json") == tmp_path / "a.json"
+    assert expanded("$DATA/a") == expanded("${DATA}/a") == Path("/disk/a")
+    assert expanded("plain/a") == Path("plain/a")
+    (tmp_path / "a$b").touch()
+    assert expanded("a$b") == Path("a$b")
+    for text, words in (("$NONE/a", "NONE is not set"), ("~no.such.user/a", "no such home folder")):
+        with pytest.raises(UserError, match=words):
+            expanded(text)
+    file = tmp_path / "p.toml"
+    file.write_text(
+        'out = "~/runs"\n[data]\ntrain = ["$DATA/t.json"]\ntrain_images = "~/images"\n'
+        '[stage.a]\ncommand = "train-repr"\n'
+    )
+    (plan,) = load_pipeline(file).stages
+    assert plan.out == tmp_path / "runs" / "a"
+    assert plan.inputs.train == (Path("/disk/t.json"),)
+    assert plan.inputs.train_images == tmp_path / "images"
