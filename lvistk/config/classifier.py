@@ -58,8 +58,8 @@ class FederatedSettings:
 class GroupSoftmaxSettings:
     """Balanced group softmax (arXiv 2006.10408), ``kind = "group_softmax"``."""
 
-    edges: Annotated[tuple[Count, ...], Ascending()] = (10, 100, 1000)
-    """Lower bounds of groups 2, 3, ... in training instances."""
+    edges: Annotated[tuple[Count, ...], Ascending(), Meta(min_length=1)] = (10, 100, 1000)
+    """Lower bounds of groups 2, 3, ... in training instances. For a single group take ``softmax``."""
     beta: NotNegative = 8.0
     """Sampled "others" for each positive of a group."""
     unseen: Literal["zero", "member"] = "zero"

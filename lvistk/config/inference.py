@@ -1,13 +1,12 @@
 """Settings of inference: views of an image, how their detections are merged, how images are run."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
-
-from msgspec import Meta
+from typing import Literal
 
 from lvistk.config.ranges import (
     KEPT,
     OPERATIONAL,
+    BelowOne,
     Count,
     Lengths,
     Natural,
@@ -39,7 +38,7 @@ class ViewSettings:
 class MergeSettings:
     """How detections of several views become one set (arXiv 2009.01559, testing)."""
 
-    score_threshold: Share = 1e-4
+    score_threshold: BelowOne = 1e-4
     """Candidates that score less are left out."""
     pre_nms_per_view: Count = 10_000
     """Candidates kept per view, by score, before NMS."""
@@ -51,7 +50,7 @@ class MergeSettings:
     """Width of Gaussian Soft-NMS, in squared IoU."""
     soft_nms_iou: Share = 0.3
     """IoU from which linear Soft-NMS lowers scores."""
-    soft_nms_min_score: Share = 1e-4
+    soft_nms_min_score: BelowOne = 1e-4
     """Detections whose score falls below are left out."""
     rare_boost: Positive = 1.0
     """Factor on the scores of rare categories; the paper gives none."""
@@ -62,7 +61,7 @@ class MergeSettings:
     """Wanted box side in the view, in pixels, for area ratios of .5 or more, .25 to .5, below (ours)."""
     max_detections: Count = 300
     """Detections kept per image, by score."""
-    mask_threshold: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.5
+    mask_threshold: BelowOne = 0.5
     """Pixels of a larger mask probability belong to the mask."""
 
 
@@ -79,7 +78,7 @@ class PredictSettings:
     channels_last: bool = False
     """The memory layout that half precision convolutions want."""
     feature_memory_mb: Natural = field(default=4096, metadata=OPERATIONAL)
-    """Feature maps of views kept for masks, in MB; beyond it they are computed twice."""
+    """Feature maps of views kept for masks, in MB; beyond it they are computed twice. 0: none is kept."""
     shard_images: Count = field(default=500, metadata=KEPT)
     """Images per shard file; a shard that is there is complete."""
     max_unreadable: Share = field(default=0.01, metadata=OPERATIONAL)

@@ -168,7 +168,7 @@ class MaskHeadSettings:
     sampling_ratio: Few = 0
     """Samples per bin and side in RoIAlign; 0 adapts to the RoI."""
     convs: Few = 4
-    """3x3 convolutions before the upsampling."""
+    """3x3 convolutions before the upsampling; 0: pooled features are upsampled as they are."""
     extra_convs: Few = 0
     """Further 3x3 convolutions that start as identities (the paper adds three in stage 2)."""
     channels: Channels = 256

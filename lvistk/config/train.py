@@ -107,7 +107,7 @@ class OptimSettings:
     kind: Literal["sgd", "adamw"] = "sgd"
     """The optimiser."""
     lr: NotNegative = field(default=0.02, metadata=CHANGEABLE)
-    """Learning rate after the warm-up."""
+    """Learning rate after the warm-up; 0: nothing is learnt, the weights stay what they start from."""
     lr_batch: Natural = field(default=16, metadata=CHANGEABLE)
     """The batch that ``lr`` is meant for; other batches scale it linearly. 0: no scaling."""
     momentum: BelowOne = field(default=0.9, metadata=CHANGEABLE)

@@ -129,5 +129,10 @@ def _check(settings: ModelSettings) -> None:
             f"mask.boundary needs mask.channels ({settings.mask.channels}) equal to fpn.channels "
             f"({settings.fpn.channels})"
         )
+    if settings.mask.convs == 0 and settings.mask.channels != settings.fpn.channels:
+        raise UserError(
+            f"mask.convs = 0 needs mask.channels ({settings.mask.channels}) equal to fpn.channels "
+            f"({settings.fpn.channels})"
+        )
     if cascade.mask_flow and not cascade.mask_every_stage:
         raise UserError("cascade.mask_flow needs cascade.mask_every_stage = true")
