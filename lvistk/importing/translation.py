@@ -15,6 +15,7 @@ NOT_NEEDED = (
     (r"pixel_(mean|std)", "dropped: became image_mean and image_std"),
     (r".*\.anchor_generator\..*", "dropped: anchors are settings, and equal"),
     (r"data_preprocessor\..*", "dropped: the input's mean and deviation are settings"),
+    (r"ema_[^.]+", "dropped: the EMA hook of mmdetection saves averages under the plain names"),
 )
 FROZEN_EPS = 1e-5
 

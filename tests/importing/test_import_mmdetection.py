@@ -188,6 +188,17 @@ def test_a_semantic_branch_is_refused_unless_given_up() -> None:
     assert "dropped: asked for by drop" in {entry.action for entry in imported.dropped}
 
 
+def test_the_second_set_of_weights_of_an_ema_hook_is_left_out() -> None:
+    """mmcv's hook names its buffers after parameters, points as underscores, and swaps before it saves."""
+    shapes = detector()
+    shapes |= {f"ema_{name.replace('.', '_')}": shape for name, shape in detector().items()}
+    given = tensors(shapes)
+    imported = translated(given, toolbox="mmdetection", style=None, norm_eps=None, drop=())
+    left_out = [entry for entry in imported.dropped if entry.source.startswith("ema_")]
+    assert len(left_out) == len(detector()) and "EMA hook" in left_out[0].action
+    assert not any(part.source.startswith("ema_") for part in imported.parts.values())
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
