@@ -1,7 +1,7 @@
 """Commands about whole runs: run, status, settings, demo, report, compare."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -71,6 +71,13 @@ def compare(
     ] = 0.95,
     boundary: Annotated[bool, typer.Option("--boundary", help="Compare boundary AP too.")] = False,
     fixed: Annotated[bool, typer.Option("--fixed", help="Compare AP-fixed too.")] = False,
+    unknown_images: Annotated[
+        Literal["refuse", "drop"] | None,
+        typer.Option(
+            "--unknown-images",
+            help="With --ground-truth: detections in images that it lacks are an error, or left out.",
+        ),
+    ] = None,
     threads: Annotated[int, typer.Option("--threads", min=0, help="0: one per core.")] = 0,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="JSON file of all differences.")
@@ -94,6 +101,7 @@ def compare(
         level=level,
         boundary=boundary,
         fixed=fixed,
+        unknown_images=unknown_images,
         threads=threads,
         out=out,
     )

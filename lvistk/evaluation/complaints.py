@@ -20,7 +20,7 @@ COMPLAINTS = {
 }
 UNKNOWN_IMAGE = (
     "the ground truth has no such image; give the matching ground truth, or evaluate with "
-    "evaluate.unknown_images=drop to leave such detections out (compare takes folders of such evaluations)"
+    "evaluate.unknown_images=drop (compare --unknown-images drop) to leave such detections out"
 )
 
 

@@ -4,7 +4,7 @@ import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lvistk import console
 from lvistk.artifacts import MANIFEST, find_input, fingerprint, is_same_input, read_manifest
@@ -51,6 +51,7 @@ def run(
     level: float = 0.95,
     boundary: bool = False,
     fixed: bool = False,
+    unknown_images: Literal["refuse", "drop"] | None = None,
     threads: int = 0,
     out: Path | None = None,
 ) -> Comparison:
@@ -58,14 +59,18 @@ def run(
 
     ``boundary`` and ``fixed`` compare boundary AP and AP-fixed too, which takes about as long again each.
 
-    ``a`` and ``b`` are ``evaluate`` stage folders or, with ``gt``, results as ``evaluate`` takes
-    them. Raises ``UserError`` where the two have different ground truth instances or rules, or
-    where inputs have changed
-    since.
+    ``a`` and ``b`` are ``evaluate`` stage folders or, with ``gt``, results as ``evaluate`` takes them.
+    ``unknown_images``: what becomes of detections in images that are not in the ground truth, see
+    ``EvaluateSettings``; only with ``gt``, folders have their own rule. Raises ``UserError`` where the two
+    have different ground truth instances or rules, or where inputs have changed since.
     """
     if samples < 2 or not 0 < level < 1:
         raise UserError("compare needs --samples of at least 2 and a --level between 0 and 1")
-    sides = [_side(path, gt) for path in (a, b)]
+    if unknown_images is not None and gt is None:
+        raise UserError(
+            "--unknown-images is for results with --ground-truth; folders have their own rule"
+        )
+    sides = [_side(path, gt, unknown_images or "refuse") for path in (a, b)]
     _require_same(*sides)
     count = threads or os.cpu_count() or 1
     compared = [_evaluate(one, boundary=boundary, fixed=fixed, threads=count) for one in sides]
@@ -77,9 +82,10 @@ def run(
     return found
 
 
-def _side(path: Path, gt: Path | None) -> Inputs:
+def _side(path: Path, gt: Path | None, unknown_images: Literal["refuse", "drop"]) -> Inputs:
     if gt is not None:
-        return Inputs(str(path), gt, Results(path), EvaluateSettings())
+        settings = EvaluateSettings(unknown_images=unknown_images)
+        return Inputs(str(path), gt, Results(path), settings)
     if not (path / MANIFEST).is_file():
         raise UserError(
             f"{path}: not an evaluate stage; give the ground truth with --ground-truth for results"
