@@ -68,6 +68,11 @@ def load_model(path: Path, *, device: torch.device) -> MaskRCNN:
     return model.to(device).eval()
 
 
+def model_categories(path: Path) -> Categories:
+    """The categories of a model, without its weights. Raises ``UserError`` as ``load_model`` does."""
+    return _description(model_path(path))[1]
+
+
 def _description(file: Path) -> tuple[ModelSettings, Categories]:
     table = model_table(file)
     try:

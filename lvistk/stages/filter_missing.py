@@ -9,7 +9,6 @@ from lvistk.artifacts import StageFolder
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.index.index_cache import cache_beside
 from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
-from lvistk.errors import UserError
 from lvistk.selftrain.missing import impossible_labels, missing_annotations
 from lvistk.stages.specifications.filter_missing import FilterMissingInputs, FilterMissingSettings
 from lvistk.structures.detections import Detections
@@ -30,11 +29,6 @@ def run(
     index = AnnotationIndex.open(inputs.train, cache=cache_beside(stage.path), defects="skip")
     index.warn_of_defects()
     store = DetectionStore.open(inputs.detections)
-    if not np.array_equal(store.category_ids, index.categories.ids):
-        raise UserError(
-            f"{inputs.detections} has {len(store.category_ids)} categories and the annotations have "
-            f"{len(index.categories)}: use detections of a model trained on these files"
-        )
     images: list[Detections] = []
     confident = unseen = 0
     with console.progress("filter-missing", len(index)) as line:

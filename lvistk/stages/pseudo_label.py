@@ -15,7 +15,6 @@ from lvistk.data.index.index_cache import cache_beside
 from lvistk.data.pool.open_images import OpenImages
 from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
 from lvistk.distributed import barrier, rank
-from lvistk.errors import UserError
 from lvistk.inference.image_batches import Image, Screen
 from lvistk.inference.predict import Predictor
 from lvistk.inference.shards import ImageList, write_shards
@@ -23,7 +22,6 @@ from lvistk.inference.views import plan_views
 from lvistk.models.model_file import load_model
 from lvistk.stages.specifications.pseudo_label import PseudoLabelInputs, PseudoLabelSettings
 from lvistk.stages.tta_infer import images_of_index, list_left_out, warn_of_nothing
-from lvistk.structures.categories import Categories
 
 
 def run(
@@ -36,7 +34,7 @@ def run(
     torch_device = torch.device(device)
     model = load_model(inputs.model, device=torch_device)
     if settings.source == "lvis":
-        images, role = _training_images(inputs, model.categories, stage), "detections"
+        images, role = _training_images(inputs, stage), "detections"
     else:
         images, role = _pool_images(inputs, settings, stage), "pseudo"
     predictor = Predictor(
@@ -62,16 +60,10 @@ def run(
     }
 
 
-def _training_images(
-    inputs: PseudoLabelInputs, categories: Categories, stage: StageFolder
-) -> ImageList:
-    if not inputs.train or inputs.train_images is None:
-        raise UserError("pseudo-label --source lvis needs --train and --train-images")
+def _training_images(inputs: PseudoLabelInputs, stage: StageFolder) -> ImageList:
+    assert inputs.train_images is not None  # checked before the run
     index = AnnotationIndex.open(inputs.train, cache=cache_beside(stage.path), defects="skip")
     index.warn_of_defects()
-    categories.require_same_labels(
-        index.categories, ours=str(inputs.model), theirs=str(inputs.train[0])
-    )
     return images_of_index(index, inputs.train_images)
 
 
@@ -79,8 +71,7 @@ def _pool_images(
     inputs: PseudoLabelInputs, settings: PseudoLabelSettings, stage: StageFolder
 ) -> ImageList:
     """The pool's images, or ``max_images`` of them drawn by the seed."""
-    if inputs.pool is None:
-        raise UserError("pseudo-label --source openimages needs --pool, the folder of images")
+    assert inputs.pool is not None  # checked before the run
     if rank() != 0:  # rank 0 walks the folders; the others read what it wrote
         barrier()
     cache = cache_beside(stage.path)
@@ -117,8 +108,6 @@ def _screen(inputs: PseudoLabelInputs, cache: Path, workers: int) -> Screen | No
     """What keeps images out that show the same as those of ``exclude`` below ``exclude_images``."""
     if inputs.exclude_images is None:
         return None
-    if not inputs.exclude:
-        raise UserError("--exclude-images needs --exclude, the annotation files of these images")
     index = AnnotationIndex.open(inputs.exclude, cache=cache, defects="skip")
     paths = [index.image_path(i, inputs.exclude_images) for i in range(len(index))]
     key = " ".join(fingerprint(path) for path in inputs.exclude)

@@ -46,9 +46,6 @@ def run(
     model = load_model(inputs.model, device=torch_device)
     index = AnnotationIndex.open([inputs.val], cache=cache_beside(stage.path), defects="skip")
     index.warn_of_defects()
-    model.categories.require_same_labels(
-        index.categories, ours=str(inputs.model), theirs=str(inputs.val)
-    )
     predictor = Predictor(
         model, plan_views(settings.views), settings.merge, settings.predict, torch_device
     )

@@ -25,6 +25,7 @@ def test_a_model_from_another_label_set(
     told = lvistk(*SIX[name](world, tmp_path / "out")).error()
     given = "seen" if name == "filter-missing" else "model.safetensors"
     assert str(world / given) in told and "9 categories" in told and "10" in told
+    assert (name == "finetune") or not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("name", READ_MODELS)

@@ -40,6 +40,13 @@ def run(
     return filter_missing.run(settings, inputs, out)
 
 
+def check(settings: FilterMissingSettings, inputs: FilterMissingInputs, out: Path) -> None:
+    from lvistk.stages.inference_check import check_detections  # imports numpy
+
+    assert inputs.detections is not None  # the runner has checked that it is given
+    check_detections(inputs.detections, inputs.train, out=out)
+
+
 FILTER_MISSING = Stage(
     command="filter-missing",
     help="Keep the detections on training images that no annotation explains.",
@@ -47,4 +54,5 @@ FILTER_MISSING = Stage(
     inputs=FilterMissingInputs,
     outputs=("missing.h5",),
     run=run,
+    check=check,
 )

@@ -62,13 +62,21 @@ def unread(settings: PseudoLabelSettings, inputs: PseudoLabelInputs) -> set[str]
 
 
 def check(settings: PseudoLabelSettings, inputs: PseudoLabelInputs, out: Path) -> None:
-    if settings.source == "openimages" and inputs.pool is None:
+    from lvistk.stages.inference_check import check_images  # imports numpy
+
+    assert inputs.model is not None  # the runner has checked that it is given
+    if settings.source == "lvis":
+        if not inputs.train or inputs.train_images is None:
+            raise UserError("pseudo-label --source lvis needs --train and --train-images")
+        check_images(inputs.model, inputs.train, inputs.train_images, out=out)
+        return
+    if inputs.pool is None:
         raise UserError(
             "pseudo-label --source openimages needs the input 'pool', a folder of unlabelled images: give "
             "--pool or, in a pipeline file, [data] pool"
         )
-    if settings.source == "lvis" and not (inputs.train and inputs.train_images):
-        raise UserError("pseudo-label --source lvis needs --train and --train-images")
+    if inputs.exclude_images is not None and not inputs.exclude:
+        raise UserError("--exclude-images needs --exclude, the annotation files of these images")
 
 
 PSEUDO_LABEL = Stage(

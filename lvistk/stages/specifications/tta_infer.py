@@ -47,6 +47,13 @@ def run(
     return tta_infer.run(settings, inputs, out, device=device)
 
 
+def check(settings: TtaInferSettings, inputs: TtaInferInputs, out: Path) -> None:
+    from lvistk.stages.inference_check import check_images  # imports numpy
+
+    assert inputs.model and inputs.val and inputs.val_images  # the runner has checked this
+    check_images(inputs.model, [inputs.val], inputs.val_images, out=out)
+
+
 TTA_INFER = Stage(
     command="tta-infer",
     help="Detect with several scales and flips, merge them, and write detections and LVIS results.",
@@ -55,4 +62,5 @@ TTA_INFER = Stage(
     outputs=("detections", "results_segm.json", "results_bbox.json", "unreadable.json"),
     run=run,
     needs_device=True,
+    check=check,
 )
