@@ -1,4 +1,4 @@
-"""The fault suite: random kills, spoiled artifacts, full disks, mutated inputs; figures in docs/reliability.md.
+"""The fault suite: random kills, spoiled artifacts, full disks, mutated inputs (docs/reliability.md).
 
 Each program runs in a process of its own, whose crash would be noticed.
 """

@@ -53,7 +53,8 @@ def detections_of_index(
     known = scores or {}
     for i in range(len(index)) if indices is None else indices:
         annotations = index.annotations(i)
-        values = np.array([known.get(n, 1.0) for n in index.ids(i).tolist()], np.float32)
+        ids = index.ids(i)
+        values = np.array([known.get(n, 1.0) for n in ids.tolist()], np.float32)
         detections = Detections(
             image_id=int(index.image_ids[i]),
             size=index.size(i),
@@ -61,7 +62,7 @@ def detections_of_index(
             scores=values,
             labels=annotations.labels,
             masks=index.masks(i),
-            annotation_ids=np.asarray(annotations.ids, np.int64),
+            annotation_ids=np.asarray(ids, np.int64),
         )
         yield detections.select(np.argsort(-values, kind="stable"))
 
