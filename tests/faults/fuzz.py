@@ -29,7 +29,7 @@ from lvistk.errors import UserError
 from lvistk.evaluation.evaluate import Results, evaluate
 from lvistk.masks import polygons as polygon_rows
 from lvistk.masks import rle
-from lvistk.masks.clipping import Rectangle, clip_polygons
+from lvistk.masks.clipping import clip_polygons
 from lvistk.masks.polygons import Polygons
 from lvistk.masks.union_area import union_areas
 from lvistk.stages.pipeline_file import load_pipeline
@@ -108,7 +108,7 @@ def rle_reader(folder: Path) -> Reader:
         size = rng.choice(((1, 1), (7, 5), (30, 40), (0, 3), (2000, 3)))
         draw = np.random.default_rng(rng.getrandbits(32))
         sound = rle.encode((draw.random(size) < rng.random()).astype(np.uint8))
-        counts = sound if rng.random() < 0.1 else mutated_bytes(rng, sound)
+        counts = sound if rng.random() < 0.3 else mutated_bytes(rng, sound)
         other = rng.choice((size, size, size, (3, 3), (46341, 46341)))
         try:
             whole = rle.extents([counts, sound] if other == size else [counts], other)
@@ -156,7 +156,7 @@ def _numbers(rng: random.Random) -> None:
     rows = Polygons.from_lists([parts, []])
     if all(np.isfinite(part).all() for part in parts):
         union_areas(rows), polygon_rows.instance_areas(rows), polygon_rows.tight_boxes(rows)
-        clip_polygons(rows, Rectangle(0.0, 0.0, 20.0, 15.0))
+        clip_polygons(rows, (0.0, 0.0, 20.0, 15.0))
 
 
 def _text(rng: random.Random) -> None:
