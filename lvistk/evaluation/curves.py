@@ -1,8 +1,8 @@
 """Precision and recall of every category, threshold and range, as lvis-api accumulates them.
 
-Precision is asked for where recall rises: at detections that match a ground truth instance. So
-only those with a pair are
-sorted; of all others, nine in ten, it is counted before which of these they stand.
+Precision is needed only where recall rises, at detections that match a ground truth instance. So only
+detections with a pair are sorted. Of the others, nine in ten, it is only counted how many come before each
+of these.
 """
 
 import itertools
@@ -29,11 +29,17 @@ def curves(
     gt_counts: np.ndarray,
     threads: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Precision (T, K, C, R) and recall (T, C, R) float64; NaN where a category has no ground ground
-    truth instance.
+    """Precision (T, K, C, R) and recall (T, C, R) of N detections, float64.
 
-    T IoU thresholds, K = 101 recall thresholds; ``gt_counts (C, R)`` ground truth instances
-    that count.
+    T IoU thresholds, K = 101 recall thresholds, C categories, R ranges.
+
+    candidates: the detections
+    matches: what became of those with a pair
+    slots: (N,) slot of each detection
+    out: (N,) ranges, as bits, in which a detection is ignored
+    slot_open: (S,) bool, slots whose category is not exhaustively annotated in the image
+    gt_counts: (C, R) ground truth instances that count; 0 gives NaN
+    threads: to work with
     """
     categories, ranges = gt_counts.shape
     order, first = rank(candidates._replace(kept=matches.rows >= 0), threads=threads)
@@ -69,15 +75,18 @@ def curves(
 def _count_alone(
     kept, images, categories, scores, rows, slots, out, slot_open, order, ranked, first, a, b, alone
 ):
-    """Of detections a:b, count false positives without a pair in ``alone (M, R)``, at the next one with a
-    pair in ``order (M,)``; those behind the last of their category change nothing."""
+    """Count false positives without a pair among the detections a:b, in ``alone (M, R)``.
+
+    Each is counted at the next detection with a pair in ``order (M,)`` of its category; after the last one
+    it changes nothing.
+    """
     for d in range(a, b):
         if not kept[d] or rows[d] >= 0 or slot_open[slots[d]]:
             continue
         low, last = first[categories[d]], first[categories[d] + 1]
         score = scores[d]
         left = last - low
-        while left > 0:  # no branch to guess: how many of those left are better
+        while left > 0:  # binary search without a branch: how many score better
             half = (left + 1) // 2
             low += half * (ranked[low + half - 1] > score)
             left -= half

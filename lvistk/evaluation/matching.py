@@ -1,9 +1,8 @@
-"""Greedy matching inside each (image, category), for all ranges and the ten IoU thresholds at once.
+"""Greedy matching within each slot, an (image, category), for all ranges and IoU thresholds at once.
 
-Only detections with a pair (an IoU of at least 0.5 with a ground truth instance of their slot)
-are matched here; all
-others are false positives, or ignored where their category is not exhaustively annotated or their area is
-out of range.
+Only detections with a pair are matched here: with an IoU of at least 0.5 to a ground truth instance of
+their slot. All others are false positives, or ignored if their category is not exhaustively annotated in
+the image or their area is out of range.
 """
 
 from typing import NamedTuple
@@ -17,18 +16,20 @@ THRESHOLDS = np.minimum(IOU_THRESHOLDS, 1 - 1e-10)
 
 
 class Matches(NamedTuple):
-    """What became of M detections with a pair; bit t of a uint16 is IoU threshold t."""
+    """What became of N detections, of which M have a pair. Bit t of a uint16 is IoU threshold t.
+
+    rows: (N,) int32, row of the detection in the next three fields; -1 without a pair
+    hits: (M, R) uint16, thresholds at which it is a true positive, for each range
+    misses: (M, R) uint16, thresholds at which it is a false positive; with neither bit it is ignored
+    gts: (M,) int32, the ground truth instance that it matches at IoU 0.5 in range ``all``, or -1
+    matched: (G,) uint16, thresholds at which the ground truth instance is matched, in range ``all``
+    """
 
     rows: np.ndarray
-    """(N,) int32: row in the fields below of each of the N detections, -1 for one without a pair"""
     hits: np.ndarray
-    """(M, R) uint16: true positive, by range"""
     misses: np.ndarray
-    """(M, R) uint16: false positive, by range; neither bit: ignored"""
     gts: np.ndarray
-    """(M,) int32: the ground truth it matches at IoU 0.5 in range all, or -1"""
-    found: np.ndarray
-    """(G,) uint16: thresholds at which a ground truth instance is matched, in range all"""
+    matched: np.ndarray
 
 
 def match(
@@ -44,11 +45,18 @@ def match(
     gt_out: np.ndarray,
     range_count: int,
 ) -> Matches:
-    """Match ``pairs`` (P,) whose IoU is ``ious`` (P,), of the detections ``kept`` (N,).
+    """Match N detections with G ground truth instances.
 
-    ``pairs`` stand in the order of detections, then ground truth instances. ``gt_out (G,)`` and
-    ``out (N,)`` are
-    the ranges (bits) in which a ground truth instance is ignored and a detection is outside.
+    pairs: (P,) of type ``PAIR``, in the order of detections, then of ground truth instances
+    ious: (P,) what is compared with the thresholds
+    kept: (N,) bool, detections that count
+    scores: (N,)
+    slots: (N,) slot of each detection
+    out: (N,) ranges, as bits, in which a detection is ignored
+    slot_open: (S,) bool, slots whose category is not exhaustively annotated in the image
+    gt_ids: (G,) annotation ids; one of 0 counts as unmatched, as in lvis-api
+    gt_out: (G,) ranges, as bits, in which a ground truth instance is ignored
+    range_count: R
     """
     return Matches(
         *_match(
@@ -69,7 +77,7 @@ def match(
 
 @kernel
 def _chains(detections, kept, slots, slot_count):
-    """Pairs of kept detections by slot, in the order of the input: (pair numbers, first)."""
+    """Pairs of kept detections by slot, in the order of the input: (pair numbers, first of each slot)."""
     first = np.zeros(slot_count + 2, np.int64)
     for p in range(len(detections)):
         if kept[detections[p]]:
@@ -125,7 +133,7 @@ def _match(detections, gts, ious, kept, scores, slots, out, slot_open, gt_ids, g
 
 @kernel
 def _heads_by_score(mine, detections, scores):
-    """Where each detection's pairs begin in ``mine``, detections by falling score, stable."""
+    """Where the pairs of each detection begin in ``mine``, by falling score of the detections, stable."""
     heads = np.empty(len(mine), np.int64)
     n = 0
     for k in range(len(mine)):
@@ -142,7 +150,7 @@ def _heads_by_score(mine, detections, scores):
 
 @kernel
 def _levels(ious):
-    """(P,) uint16: thresholds (bits) that each IoU reaches."""
+    """(P,) uint16, thresholds, as bits, that each IoU reaches."""
     levels = np.zeros(len(ious), np.uint16)
     for p in range(len(ious)):
         for t in range(len(THRESHOLDS)):
@@ -152,7 +160,7 @@ def _levels(ious):
 
 @kernel
 def _sort_by_iou(mine, ious):
-    """Sort pairs by falling IoU, of equal ones the last first: at each threshold the best comes first."""
+    """Sort pairs by falling IoU, equal ones by falling position, in place."""
     for k in range(1, len(mine)):
         p = mine[k]
         j = k
@@ -164,13 +172,15 @@ def _sort_by_iou(mine, ious):
 
 @kernel
 def _match_one(mine, gts, levels, out, gt_ids, gt_out, taken, hits, misses):
-    """Match one detection with its pairs, the best first; its ground truth at IoU 0.5 in range all, or
-    -1."""
+    """Match one detection with its pairs, the best first.
+
+    Returns the ground truth instance that it matches at IoU 0.5 in range ``all``, or -1.
+    """
     partner = -1
     for r in range(len(hits)):
-        left = (1 << len(THRESHOLDS)) - 1  # thresholds without a match yet
-        alone = 0 if out >> r & 1 != 0 else left  # those where it would be wrong without one
-        # ground truth instances that count come first, ignored ones only where none of those matches
+        left = (1 << len(THRESHOLDS)) - 1  # thresholds without a match so far
+        alone = 0 if out >> r & 1 != 0 else left  # those at which it is wrong if it matches nothing
+        # an ignored instance is taken only at thresholds at which no other one matches
         for ignored in (False, True):
             for p in mine:
                 g = gts[p]

@@ -1,4 +1,4 @@
-"""What an evaluation gives, whichever engine computed it."""
+"""The result of an evaluation: tables of precision and recall, and the metrics made of them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,10 +14,12 @@ GAPS = ("AP", "AP50", "AP75", "APr", "APc", "APf")
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """One table of scores: precision (T, K, C, R) and recall (T, C, R) float64, NaN where undefined.
+    """One table of scores, of T IoU thresholds, K recall thresholds, C categories by ascending id, R ranges.
 
-    T IoU thresholds, K recall thresholds, C categories by ascending id, R ranges; ``gt_counts
-    (C, R)`` ground truth instances that count, ``judged (C,)`` detections that count.
+    precision: (T, K, C, R) float64, NaN if undefined
+    recall: (T, C, R) float64, NaN if undefined
+    gt_counts: (C, R) ground truth instances that count
+    judged: (C,) detections that count
     """
 
     precision: np.ndarray
@@ -28,8 +30,13 @@ class Table:
 
 @dataclass(frozen=True, eq=False)
 class CategoryTable:
-    """C categories by ascending id: ids (C,), names, frequency (C,) of 'r', 'c', 'f' or '', and the
-    training images (C,) by the file's own field, -1 where it has none."""
+    """C categories by ascending id.
+
+    ids: (C,)
+    names: C names
+    frequency: (C,) 'r', 'c', 'f' or ''
+    train_images: (C,) training images, as the file says (``image_count``); -1 if it does not
+    """
 
     ids: np.ndarray
     names: tuple[str, ...]
@@ -39,8 +46,16 @@ class CategoryTable:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """``metrics`` is the content of ``metrics.json``; ``tables`` holds what is behind its scores, by the
-    same keys: ``segm``, ``bbox``, ``boundary``, ``segm_fixed``, ``bbox_fixed``."""
+    """The result of an evaluation.
+
+    metrics: content of ``metrics.json``
+    tables: ``segm``, ``bbox``, ``boundary``, ``segm_fixed``, ``bbox_fixed``, as far as they were asked for;
+        the scores in ``metrics`` have the same keys
+    categories: the columns of the tables
+    ranges: their last axis
+    warnings: what the user should know, a line each
+    seconds: wall-clock time of each part
+    """
 
     metrics: dict[str, Any]
     tables: Mapping[str, Table]
@@ -59,13 +74,20 @@ def assemble(
     areas: dict[str, str],
     ratios_of_boxes: bool,
 ) -> dict[str, Any]:
-    """``metrics.json``. ``areas`` names the area that each kind went by; ``ratios_of_boxes`` says
-    whether the boxes' detections have masks, so that an area ratio is known."""
+    """The content of ``metrics.json``.
+
+    tables: by name, as in ``Outcome``
+    frequency: (C,) 'r', 'c', 'f' or ''
+    ranges: last axis of the tables
+    max_detections: per image
+    areas: for each kind the area that APs, APm and APl go by
+    ratios_of_boxes: whether the detections of the box table have masks, and so an area ratio
+    """
     metrics: dict[str, Any] = {}
-    for name, found in tables.items():
+    for name, table in tables.items():
         limit = 0 if name.endswith("_fixed") else max_detections
         metrics[name] = summarise(
-            found.precision, found.recall, frequency=frequency, max_detections=limit
+            table.precision, table.recall, frequency=frequency, max_detections=limit
         )
     if "segm" in tables:
         mask_table, box_table = tables["segm"], tables.get("bbox")

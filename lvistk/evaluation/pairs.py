@@ -1,5 +1,4 @@
-"""Overlaps of one detection with the ground truth instances of its slot, and the ranges it lies
-outside of."""
+"""Pairs of a detection and a ground truth instance of its slot, and the ranges a detection is outside of."""
 
 from typing import NamedTuple
 
@@ -13,14 +12,16 @@ from lvistk.masks.spans import grown, overlap
 PAIR = np.dtype(
     [("detection", np.int32), ("gt", np.int32), ("iou", np.float64), ("boundary", np.float64)]
 )
-"""A detection and a ground truth instance of its slot with an IoU of at least 0.5; the boundary
-IoU of masks is the
-smaller of both, as the measure demands."""
+"""A detection and a ground truth instance of its slot with an IoU of at least 0.5. ``boundary`` is the
+smaller of mask IoU and boundary IoU, as boundary AP is defined."""
 
 
 class BoundaryGroundTruth(NamedTuple):
-    """Spans of the boundaries of the ground truth instances, as in ``GroundTruthArrays``;
-    distance (I,) in pixels."""
+    """Boundaries of G ground truth instances as spans.
+
+    distance: (I,) width of the boundary in pixels, for each image
+    rows, starts, stops, areas: as ``span_rows``, ``span_starts``, ... of ``GroundTruthArrays``
+    """
 
     distance: np.ndarray
     rows: np.ndarray
@@ -31,7 +32,7 @@ class BoundaryGroundTruth(NamedTuple):
 
 @kernel
 def out_of_area(area):
-    """Bits of the area ranges that ``area`` lies outside of."""
+    """Area ranges, as bits, that ``area`` is outside of."""
     bits = 0
     for k in range(len(AREA_RANGES)):
         if area < AREA_RANGES[k, 0] or area > AREA_RANGES[k, 1]:
@@ -41,7 +42,7 @@ def out_of_area(area):
 
 @kernel
 def out_of_ratio(mask_area, box, ends):
-    """Bits of the ratio ranges that a mask of ``mask_area`` in tight ``box`` lies outside of."""
+    """Ratio ranges, as bits, that a mask of ``mask_area`` in the tight ``box`` is outside of."""
     bits = 0
     ratio = mask_area / max(np.float64(box[2]) * np.float64(box[3]), 1.0)
     for k in range(len(ends) - 1):
@@ -53,7 +54,7 @@ def out_of_ratio(mask_area, box, ends):
 
 @kernel
 def box_iou(x, y, width, height, boxes, g):
-    """IoU of two boxes x, y, width, height, the second ``boxes[g]``, by the operations of ``bbIou``."""
+    """IoU of two boxes, the second ``boxes[g]``, with the operations of pycocotools' ``bbIou``."""
     w = min(width + x, boxes[g, 2] + boxes[g, 0]) - max(x, boxes[g, 0])
     if w <= 0:
         return 0.0
@@ -66,7 +67,7 @@ def box_iou(x, y, width, height, boxes, g):
 
 @kernel
 def may_reach_half(area, box, other_area, boxes, g):
-    """Whether masks of these areas in tight ``box`` and ``boxes[g]`` can have an IoU of 0.5."""
+    """Whether masks of these areas in the tight boxes ``box`` and ``boxes[g]`` can have an IoU of 0.5."""
     w = min(box[0] + box[2], boxes[g, 0] + boxes[g, 2]) - max(box[0], boxes[g, 0])
     h = min(box[1] + box[3], boxes[g, 1] + boxes[g, 3]) - max(box[1], boxes[g, 1])
     if w <= 0 or h <= 0:
@@ -90,7 +91,16 @@ def add_pair(pairs, n, detection, gt, iou, boundary):
 def add_mask_pairs(
     pairs, n, k, starts, stops, m, area, tight, first, last, gt, boundary, image, with_boundary
 ):
-    """Append the pairs of a mask with ground truth instances first:last: (pairs, n)."""
+    """Append the pairs of one mask with the ground truth instances first:last; returns (pairs, n).
+
+    pairs, n: a growing array and its length
+    k: number of the detection
+    starts, stops, m: spans of the mask and their number
+    area, tight: of the mask
+    first, last: ground truth instances of the slot
+    gt: ``GroundTruthArrays``
+    boundary, image, with_boundary: for the boundary IoU, if it is asked for
+    """
     edge_starts, edge_stops, edges, edge_area = starts, stops, -1, 0
     for g in range(first, last):
         if not may_reach_half(area, tight, gt.mask_areas[g], gt.mask_boxes, g):

@@ -1,4 +1,4 @@
-"""Which detections count, and in which order: the caps and the stable orders of lvis-api."""
+"""Which detections count, and in which order: the limits and the stable orders of lvis-api."""
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
@@ -10,9 +10,12 @@ from lvistk.jit import kernel
 
 
 class Candidates(NamedTuple):
-    """N detections, of which those count that are ``kept (N,)`` bool; the rest of them (N,) too.
+    """N detections.
 
-    ``images`` and ``categories`` are rows in the ground truth, of ``image_count`` and ``category_count``.
+    kept: (N,) bool, those that count
+    images, categories: (N,) rows in the ground truth's tables
+    scores: (N,)
+    image_count, category_count: rows of these tables
     """
 
     kept: np.ndarray
@@ -24,10 +27,10 @@ class Candidates(NamedTuple):
 
 
 class Ranking(NamedTuple):
-    """Some detections, category by category, each by falling score; D of them.
+    """D detections by category, then by falling score; equal scores by image, then as in the input.
 
-    ``order (D,)`` int32 rows of the detections; ``first (C + 1,)``: category c has
-    order[first[c]:first[c + 1]]. Equal scores stand in the order of images, then of the input.
+    order: (D,) int32 rows of the detections
+    first: (C + 1,); category c has ``order[first[c]:first[c + 1]]``
     """
 
     order: np.ndarray
@@ -35,9 +38,12 @@ class Ranking(NamedTuple):
 
 
 def keep_best(groups: np.ndarray, scores: np.ndarray, *, limit: int, count: int) -> np.ndarray:
-    """Mask (N,) of the ``limit`` best of each group (0..count - 1; others are not kept).
+    """Which of N detections are among the best of their group: (N,) bool.
 
-    Equal scores stay in the order of the input.
+    groups: (N,) 0 to ``count - 1``; detections of other groups are not kept
+    scores: (N,); of equal ones the first in the input is better
+    limit: detections kept per group
+    count: number of groups
     """
     kept = groups >= 0
     large = np.flatnonzero(_sizes(groups, count) > limit)
@@ -51,7 +57,7 @@ def keep_best(groups: np.ndarray, scores: np.ndarray, *, limit: int, count: int)
 
 
 def rank(candidates: Candidates, *, threads: int) -> Ranking:
-    """Order the detections that are kept."""
+    """The kept detections in order."""
     order, first = _by_category(*candidates)
     cuts = np.searchsorted(first, np.linspace(0, len(order), 4 * threads + 1)[1:-1])
     edges = np.unique(np.concatenate([[0], cuts, [candidates.category_count]]))
@@ -65,13 +71,13 @@ def rank(candidates: Candidates, *, threads: int) -> Ranking:
 
 
 def category_sizes(candidates: Candidates) -> np.ndarray:
-    """How many detections of each category are kept, (C,) int64."""
+    """(C,) int64, kept detections of each category."""
     return _category_sizes(candidates.kept, candidates.categories, candidates.category_count)
 
 
 @kernel
 def _sizes(groups, count):
-    """(count,) int64 members of each group."""
+    """(count,) int64, detections of each group."""
     sizes = np.zeros(count, np.int64)
     for k in range(len(groups)):
         if groups[k] >= 0:
@@ -81,7 +87,7 @@ def _sizes(groups, count):
 
 @kernel
 def _grouped(groups, count):
-    """Rows of each group in the order of the input: (rows, first); groups below 0 are left out."""
+    """Rows by group, in the order of the input: (rows, first of each group). Groups below 0 are left out."""
     first = np.zeros(count + 2, np.int64)
     for k in range(len(groups)):
         if groups[k] >= 0:
@@ -108,7 +114,7 @@ def _category_sizes(kept, categories, count):
 
 @kernel
 def _by_category(kept, images, categories, scores, image_count, category_count):
-    """Rows of the kept detections by category, then image, then place: (order, first)."""
+    """Rows of the kept detections by category, then image, then as in the input: (order, first)."""
     last = 0
     ordered = True
     for k in range(len(images)):

@@ -1,4 +1,4 @@
-"""One score of detections against the ground truth: cap, order, match, accumulate."""
+"""One table of scores of detections against the ground truth: limit, order, match, accumulate."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,8 +22,13 @@ Kind = Literal["segm", "bbox", "boundary"]
 
 @dataclass(frozen=True, eq=False)
 class Score(Table):
-    """A table with what is behind it: ``candidates`` and ``matches`` tell for each judged detection what
-    became of it; ``gt_out (G,)`` in which ranges (bits) a ground truth instance is ignored."""
+    """A table of scores with all that it was computed from.
+
+    kind: what was compared
+    gt_out: (G,) ranges, as bits, in which a ground truth instance is ignored
+    candidates: the detections
+    matches: what became of them
+    """
 
     kind: Kind
     gt_out: np.ndarray
@@ -32,13 +37,15 @@ class Score(Table):
 
     @cached_property
     def ranking(self) -> Ranking:
-        """All judged detections in order; scores do without."""
+        """All judged detections in order. Scores do not need it."""
         return rank(self.candidates, threads=1)
 
 
 def gt_ranges(gt: GroundTruth, ranges: Ranges) -> np.ndarray:
-    """(G,) uint16 ranges (bits) in which a ground truth instance is ignored: outside, or
-    ignored by the file."""
+    """(G,) uint16, ranges, as bits, in which a ground truth instance is ignored.
+
+    It is outside of them, or the file says to ignore it.
+    """
     arrays = gt.arrays
     ends = ranges.ratio_ends if gt.has_masks else np.zeros(1)
     return _gt_ranges(arrays.areas, arrays.mask_areas, arrays.mask_boxes, arrays.ignored, ends)
@@ -55,7 +62,7 @@ def _gt_ranges(areas, mask_areas, mask_boxes, ignored, ends):
 
 
 def count_gts(gt: GroundTruth, gt_out: np.ndarray, range_count: int) -> np.ndarray:
-    """(C, R) int64 ground truth instances that count, by category and range."""
+    """(C, R) int64, ground truth instances that count, by category and range."""
     counts = np.zeros((len(gt.names), range_count), np.int64)
     categories = gt.gt_categories
     for r in range(range_count):
@@ -75,10 +82,13 @@ def score(
     range_count: int,
     threads: int,
 ) -> Score:
-    """Score ``detections`` by masks, boxes or boundaries.
+    """Score detections by masks, boxes or boundaries.
 
-    Only the first ``range_count`` ranges are scored. ``per_image`` and ``per_category`` are the most
-    detections that count, 0 for no limit; both are taken before anything is filtered.
+    gt_out: (G,) as of ``gt_ranges``
+    per_image, per_category: most detections that count, by score, before anything else is left out; 0 is
+        no limit
+    range_count: ranges that are scored, the first ones
+    threads: to work with
     """
     arrays = gt.arrays
     table = detections.table

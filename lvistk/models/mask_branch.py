@@ -1,4 +1,4 @@
-"""All mask heads: where masks are pooled from, how heads follow each other, losses and prediction."""
+"""The mask branch: from which levels masks are pooled, how stages follow each other, losses, prediction."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -19,11 +19,11 @@ from lvistk.structures.targets import Targets
 
 
 class MaskRois(NamedTuple):
-    """RoIs whose masks are computed.
+    """K RoIs whose masks are computed.
 
-    rois: (K, 5) image index and box.
-    levels: (K,) int64 to pool them from.
-    channels: (K,) int64, the predictors' channel for each.
+    rois: (K, 5) image index and box
+    levels: (K,) int64, level to pool from
+    channels: (K,) int64, channel of the predictor
     """
 
     rois: Tensor
@@ -31,15 +31,16 @@ class MaskRois(NamedTuple):
     channels: Tensor
 
     def at(self, indices: Tensor, levels: Tensor) -> "MaskRois":
+        """The RoIs at ``indices`` (J,), pooled from ``levels`` (K,)."""
         return MaskRois(self.rois[indices], levels[indices], self.channels[indices])
 
 
 class StageFeatures(NamedTuple):
-    """What a stage has on the way to its masks, each (K, C, P, P).
+    """Features of K RoIs in one stage, each (K, C, P, P).
 
-    pooled: the pooler's result.
-    fused: what the predictor takes.
-    boundary: features of the boundary branch; None without one.
+    pooled: result of the pooler
+    fused: input of the predictor
+    boundary: features of the boundary branch; None without one
     """
 
     pooled: Tensor
@@ -50,9 +51,10 @@ class StageFeatures(NamedTuple):
 class MaskPredictions(NamedTuple):
     """Masks of K RoIs.
 
-    probs: (K, M, M) probabilities of each RoI's category.
-    iou: (K,) predicted IoU or None. As in published code it is not cut to 0 to 1: ties would follow.
-    moved: (K,) bool, pooled from another level than box scale alone would.
+    probs: (K, M, M) probabilities of each RoI's category
+    iou: (K,) predicted IoU, or None without a mask scoring head. As in published code it is not clipped to
+        0 to 1, which would make ties.
+    moved: (K,) bool, pooled from another level than box scale alone gives
     """
 
     probs: Tensor
@@ -61,10 +63,14 @@ class MaskPredictions(NamedTuple):
 
 
 class MaskBranch(nn.Module):
-    """One mask stage, or one per cascade stage with features flowing from each to the next.
+    """One mask stage, or one per cascade stage, where features may flow from each to the next.
 
-    iou_head: predicts the IoU of the last stage's masks. area_ratio_prior: (C,) mean share of its box
-    that a category's masks fill, for ``assignment_ratio = "prior"``; 1 changes no level.
+    settings: of the mask heads
+    stages: at least one
+    iou_head: predicts the IoU of the last stage's masks
+    canonical_size: see ``ModelSettings``
+    area_ratio_prior: (C,) mean of mask area over box area of each category, for
+        ``assignment_ratio = "prior"``; 1 changes no level
     """
 
     def __init__(
@@ -93,8 +99,8 @@ class MaskBranch(nn.Module):
     ) -> dict[str, Tensor]:
         """Losses of one stage on the positive RoIs, divided by their number (mean over ranks).
 
-        Each RoI's level follows the area ratio of its matched ground truth (Eq. 1; the paper doesn't say
-        which ratio: that of the whole instance, since a RoI may hold a part of it).
+        The level of a RoI follows from the area ratio of its matched ground truth instance (Eq. 1). The
+        paper does not say which ratio; we take that of the whole instance, of which the RoI may hold a part.
         """
         positives = samples.only_positives()
         rois = MaskRois(
@@ -105,7 +111,7 @@ class MaskBranch(nn.Module):
         part, masks = self._stage(stage), self._train_features(stage, features, rois)
         boundary = None
         if part.boundary is not None and masks.boundary is not None:
-            # Before the masks' logits, so that its gradient comes after theirs, which are the largest.
+            # Before the masks' logits, so that in the backward pass they, the largest, are freed first.
             boundary = recomputed(part.boundary.predict, masks.boundary, rois.channels)
         logits = part.head.logits(masks.fused, rois.channels)
         gt = crop_targets(positives, targets, size=logits.shape[-1])
@@ -154,9 +160,12 @@ class MaskBranch(nn.Module):
     def predict(self, features: Sequence[Tensor], rois: Tensor, labels: Tensor) -> MaskPredictions:
         """Masks of each RoI's category, averaged over stages.
 
-        Eq. 1 needs the mask's area before there is a mask; the paper does not say where it comes from.
-        Ours: two passes, of which the second pools again only what moves to another level, or the
-        category's mean in training. One level serves all stages.
+        rois: (K, 5) image index and box
+        labels: (K,) int64 in 0..C-1
+
+        Eq. 1 needs the mask's area before there is a mask, and the paper does not say where it comes from.
+        We offer two ways: ``two_pass`` computes masks twice, the second time only those that move to
+        another level; ``prior`` takes the category's mean in training. All stages pool from one level.
         """
         boxes, settings = rois[:, 1:], self.settings
         by_scale = scale_levels(boxes, canonical_size=self.canonical_size)
@@ -177,7 +186,7 @@ class MaskBranch(nn.Module):
     def _probabilities(
         self, features: Sequence[Tensor], rois: MaskRois
     ) -> tuple[Tensor, Tensor | None]:
-        """Mean probabilities (K, M, M) of all stages, and predicted IoU (K,) of the last."""
+        """Probabilities (K, M, M), the mean of all stages, and the last stage's predicted IoU (K,)."""
         total, previous, iou = None, None, None
         for index in range(len(self.stages)):
             stage = self._stage(index)
@@ -195,7 +204,7 @@ class MaskBranch(nn.Module):
     def _train_features(
         self, stage: int, features: Sequence[Tensor], rois: MaskRois
     ) -> StageFeatures:
-        """One stage's features; the stages before run for those that flow into it."""
+        """Features of one stage; earlier stages run too if their features flow into it."""
         part, previous = self._stage(stage), None
         pooled = part.pooler(features, rois.rois, rois.levels)
         if part.head.flow is not None:
@@ -211,7 +220,7 @@ class MaskBranch(nn.Module):
         return stage
 
     def _channels(self, labels: Tensor) -> Tensor:
-        """The predictors' channel of each label."""
+        """The predictor's channel (K,) of each label (K,)."""
         return torch.zeros_like(labels) if self.settings.class_agnostic else labels
 
     def _levels(self, boxes: Tensor, area_ratio: Tensor) -> Tensor:
@@ -224,7 +233,7 @@ class MaskBranch(nn.Module):
 
 
 def crop_targets(positives: RoiSamples, targets: Sequence[Targets], *, size: int) -> Tensor:
-    """Ground truth (K, size, size) of 0 and 1 inside each positive RoI."""
+    """Mask targets (K, size, size) of 0 and 1: the matched instance inside each of K positive RoIs."""
     parts = [
         target.masks.crop(gt, boxes, size)
         for target, gt, boxes in zip(

@@ -1,4 +1,4 @@
-"""One stage of the mask branch, and what of it is computed twice to save memory."""
+"""One stage of the mask branch, parts of which are computed twice to save memory."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,12 +13,17 @@ from lvistk.models.mask_head import MaskHead
 from lvistk.models.roi_pooler import RoiPooler
 
 RECOMPUTED_ROIS = 32
-"""RoIs that are computed again at once."""
+"""RoIs that are computed together."""
 
 
 class MaskStage(nn.Module):
-    """What one stage has of its own: a pooler, a mask head and, with boundary supervision, the
-    boundary branch and its pooling from the finest map at twice the resolution."""
+    """The modules of one stage.
+
+    pooler: of the mask head
+    head: the mask head
+    boundary: the boundary branch, or None
+    fine_pooler: pools for the boundary branch, from the finest map at twice the resolution
+    """
 
     def __init__(
         self,
@@ -37,9 +42,11 @@ class MaskStage(nn.Module):
     def fused(
         self, features: Sequence[Tensor], rois: Tensor, mask_features: Tensor
     ) -> tuple[Tensor, Tensor | None]:
-        """Mask features as the predictor wants them, and those of the boundary branch, if there is one.
+        """Input of the predictor, and features of the boundary branch (None without one).
 
-        rois: (K, 5). mask_features and both results: (K, C, P, P).
+        features: the levels of the neck
+        rois: (K, 5) image index and box
+        mask_features: (K, C, P, P), as both results
         """
         if self.boundary is None:
             return mask_features, None
@@ -48,17 +55,19 @@ class MaskStage(nn.Module):
         return recomputed(self.boundary.fused, mask_features, boundary), boundary
 
     def _entered(self, features: Sequence[Tensor], rois: Tensor, mask_features: Tensor) -> Tensor:
-        """What the boundary branch starts from: ``rois (K, 5)`` of the finest map, and the mask's own."""
+        """Input of the boundary branch: mask features, and the finest map pooled at ``rois`` (K, 5)."""
         assert self.boundary is not None
         finest = torch.zeros(len(rois), dtype=torch.int64, device=rois.device)
         return self.boundary.entered(mask_features, self.fine_pooler(features, rois, finest))
 
 
 def recomputed(part: Callable[[Tensor, Tensor], Tensor], first: Tensor, second: Tensor) -> Tensor:
-    """``part(first, second)`` of (K, ...) each, some RoIs at a time, computed again in the backward pass.
+    """``part(first, second)``, computed for some RoIs at a time and again in the backward pass.
 
-    For what is cheap but has four times the cells of everything else here, RoIs at twice the resolution,
-    and for sums that are kept only for a convolution's gradient.
+    first, second: (K, ...)
+
+    This is for RoIs at twice the resolution, which are cheap to compute but have four times the cells of
+    everything else here, and for sums that would be kept only for a convolution's gradient.
     """
     chunks = zip(first.split(RECOMPUTED_ROIS), second.split(RECOMPUTED_ROIS), strict=True)
     if not torch.is_grad_enabled():

@@ -1,4 +1,4 @@
-"""Where the AP is: by training images, by how much of its box a mask fills, by recall."""
+"""AP by training images per category, by mask area over box area, by recall and by IoU threshold."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,7 +15,7 @@ TREND_BINS = 7
 
 
 def count_section(scored: Sequence[StageRecord], colors: Mapping[str, int]) -> Section | None:
-    """AP of each category against its training images: the last evaluation's, and all trends."""
+    """AP of each category against its training images: points of the last evaluation, trends of all."""
     drawn = [stage for stage in scored if stage.categories][-SHOWN:]
     if not drawn:
         return None
@@ -52,12 +52,14 @@ def count_section(scored: Sequence[StageRecord], colors: Mapping[str, int]) -> S
     if len(trends) > 1:
         figures.append(
             figure(
-                "The means of all", line_chart(trends, x=axis, y=_wide(trends)), note=legend(trends)
+                "Trends of all evaluations",
+                line_chart(trends, x=axis, y=_wide(trends)),
+                note=legend(trends),
             )
         )
     text = (
-        f"AP against {_what(key)}: a long tail that was learnt shows as a line that falls little "
-        "to the left."
+        f"AP against {_what(key)}. The less the line falls to the left, the better the rare "
+        "categories were learnt."
     )
     return Section("counts", "The long tail", lead(text) + grid(figures))
 
@@ -66,12 +68,12 @@ def _cloud_note(cloud: Series) -> str:
     none = sum(value == 0 for value in cloud.y)
     zero = f", {none} of them at 0" if none else ""
     return escape(
-        f"{cloud.name}: {len(cloud.x)} categories{zero}; the line joins means of neighbours"
+        f"{cloud.name}: {len(cloud.x)} categories{zero}; the line joins means of groups of categories"
     )
 
 
 def ratio_section(scored: Sequence[StageRecord], colors: Mapping[str, int]) -> Section | None:
-    """Mask AP and box AP by mask area over box area: thin objects are to the left."""
+    """Mask AP and box AP by mask area over box area; thin instances are on the left."""
     drawn = [stage for stage in scored if stage.metrics.get("segm_by_area_ratio")][-SHOWN:]
     if not drawn:
         return None
@@ -108,8 +110,8 @@ def ratio_section(scored: Sequence[StageRecord], colors: Mapping[str, int]) -> S
             )
         )
     text = (
-        "By how much of its box an object fills. Thin and ragged objects are to the left, where "
-        "small feature maps lose them and the paper's mask assignment and losses aim."
+        "AP by the share of its box that an instance fills. Thin and ragged instances are on the left: "
+        "coarse feature maps lose them, and the paper's mask assignment and losses are made for them."
     )
     return Section("ratio", "Thin objects", lead(text) + grid(figures))
 
@@ -122,9 +124,9 @@ def precision_section(examined: Sequence[Examined], colors: Mapping[str, int]) -
     x = Axis("recall", 0, 100, exact=True)
     recall = (100 * RECALL_THRESHOLDS).tolist()
     figures = []
-    for place, name in ((0, "0.5"), (5, "0.75")):
+    for threshold, name in ((0, "0.5"), (5, "0.75")):
         lines = [
-            Series(one.label, recall, _mean_precision(one, place, None), colors[one.label])
+            Series(one.label, recall, _mean_precision(one, threshold, None), colors[one.label])
             for one in drawn
         ]
         chart = line_chart(lines, x=x, y=_wide(lines))
@@ -144,12 +146,14 @@ def precision_section(examined: Sequence[Examined], colors: Mapping[str, int]) -
             )
         )
     figures.append(_by_threshold(drawn, colors))
-    text = "Precision over recall, the mean of all categories that have a ground truth instance, in percent."
+    text = (
+        "Precision over recall in percent, the mean of all categories that are in the ground truth."
+    )
     return Section("precision", "Precision and recall", lead(text) + grid(figures))
 
 
 def _by_threshold(drawn: Sequence[Examined], colors: Mapping[str, int]) -> str:
-    """AP at each IoU threshold: how exact the masks are."""
+    """AP at each IoU threshold."""
     lines = [
         Series(
             one.label,
@@ -164,15 +168,20 @@ def _by_threshold(drawn: Sequence[Examined], colors: Mapping[str, int]) -> str:
     return figure("AP at each IoU", line_chart(lines, x=x, y=_wide(lines)), note=legend(lines))
 
 
-def _mean_precision(one: Examined, place: int, group: str | None) -> list[float | None]:
-    precision = one.precision[place]
+def _mean_precision(one: Examined, threshold: int, group: str | None) -> list[float | None]:
+    """Mean precision of the categories at each recall threshold, in percent.
+
+    threshold: index of the IoU threshold
+    group: frequency of the categories, or None for all
+    """
+    precision = one.precision[threshold]
     if group is not None:
         precision = precision[:, one.frequency == group]
     return [_percent(average(row)) for row in precision]
 
 
 def _trend(name: str, counts: np.ndarray, values: np.ndarray, color: int) -> Series:
-    """Means of equally many neighbours, at the geometric mean of their counts."""
+    """Mean AP of groups of equally many categories, at the geometric mean of their counts."""
     order = np.argsort(counts, kind="stable")
     parts = np.array_split(order, min(TREND_BINS, max(len(order) // 2, 1)))
     x = [float(np.exp(np.log(counts[part]).mean())) for part in parts]

@@ -1,7 +1,7 @@
 """Charts as inline SVG: lines, points and grouped bars. Colours come from the page's style sheet.
 
-Every chart is drawn in a box of WIDTH x HEIGHT units, near the size it has on a phone, so that its text
-stays readable there. The classes ``s0`` to ``s5`` colour series; an SVG ``title`` is the tooltip.
+A chart has WIDTH x HEIGHT units, about its size in pixels on a phone, so that its text stays readable there.
+The classes ``s0`` to ``s5`` colour series; an SVG ``title`` is the tooltip.
 """
 
 import html
@@ -13,14 +13,21 @@ WIDTH, HEIGHT = 400, 250
 LEFT, RIGHT, TOP, BOTTOM = 44, 10, 12, 38
 COLORS = 6
 DIGIT = 6.4
-"""Width of a character of the values that stand on bars, with the space between two of them."""
+"""Width in units of a character of the values above bars, space between two values included."""
 SHOWN = 5
-"""Evaluations in one chart, the last ones; tables have all."""
+"""Most evaluations in one chart: the last ones. Tables have all."""
 
 
 @dataclass(frozen=True)
 class Series:
-    """One line, cloud or row of bars. ``y`` may hold None; ``titles`` are tooltips, one per point."""
+    """One line, one cloud of points, or one row of bars.
+
+    name: in the legend
+    x, y: of each point; None in ``y`` leaves the point out
+    color: 0 to COLORS - 1
+    titles: tooltips, one per point; without them the name
+    dashed: of a line
+    """
 
     name: str
     x: Sequence[float]
@@ -32,7 +39,14 @@ class Series:
 
 @dataclass(frozen=True)
 class Axis:
-    """What an axis shows. ``low`` and ``high`` are widened to fit round ticks unless ``exact``."""
+    """What an axis shows.
+
+    label: its text
+    low, high: its ends, widened to round ticks unless ``exact``
+    log: whether it is logarithmic
+    unit: text after each tick's number
+    ticks: values with a tick
+    """
 
     label: str
     low: float
@@ -57,7 +71,7 @@ class Axis:
         object.__setattr__(self, "ticks", tuple(t for t in ticks if low <= t <= high))
 
     def share(self, value: float) -> float:
-        """Where ``value`` lies between the ends, 0 to 1."""
+        """Position of ``value`` between the ends, 0 to 1."""
         if self.log:
             span = math.log(self.high) - math.log(self.low)
             return (math.log(max(value, self.low)) - math.log(self.low)) / span
@@ -74,7 +88,7 @@ def round_ticks(low: float, high: float, count: int = 5) -> tuple[float, ...]:
 
 
 def log_ticks(low: float, high: float) -> tuple[float, ...]:
-    """Powers of ten within low..high, and multiples of those where there would be fewer than three."""
+    """Powers of ten within low..high; multiples of them too if there are fewer than three."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for factors in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
         ticks = [f * 10.0**p for p in powers for f in factors if low <= f * 10.0**p <= high]
@@ -84,7 +98,7 @@ def log_ticks(low: float, high: float) -> tuple[float, ...]:
 
 
 def line_chart(series: Sequence[Series], *, x: Axis, y: Axis) -> str:
-    """Lines; a None in ``y`` interrupts its line."""
+    """Lines; None in ``y`` interrupts a line."""
     return _chart(x, y, "".join(_line(one, x, y) for one in series))
 
 
@@ -103,7 +117,7 @@ def scatter_chart(
 
 
 def bar_chart(groups: Sequence[str], series: Sequence[Series], *, y: Axis) -> str:
-    """Bars of every series beside each other in each of the ``groups``; ``y`` None: no bar."""
+    """Bars of all series side by side in each of the ``groups``; None in ``y`` gives no bar."""
     width = (WIDTH - LEFT - RIGHT) / max(len(groups), 1)
     bar = min(0.78 * width / max(len(series), 1), 46)
     zero = _y(max(min(0.0, y.high), y.low), y)
@@ -149,7 +163,7 @@ def legend(series: Sequence[Series]) -> str:
 
 
 def number(value: float) -> str:
-    """A number as an axis shows it: 12.5, 0.01, 2k, with a real minus."""
+    """A number as an axis shows it: 12.5, 0.01, 2k, −3 (with a minus sign, not a hyphen)."""
     if value == 0:
         return "0"
     if abs(value) >= 1000:
@@ -160,7 +174,7 @@ def number(value: float) -> str:
 
 
 def _bar_value(value: float) -> str:
-    """To one decimal, with a real minus."""
+    """A number as a bar shows it, to one decimal."""
     if not value % 1 or abs(value) >= 1000:
         return number(value)
     return f"{value:.1f}".replace("-0.0", "0.0").replace("-", "−")

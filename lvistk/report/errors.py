@@ -1,20 +1,18 @@
 """What kinds of error cost how much AP50: TIDE (arXiv 2008.08115) on LVIS's federated rules.
 
-Only what LVIS judges can be an error: detections of categories that are annotated in the image or
-verified absent, unmatched at an IoU of 0.5 and not excused. A false positive is, with IoUs to the
-ground truth instances of
-its own category and to all others of its image,
+Only detections that LVIS judges can be errors: those of categories that are annotated in the image or
+verified absent there, that match nothing at an IoU of 0.5 and are not ignored. Such a false positive has
+one of five kinds, by its IoUs with the ground truth of its image; the first that fits counts:
 
-1. duplicate: at least 0.5 with its own category (such a ground truth instance has another
-detection already);
-2. localisation: at least 0.1 with its own category;
-3. classification: at least 0.5 with another category;
-4. both: at least 0.1 with another category;
+1. duplicate: IoU of at least 0.5 with an instance of its own category, which another detection matches;
+2. localisation: IoU of at least 0.1 with an instance of its own category;
+3. classification: IoU of at least 0.5 with an instance of another category;
+4. both: IoU of at least 0.1 with an instance of another category;
 5. background: none of these.
 
-A ground truth instance is missed if nothing matches it and no false positive of kind 2 or 3
-lies on it. TIDE asks for
-localisation first; that a duplicate is one even where it overlaps another category, too, is ours.
+A ground truth instance is missed if no detection matches it and no false positive of kind 2 or 3 has its
+largest IoU with it. TIDE tests for localisation first; we test for duplicates first, so that a detection
+which overlaps an instance of another category too is still a duplicate.
 """
 
 from typing import NamedTuple
@@ -28,14 +26,19 @@ from lvistk.evaluation.ranges import RECALL_THRESHOLDS
 from lvistk.evaluation.scoring import Score
 
 FOREGROUND, BACKGROUND = 0.5, 0.1
-"""IoU of a match, and the least IoU of any relation to a ground truth instance (TIDE's defaults)."""
+"""Least IoU of a match, and least IoU with a ground truth instance that counts at all (TIDE's defaults)."""
 KINDS = ("classification", "localisation", "both", "duplicate", "background", "missed")
 CLASSIFICATION, LOCALISATION, BOTH, DUPLICATE, NO_GT, MISSED = range(6)
 RIGHT = -1
 
 
 class ErrorKind(NamedTuple):
-    """``count`` errors; without them AP50 would be higher by ``gain`` (None where AP is undefined)."""
+    """One kind of error.
+
+    name: one of KINDS
+    count: errors of this kind
+    gain: what AP50 would gain without them, in 0 to 1; None if AP50 is undefined
+    """
 
     name: str
     count: int
@@ -43,9 +46,13 @@ class ErrorKind(NamedTuple):
 
 
 class Errors(NamedTuple):
-    """``ap50`` as it is, the six kinds, and D judged detections, best of each category first.
+    """The errors of an evaluation with D judged detections and G ground truth instances.
 
-    ``rows (D,)`` of the input; ``kind (D,)`` int8 index into KINDS, or RIGHT; ``missed (G,)`` bool.
+    ap50: with all errors, 0 to 1; None if it is undefined
+    kinds: the six kinds, in the order of KINDS
+    rows: (D,) row of each judged detection in the input, by category, best first
+    kind: (D,) int8 index into KINDS, or RIGHT
+    missed: (G,) bool
     """
 
     ap50: float | None
@@ -56,7 +63,13 @@ class Errors(NamedTuple):
 
 
 class _Judged(NamedTuple):
-    """Judged detections that count: category, score, image, row of the input, and whether right."""
+    """D judged detections that count, by category, best first.
+
+    category, image: (D,) row in the ground truth's tables
+    score: (D,)
+    row: (D,) in the input
+    right: (D,) bool, whether it is a true positive
+    """
 
     category: np.ndarray
     score: np.ndarray
@@ -73,15 +86,18 @@ def analyse(
     nearest: np.ndarray,
     gt: GroundTruth,
 ) -> Errors:
-    """The errors behind ``score``; ``ranked_by`` (scores), ``nearest`` and the columns of ``table``
-    are (N,).
+    """The errors of an evaluation of N detections.
 
-    Each kind is mended alone, as an oracle would: a duplicate, a background and a both goes away; a
-    classification or localisation error becomes right if its ground truth is still free, best score
-    first, and
-    goes away else; a missed ground truth no longer counts. A category all of whose ground truth
-    instances are missed counts
-    as 1 then (TIDE leaves it open).
+    score: the evaluation's table of masks or of boxes
+    table: columns (N,) of the detections
+    ranked_by: (N,) scores that they are ranked by
+    nearest: (N,) the most similar ground truth instances of the same and of another category
+    gt: the ground truth
+
+    The gain of a kind is measured by mending this kind alone: duplicate, background and both are removed;
+    a classification or localisation error becomes a true positive if its instance is unmatched, best score
+    first, and is removed otherwise; missed instances no longer count. A category of which all instances are
+    missed then has an AP of 1 (TIDE does not say).
     """
     judged = _judged(score, table, ranked_by, gt)
     counts = score.gt_counts[:, 0]
@@ -89,7 +105,7 @@ def analyse(
     kind = _kinds(judged.right, near)
     target = np.where(kind == LOCALISATION, near["same"], near["other"])
     counted = (score.gt_out & 1) == 0
-    free = counted & ((score.matches.found & 1) == 0)
+    free = counted & ((score.matches.matched & 1) == 0)
     covered = np.zeros(len(free), bool)
     covered[target[(kind == CLASSIFICATION) | (kind == LOCALISATION)]] = True
     missed = free & ~covered
@@ -108,22 +124,24 @@ def analyse(
 
 
 def ap50(category: np.ndarray, right: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """AP (C,) of each category at one threshold, as lvis-api; NaN where ``counts (C,)`` is 0.
+    """AP (C,) of each category at one IoU threshold, as in lvis-api.
 
-    ``category (D,)`` ascending, each best score first; ``right (D,)`` whether it is a true positive.
+    category: (D,) ascending; the detections of a category come best score first
+    right: (D,) bool, whether it is a true positive
+    counts: (C,) ground truth instances; 0 gives NaN
     """
-    found = np.full(len(counts), np.nan)
+    values = np.full(len(counts), np.nan)
     first = np.searchsorted(category, np.arange(len(counts) + 1))
     for c in np.flatnonzero(counts > 0).tolist():
-        places = np.flatnonzero(right[first[c] : first[c + 1]])
-        if not len(places):
-            found[c] = 0.0
+        ranks = np.flatnonzero(right[first[c] : first[c + 1]])
+        if not len(ranks):
+            values[c] = 0.0
             continue
-        hits = np.arange(1, len(places) + 1)
-        precision = np.maximum.accumulate((hits / (places + 1.0 + np.spacing(1)))[::-1])[::-1]
+        hits = np.arange(1, len(ranks) + 1)
+        precision = np.maximum.accumulate((hits / (ranks + 1.0 + np.spacing(1)))[::-1])[::-1]
         reached = np.searchsorted(hits / counts[c], RECALL_THRESHOLDS, side="left")
-        found[c] = np.append(precision, 0.0)[reached].mean()
-    return found
+        values[c] = np.append(precision, 0.0)[reached].mean()
+    return values
 
 
 def mean_ap50(category: np.ndarray, right: np.ndarray, counts: np.ndarray) -> float | None:
@@ -131,13 +149,13 @@ def mean_ap50(category: np.ndarray, right: np.ndarray, counts: np.ndarray) -> fl
 
 
 def _judged(score: Score, table: Columns, ranked_by: np.ndarray, gt: GroundTruth) -> _Judged:
-    """The detections that are right or wrong at the lowest threshold, without the excused ones."""
+    """The detections that are right or wrong at an IoU of 0.5, without those that are ignored."""
     rows = score.ranking.order
-    place = score.matches.rows[rows]
-    paired = place >= 0
+    in_matches = score.matches.rows[rows]
+    paired = in_matches >= 0
     bits = np.zeros((2, len(rows)), bool)
     for k, flags in enumerate((score.matches.hits, score.matches.misses)):
-        bits[k, paired] = flags[place[paired], 0] & 1 != 0
+        bits[k, paired] = flags[in_matches[paired], 0] & 1 != 0
     out = (table.box_out if score.kind == "bbox" else table.mask_out)[rows]
     alone = ~paired & ~gt.arrays.slot_open[table.slot[rows]] & (out & 1 == 0)
     counts = bits[0] | bits[1] | alone
@@ -152,7 +170,7 @@ def _judged(score: Score, table: Columns, ranked_by: np.ndarray, gt: GroundTruth
 
 
 def _kinds(right: np.ndarray, near: np.ndarray) -> np.ndarray:
-    """(D,) int8 kinds; RIGHT for what is."""
+    """(D,) int8 index into KINDS, RIGHT for true positives."""
     same, other = near["same_iou"], near["other_iou"]
     choices = [right, same >= FOREGROUND, same >= BACKGROUND, other >= FOREGROUND]
     values = [RIGHT, DUPLICATE, LOCALISATION, CLASSIFICATION]
@@ -169,7 +187,7 @@ def _mend(
     free: np.ndarray,
     gt: GroundTruth,
 ) -> _Judged:
-    """The judged detections without errors of one kind, in order."""
+    """The judged detections without errors of one kind, by category, best first."""
     wrong = kind == number
     kept = ~wrong
     right, category = judged.right.copy(), judged.category.copy()
@@ -182,7 +200,7 @@ def _mend(
         category[winners] = gt.gt_categories[target[winners]]
     moved = judged._replace(category=category, right=right)
     kept_rows = np.flatnonzero(kept)
-    if number not in (CLASSIFICATION, LOCALISATION):  # nothing changes its place
+    if number not in (CLASSIFICATION, LOCALISATION):  # the order stays
         return _Judged(*(column[kept_rows] for column in moved))
     keys = (judged.row, judged.image, -judged.score, category)
     order = kept_rows[np.lexsort([key[kept_rows] for key in keys])]

@@ -1,4 +1,4 @@
-"""A second look at an evaluation whose inputs are still there: curves, and kinds of error."""
+"""An evaluation done again, if its inputs still exist, for curves and kinds of error."""
 
 import os
 from dataclasses import dataclass, replace
@@ -21,9 +21,12 @@ from lvistk.report.gather import StageRecord
 class Examined:
     """What a page shows of one evaluation that was done again; the evaluation itself takes a gigabyte.
 
-    ``kind`` is ``segm`` where there are masks, else ``bbox``; ``precision (T, K, C)`` over all areas and
-    ``errors`` are of it. ``frequency (C,)`` is 'r', 'c', 'f' or ''. ``results`` and ``gt_path`` are where
-    its inputs lie.
+    label: name of the stage on the page
+    kind: ``segm`` if the detections have masks, else ``bbox``
+    precision: (T, K, C) of that kind, over all areas
+    frequency: (C,) 'r', 'c', 'f' or ''
+    errors: kinds of error of that kind
+    gt_path, results: the inputs
     """
 
     label: str
@@ -36,7 +39,7 @@ class Examined:
 
 
 def examine(stage: StageRecord, *, threads: int) -> Examined | str:
-    """Evaluate the stage's inputs again; a reason where they have gone or have changed."""
+    """Evaluate the stage's inputs again; a sentence with the reason if they are missing or have changed."""
     if not stage.manifest:
         return f"{stage.label}: only its metrics.json is known"
     inputs = stage.manifest.get("inputs", {})
@@ -55,14 +58,14 @@ def examine(stage: StageRecord, *, threads: int) -> Examined | str:
     settings = evaluate_settings(stage.manifest)
     settings = replace(settings, boundary=False, fixed=False, threads=threads)
     results = Results(paths["detections"], paths.get("boxes"))
-    found = evaluate(paths["val"], results, settings)
-    kind = "segm" if "segm" in found.scores else "bbox"
-    errors = find_errors(found, results, kind=kind, threads=threads)
+    evaluation = evaluate(paths["val"], results, settings)
+    kind = "segm" if "segm" in evaluation.scores else "bbox"
+    errors = find_errors(evaluation, results, kind=kind, threads=threads)
     return Examined(
         label=stage.label,
         kind=kind,
-        precision=found.scores[kind].precision[:, :, :, 0].copy(),
-        frequency=found.gt.frequency,
+        precision=evaluation.scores[kind].precision[:, :, :, 0].copy(),
+        frequency=evaluation.gt.frequency,
         errors=errors,
         gt_path=paths["val"],
         results=results,
@@ -74,25 +77,25 @@ def evaluate_settings(manifest: dict) -> EvaluateSettings:
     return from_table(EvaluateSettings, manifest["settings"], where="stage.json")
 
 
-def find_errors(found: Evaluation, results: Results, *, kind: str, threads: int) -> Errors:
-    """Error kinds of masks (``segm``) or boxes (``bbox``) of an evaluation of ``results``."""
+def find_errors(evaluation: Evaluation, results: Results, *, kind: str, threads: int) -> Errors:
+    """Kinds of error of masks (``segm``) or boxes (``bbox``) in an evaluation of ``results``."""
     sources = find_sources(results.main, results.boxes, [kind])
     source = next(s for s in sources if (s.masks if kind == "segm" else s.boxes))
     nearest = nearest_gts(
         source,
         masks=kind == "segm",
-        gt=found.gt.arrays,
-        image_of=found.image_of,
+        gt=evaluation.gt.arrays,
+        image_of=evaluation.image_of,
         threads=threads or os.cpu_count() or 1,
     )
-    detections = found.detections[kind]
+    detections = evaluation.detections[kind]
     ranked_by = detections.table.score
     if kind == "segm" and detections.mask_scores is not None:
         ranked_by = detections.mask_scores
     return analyse(
-        found.scores[kind],
+        evaluation.scores[kind],
         detections.table,
         ranked_by=ranked_by,
         nearest=nearest,
-        gt=found.gt,
+        gt=evaluation.gt,
     )

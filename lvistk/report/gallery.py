@@ -1,4 +1,4 @@
-"""Pictures: detections beside the ground truth, thin objects first, and what filter-missing found."""
+"""Sections of pictures: detections beside the ground truth, and the result of filter-missing."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,13 +18,13 @@ from lvistk.report.markup import Section, escape, figure, grid, lead, note, tabl
 from lvistk.structures.detections import Detections
 
 THIN = 0.25
-"""Mask area over box area below which an object counts as thin: the lowest bucket of the scores."""
+"""Mask area over box area below which an instance counts as thin: the lowest range of the scores."""
 SMALLEST = 64
-"""Square pixels of a thin object's mask that a picture is chosen for; less can't be seen."""
+"""Least mask area in pixels of a thin instance that an image is chosen for; smaller ones can't be seen."""
 SCORE = 0.3
-"""Detections below are not drawn."""
+"""Detections that score less are not drawn."""
 NAMED = 20
-"""Categories listed of the missing annotations."""
+"""Most categories in the list of missing annotations."""
 
 
 def example_section(
@@ -35,7 +35,12 @@ def example_section(
     count: int,
     cache: Path,
 ) -> Section | None:
-    """``count`` images of the last evaluation with its detections beside the ground truth."""
+    """Images of the last evaluation, its detections beside the ground truth.
+
+    images: folder of the images; None: as the stages name it
+    count: most images shown
+    cache: folder of annotation indices
+    """
     if not examined or count == 0:
         return None
     last = examined[-1]
@@ -55,7 +60,7 @@ def example_section(
         return Section("images", "Images", note(f"None of the images can be read from {root}."))
     text = (
         f"{last.label}: what is annotated, and what was detected with a score of {SCORE:.0%} or "
-        f"more. Images with the most thin objects (mask below {THIN:.0%} of its box) come first. "
+        f"more. Images with the most thin instances (mask below {THIN:.0%} of its box) come first. "
         "LVIS does not annotate everything: a detection without a counterpart may be right."
     )
     body = lead(text) + f'<div class="examples">{"".join(figures)}</div>'
@@ -65,18 +70,21 @@ def example_section(
 def missing_section(
     stages: Sequence[StageRecord], *, images: Path | None, count: int, cache: Path
 ) -> Section | None:
-    """Counts and pictures of the missing annotations that a ``filter-missing`` stage found."""
-    found = [stage for stage in stages if (stage.path / "missing.h5").is_file()]
-    if not found:
+    """Counts and pictures of the missing annotations of the last ``filter-missing`` stage.
+
+    images, count, cache: as in ``example_section``
+    """
+    with_missing = [stage for stage in stages if (stage.path / "missing.h5").is_file()]
+    if not with_missing:
         return None
-    stage = found[-1]
+    stage = with_missing[-1]
     store = DetectionStore.open(stage.path / "missing.h5")
     summary = stage.manifest.get("summary", {})
     text = (
-        f"{stage.label} found {summary.get('missing', 0)} objects that no annotation explains in "
+        f"{stage.label} kept {summary.get('missing', 0)} detections that no annotation explains in "
         f"{summary.get('photos', len(store))} training images, out of "
-        f"{summary.get('confident', 0)} confident detections. Training takes proposals on them "
-        "for unknown instead of background."
+        f"{summary.get('confident', 0)} confident detections. In training, proposals on them are "
+        "ignored instead of counting as background."
     )
     train = stage.inputs("train")
     if not train:
@@ -93,7 +101,10 @@ def missing_section(
 def _image_folder(
     stages: Sequence[StageRecord], detections: Path, *, name: str = "val_images"
 ) -> Path | None:
-    """The images that a stage was given: the one that made ``detections``, else the last."""
+    """The image folder that the stage which made ``detections`` was given, else the last stage with one.
+
+    name: of the input
+    """
     by_folder = [s for s in stages if s.path.resolve() in (*_parents(detections),)]
     for stage in (*by_folder, *reversed(stages)):
         for path in stage.inputs(name):
@@ -107,7 +118,7 @@ def _parents(path: Path) -> tuple[Path, ...]:
 
 
 def _thin_first(index: AnnotationIndex) -> list[int]:
-    """Annotated images, most thin objects first, then most annotations."""
+    """Numbers of the annotated images, those with most thin instances first, then most annotations."""
     thin = (index.area_ratios() < THIN) & (np.asarray(index.areas) >= SMALLEST)
     counts = np.diff(np.concatenate([[0], np.cumsum(thin)])[index.row])
     annotations = np.diff(index.row)
@@ -115,35 +126,36 @@ def _thin_first(index: AnnotationIndex) -> list[int]:
     return order[annotations[order] > 0].tolist()
 
 
-def _pairs(last: Examined, index: AnnotationIndex, places: Sequence[int], root: Path) -> list[str]:
-    sizes = {int(index.image_ids[i]): index.size(i) for i in places}
+def _pairs(last: Examined, index: AnnotationIndex, chosen: Sequence[int], root: Path) -> list[str]:
+    """Ground truth and detections side by side, of each of the ``chosen`` images that can be read."""
+    sizes = {int(index.image_ids[i]): index.size(i) for i in chosen}
     names = ((int(index.image_ids[i]), index.file_name(i)) for i in range(len(index)))
-    found = pictures.detections_of(
+    detections = pictures.detections_of(
         last.results.main,
         sizes,
         category_ids=index.categories.ids,
         images=NamedImages(names, path=last.results.main),
     )
     figures = []
-    for i, gt in zip(places, detections_of_index(index, places), strict=True):
+    for i, gt in zip(chosen, detections_of_index(index, chosen), strict=True):
         pixels = _image(index, i, root)
         if pixels is None:
             continue
-        mine = found.get(gt.image_id) or Detections.empty(gt.image_id, gt.size)
-        mine = mine.select(mine.scores >= SCORE)
+        shown = detections.get(gt.image_id) or Detections.empty(gt.image_id, gt.size)
+        shown = shown.select(shown.scores >= SCORE)
         names = index.categories.names
         figures.append(
             '<figure><div class="pair">'
             f"<div>{pictures.drawn(pixels, gt, names, scores=False)}<span>annotated</span></div>"
-            f"<div>{pictures.drawn(pixels, mine, names, scores=True)}<span>detected</span></div></div>"
-            f"<figcaption>{escape(index.file_name(i))}: {len(gt)} annotated, {len(mine)} "
+            f"<div>{pictures.drawn(pixels, shown, names, scores=True)}<span>detected</span></div></div>"
+            f"<figcaption>{escape(index.file_name(i))}: {len(gt)} annotated, {len(shown)} "
             "detected</figcaption></figure>"
         )
     return figures
 
 
 def _image(index: AnnotationIndex, i: int, root: Path) -> np.ndarray | None:
-    """Image ``i``, where it is there and of the size that its annotations are made for."""
+    """Image ``i`` of the index; None if the file is missing or has another size than annotated."""
     try:
         pixels = pictures.read_image(index.image_path(i, root))
     except UserError:
@@ -152,9 +164,9 @@ def _image(index: AnnotationIndex, i: int, root: Path) -> np.ndarray | None:
 
 
 def _missing_counts(store: DetectionStore, index: AnnotationIndex) -> str:
-    """Missing annotations an image as bars, and a category beside its annotations."""
-    per_image = np.array([len(pixels) for pixels in store])
-    labels = np.concatenate([np.zeros(0, np.int32), *[pixels.labels for pixels in store]])
+    """Images by their number of missing annotations as bars, and a table of categories."""
+    per_image = np.array([len(image) for image in store])
+    labels = np.concatenate([np.zeros(0, np.int32), *[image.labels for image in store]])
     counts = np.bincount(labels, minlength=len(index.categories))
     names = ("0", "1", "2", "3", "4", "5+")
     edges = np.bincount(np.minimum(per_image, 5), minlength=6)
@@ -162,7 +174,7 @@ def _missing_counts(store: DetectionStore, index: AnnotationIndex) -> str:
     chart = figure(
         "Missing annotations in an image",
         bar_chart(names, [bars], y=Axis("", 0, max(int(edges.max()), 1))),
-        note="images by how many they have",
+        note="number of images with so many",
     )
     order = np.argsort(-counts, kind="stable")[:NAMED]
     rows = [
@@ -181,8 +193,8 @@ def _missing_counts(store: DetectionStore, index: AnnotationIndex) -> str:
 def _missing_pictures(
     store: DetectionStore, index: AnnotationIndex, root: Path, count: int
 ) -> list[str]:
-    """The images with the most missing annotations, annotations beside them."""
-    per_image = np.array([len(pixels) for pixels in store])
+    """The images with the most missing annotations, drawn beside their annotations."""
+    per_image = np.array([len(image) for image in store])
     figures: list[str] = []
     for row in np.argsort(-per_image, kind="stable")[: 4 * count].tolist():
         if len(figures) >= count or per_image[row] == 0:

@@ -15,10 +15,16 @@ METRICS = "metrics.json"
 
 @dataclass(frozen=True, eq=False)
 class StageRecord:
-    """One stage folder, or the scores of a foreign detector (then ``manifest`` is empty).
+    """One stage folder, or the scores of another detector.
 
-    ``log`` are the rows of ``metrics.jsonl``; ``metrics`` is ``metrics.json``; ``categories`` the rows of
-    ``per_category.json``. Each is empty where the stage has none.
+    label: its name on the page
+    path: the folder
+    manifest: content of ``stage.json``; empty for another detector
+    log: rows of ``metrics.jsonl``
+    metrics: content of ``metrics.json``
+    categories: rows of ``per_category.json``
+
+    A file that the folder lacks gives an empty value.
     """
 
     label: str
@@ -43,7 +49,7 @@ class StageRecord:
         return self.metrics.get("segm") or self.metrics.get("bbox") or {}
 
     def inputs(self, name: str) -> list[Path]:
-        """Paths of an input that are still there."""
+        """Paths of an input that still exist."""
         given = self.manifest.get("inputs", {}).get(name, [])
         items = given if isinstance(given, list) else [given]
         return [path for item in items if (path := find_input(self.path, item)).exists()]
@@ -60,7 +66,7 @@ class Run:
 def read_runs(paths: Sequence[Path]) -> list[Run]:
     """The runs at ``paths``: folders of stages, stage folders, or ``metrics.json`` files.
 
-    Stages of several runs carry the run's name. Raises ``UserError`` for what is none of these.
+    With several runs, labels of stages begin with the run's name. Raises ``UserError`` for any other path.
     """
     names = _distinct_names(paths)
     return [
@@ -74,8 +80,8 @@ def _read_run(path: Path, name: str, *, prefix: str) -> Run:
         return Run(name, (_foreign(path, name),))
     if (path / MANIFEST).is_file():
         return Run(name, (_read_stage(path, name),))
-    found = sorted(child.parent for child in path.glob(f"*/{MANIFEST}"))
-    stages = [_read_stage(folder, prefix + folder.name) for folder in found]
+    folders = sorted(child.parent for child in path.glob(f"*/{MANIFEST}"))
+    stages = [_read_stage(folder, prefix + folder.name) for folder in folders]
     stages = [stage for stage in stages if stage.command != "generate"]
     if stages:
         stages.sort(key=lambda stage: str(stage.manifest.get("started", "")))
@@ -117,11 +123,11 @@ def _read_json(path: Path) -> Any:
 
 
 def _distinct_names(paths: Sequence[Path]) -> list[str]:
-    """The last part of each path, with its parent's where two are the same."""
+    """The last part of each path, after its parent's if two are the same."""
     resolved = [path.resolve() for path in paths]
-    places = [p.parent if p.is_file() and p.name == METRICS else p for p in resolved]
-    names = [place.name if place.is_dir() else place.stem for place in places]
+    named = [p.parent if p.is_file() and p.name == METRICS else p for p in resolved]
+    names = [path.name if path.is_dir() else path.stem for path in named]
     return [
-        f"{place.parent.name}/{name}" if names.count(name) > 1 else name
-        for place, name in zip(places, names, strict=True)
+        f"{path.parent.name}/{name}" if names.count(name) > 1 else name
+        for path, name in zip(named, names, strict=True)
     ]

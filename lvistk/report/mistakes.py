@@ -20,19 +20,19 @@ from lvistk.report.markup import (
 )
 
 EXPLAINED = {
-    "classification": "the object is there, under another name",
-    "localisation": "right name, mask or box too far off",
-    "both": "wrong name and too far off",
-    "duplicate": "an object found twice",
-    "background": "nothing annotated there",
-    "missed": "nothing found there",
+    "classification": "an instance of another category",
+    "localisation": "right category, but mask or box too far off",
+    "both": "wrong category, and too far off",
+    "duplicate": "an instance that is detected already",
+    "background": "nothing is annotated there",
+    "missed": "an annotated instance without a detection",
 }
 SHORT = ("class", "local.", "both", "duplic.", "backgr.", "missed")
 LISTED = 10
 
 
 def error_section(examined: Sequence[Examined], colors: Mapping[str, int]) -> Section | None:
-    """AP50 that each kind of error costs, and how many errors there are of it."""
+    """What each kind of error costs in AP50, and the number of its errors."""
     if not examined:
         return None
     drawn = list(examined[-SHOWN:])
@@ -68,9 +68,9 @@ def error_section(examined: Sequence[Examined], colors: Mapping[str, int]) -> Se
     ]
     listed = table([f"{escape(last.label)}", "errors", "AP50", ""], rows)
     text = (
-        "Each kind of error mended alone, as an oracle would, on what LVIS judges: categories that "
-        f"are annotated in an image or verified absent there. {last.label} has AP50 "
-        f"{percent(last.errors.ap50)}. The gains do not add up: precision is worth more where "
+        "What AP50 would gain if one kind of error did not happen. Only categories that are annotated "
+        f"in an image or verified absent there are judged. {last.label} has AP50 "
+        f"{percent(last.errors.ap50)}. The gains do not add up: precision counts for more where "
         "recall is high."
     )
     return Section("errors", "What goes wrong", lead(text) + grid([chart, listed]))
@@ -100,7 +100,7 @@ def category_section(scored: Sequence[StageRecord]) -> Section | None:
     against = f"; changes since {first.label}" if compared else ""
     text = (
         f"Categories of {last.label} by AP{against}. "
-        "The AP of a category with one instance moves in leaps."
+        "With a single instance, a category's AP is all or nothing."
     )
     return Section("categories", "Categories", lead(text) + grid(figures))
 

@@ -1,4 +1,4 @@
-"""The page: one HTML file that needs nothing else."""
+"""The page as one HTML file: styles, charts and images are inside."""
 
 import datetime
 from collections.abc import Sequence
@@ -37,14 +37,19 @@ def render(
     examples: int,
     cache: Path,
 ) -> str:
-    """The whole page. ``reasons``: why evaluations could not be looked at again.
+    """The whole page as HTML. A section without data is left out, and the foot of the page says so.
 
-    A section without data is left out, and the foot of the page says so.
+    runs: what the page is about
+    examined: evaluations that were done again
+    reasons: a sentence for each that was not
+    images: folder of the images; None: as the stages name it
+    examples: most images shown
+    cache: folder of annotation indices
     """
     stages = [stage for run in runs for stage in run.stages]
     scored = [stage for stage in stages if stage.is_score]
     colors = {stage.label: k % COLORS for k, stage in enumerate(scored)}
-    found = [
+    possible = [
         score_section(scored),
         group_section(scored, colors),
         ratio_section(scored, colors),
@@ -57,7 +62,7 @@ def render(
         training_section(stages),
         stage_section(stages),
     ]
-    sections = [section for section in found if section is not None]
+    sections = [section for section in possible if section is not None]
     absent = [text for anchor, text in MISSED.items() if anchor not in {s.anchor for s in sections}]
     title = ", ".join(run.name for run in runs)
     return _PAGE.format(
@@ -82,7 +87,7 @@ def _subtitle(runs: Sequence[Run]) -> str:
 
 
 def _foot(absent: Sequence[str], reasons: Sequence[str]) -> str:
-    lines = [f"Not on this page, for want of data: {', '.join(absent)}."] if absent else []
+    lines = [f"Not on this page, as there are no data: {', '.join(absent)}."] if absent else []
     lines += [f"{reason}." for reason in reasons]
     return "".join(f"<p>{escape(line)}</p>" for line in lines)
 

@@ -1,4 +1,4 @@
-"""Images as data URIs: detections beside the ground truth, and missing annotations."""
+"""Images with instances drawn on them, as HTML with a JPEG inside; and the detections to draw."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -22,31 +22,39 @@ QUALITY = 80
 
 
 def read_image(path: Path) -> np.ndarray | None:
-    """An image (H, W, 3) uint8 RGB; None where it cannot be read."""
+    """An image file as (H, W, 3) uint8 RGB; None if it cannot be read."""
     pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
     return None if pixels is None else np.ascontiguousarray(pixels[:, :, ::-1])
 
 
-def drawn(pixels: np.ndarray, found: Detections, names: Sequence[str], *, scores: bool) -> str:
-    """The image with instances on it, as HTML with a JPEG inside."""
+def drawn(pixels: np.ndarray, instances: Detections, names: Sequence[str], *, scores: bool) -> str:
+    """The image with instances drawn on it, as HTML with a JPEG inside.
+
+    pixels: (H, W, 3) uint8 RGB
+    instances: annotations or detections of the image; the smallest are drawn last, on top
+    names: of the C categories, by label
+    scores: whether captions show the score
+    """
+    instances = instances.select(np.argsort(_box_areas(instances), kind="stable"))
     captions = [
         f"{names[label]} {score:.0%}" if scores else names[label]
-        for label, score in zip(found.labels, found.scores, strict=True)
+        for label, score in zip(instances.labels, instances.scores, strict=True)
     ]
-    order = np.argsort(_areas(found), kind="stable")  # the smallest on top
-    found = found.select(order)
     picture = draw.draw_instances(
         pixels,
-        boxes=found.boxes,
-        labels=found.labels,
-        masks=found.masks,
-        captions=[captions[k] for k in order.tolist()],
+        boxes=instances.boxes,
+        labels=instances.labels,
+        masks=instances.masks,
+        captions=captions,
     )
     return image(picture)
 
 
 def image(picture: np.ndarray) -> str:
-    """HTML with the picture (H, W, 3) uint8 RGB as JPEG, at most LONGEST pixels long; large on a click."""
+    """HTML that shows a picture and enlarges it on a click.
+
+    picture: (H, W, 3) uint8 RGB; it is shrunk to LONGEST pixels on its longer side
+    """
     scale = LONGEST / max(picture.shape[:2])
     if scale < 1:
         picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -68,12 +76,12 @@ def detections_of(
     category_ids: np.ndarray,
     images: NamedImages,
 ) -> dict[int, Detections]:
-    """Detections of some images, ``{image id: (height, width)}``, out of a store or results JSON.
+    """Detections of some images, by image id, from a store or from results JSON.
 
-    results: the store or the results
-    wanted: the images
-    category_ids: those of the ground truth, ascending
-    images: the images that results may name by text instead of id
+    results: the store or the JSON
+    wanted: height and width of each wanted image, by image id
+    category_ids: (C,) of the ground truth, ascending; other categories are left out
+    images: finds images that results name by text instead of by id
     """
     if is_detection_store(results):
         store = DetectionStore.open(results)
@@ -92,7 +100,7 @@ def detections_of(
 def _image(
     number: int, size: tuple[int, int], records: list, category_ids: np.ndarray
 ) -> Detections:
-    """Records of one image; without masks unless all have RLE of its size."""
+    """Result records of one image as detections, best first; with masks if all have RLE of its size."""
     records.sort(key=lambda record: -record.score)
     coded = parse_masks([record.segmentation or msgspec.Raw(b"null") for record in records]).rle
     sound = [mask.counts for mask in coded if mask is not None and tuple(mask.size) == size]
@@ -118,6 +126,7 @@ def _image(
     )
 
 
-def _areas(found: Detections) -> np.ndarray:
-    sides = found.boxes[:, 2:] - found.boxes[:, :2]
+def _box_areas(instances: Detections) -> np.ndarray:
+    """(N,) in pixels."""
+    sides = instances.boxes[:, 2:] - instances.boxes[:, :2]
     return sides.prod(axis=1)

@@ -1,4 +1,4 @@
-"""The scores: headline, table with differences, what each stage added, frequency groups."""
+"""The scores: headline, table with differences, frequency groups, and what each stage added."""
 
 from collections.abc import Mapping, Sequence
 
@@ -28,7 +28,7 @@ OTHERS = {
 
 
 def headline(scored: Sequence[StageRecord]) -> str:
-    """The last evaluation's numbers in large type, with the distance to the first."""
+    """The last evaluation's scores in large type, with their differences to the first."""
     if not scored:
         return ""
     first, last = scored[0], scored[-1]
@@ -50,7 +50,7 @@ def headline(scored: Sequence[StageRecord]) -> str:
 
 
 def score_section(scored: Sequence[StageRecord]) -> Section:
-    """All evaluations in a table; below each value its difference to the evaluation before."""
+    """All evaluations in a table, with the difference of each score to the evaluation before."""
     if not scored:
         return Section("scores", "Scores", note("No evaluation among these stages."))
     others = [name for name, (key, _) in OTHERS.items() if any(key in s.metrics for s in scored)]
@@ -68,9 +68,9 @@ def score_section(scored: Sequence[StageRecord]) -> Section:
                 percent(value) + (change(value, _of(before, *OTHERS[name])) if before else "")
             )
         rows.append([escape(stage.label), *cells])
-    text = "Masks unless named otherwise, in percent, by the LVIS protocol."
+    text = "Scores of masks unless named otherwise, in percent, by the LVIS protocol."
     if len(scored) > 1:
-        text += " The small figures are the points gained on the line above."
+        text += " Small numbers are differences to the line above, in points."
     body = lead(text) + table(["evaluation", *COLUMNS, *others], rows)
     warned = [
         f"{stage.label}: {line}" for stage in scored for line in stage.metrics.get("warnings", ())
@@ -79,7 +79,7 @@ def score_section(scored: Sequence[StageRecord]) -> Section:
 
 
 def group_section(scored: Sequence[StageRecord], colors: Mapping[str, int]) -> Section | None:
-    """APr, APc, APf of every evaluation as bars; what each one added to them."""
+    """APr, APc and APf of every evaluation as bars, and their differences between evaluations."""
     groups = [key for key in GROUPS if any(s.scores.get(key) is not None for s in scored)]
     if not groups:
         return None
@@ -123,9 +123,9 @@ def _added(shown: Sequence[StageRecord], groups: Sequence[str], colors: Mapping[
             Series(shown[k].label, range(len(names)), values, colors[shown[k].label], titles)
         )
     return figure(
-        "What each one added",
+        "What each evaluation added",
         bar_chart(names, series, y=_axis(series)),
-        note=legend(series) + "points, to the evaluation before",
+        note=legend(series) + "points more than the evaluation before",
     )
 
 

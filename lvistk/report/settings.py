@@ -1,4 +1,4 @@
-"""The stages: what ran when, for how long, on what, with which settings."""
+"""The stages: when each ran, for how long, on which inputs, with which settings."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -53,13 +53,13 @@ def _list(title: str, values: Mapping[str, Any]) -> str:
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested tables as ``a.b``."""
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, value in table.items():
         if _is_table(value):
-            found |= _flat(value, f"{prefix}{key}.")
+            flat |= _flat(value, f"{prefix}{key}.")
         else:
-            found[prefix + key] = value
-    return found
+            flat[prefix + key] = value
+    return flat
 
 
 def _paths(inputs: Mapping[str, Any]) -> dict[str, str]:

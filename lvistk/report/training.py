@@ -1,4 +1,4 @@
-"""Training curves out of ``metrics.jsonl``."""
+"""Training curves from ``metrics.jsonl``."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from lvistk.report.markup import Section, figure, grid, lead
 
 TIMES = ("photos_per_s", "data_share", "memory_gib", "grad_norm", "epoch", "step", "lr")
 POINTS = 240
-"""Rows are averaged to at most so many points a line."""
+"""Most points of a line; rows of a longer log are averaged in groups."""
 
 
 def training_section(stages: Sequence[StageRecord]) -> Section | None:
@@ -26,7 +26,7 @@ def training_section(stages: Sequence[StageRecord]) -> Section | None:
         if names:
             figures.append(_scores(stage.label, scores, names))
     figures.append(_rates(logged))
-    text = "Losses are means between two lines of the log; where a log is long, of neighbours."
+    text = "Losses are means over the steps between two lines of the log; in a long log, over several lines."
     return Section("training", "Training", lead(text) + grid(figures))
 
 
@@ -35,7 +35,7 @@ def _together(logged: Sequence[StageRecord]) -> str:
         _series(stage.label, [r for r in stage.log if "loss" in r], "loss", k)
         for k, stage in enumerate(logged)
     ]
-    return figure("Loss of all", _drawn(lines, log=True), note=legend(lines))
+    return figure("Loss of all stages", _drawn(lines, log=True), note=legend(lines))
 
 
 def _parts(label: str, rows: list[dict[str, Any]]) -> str:

@@ -1,4 +1,4 @@
-"""What the two training stages share: their data, the thresholds' report, the loop, the model file."""
+"""What the two training stages share: data, remarks about thresholds, the loop, the model file."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -32,7 +32,7 @@ Inputs = TrainReprInputs | FinetuneInputs
 
 
 def training_index(settings: Settings, inputs: Inputs, stage: StageFolder) -> AnnotationIndex:
-    """The index of all annotation files, whose counts are the ones that thresholds go by."""
+    """The index of all annotation files. Thresholds of categories are compared with its counts."""
     cache = cache_beside(stage.path)
     index = AnnotationIndex.open(inputs.train, cache=cache, defects=settings.loader.defects)
     index.warn_of_defects()
@@ -50,7 +50,7 @@ def training_loader(
     pseudo: ImageSource | None = None,
     device: torch.device,
 ) -> TrainLoader:
-    """This rank's batches, in the parts that the loop runs at once."""
+    """The batches of this rank, divided by ``loop.accumulate``."""
     assert inputs.train_images is not None  # the runner has checked that it is given
     data = TrainingData(
         index,
@@ -78,9 +78,9 @@ def training_loader(
 
 
 def area_ratio_prior(index: AnnotationIndex) -> Tensor:
-    """(C,) float32: mean share of its box that a category's masks fill (Eq. 1 before there is a mask).
+    """(C,) float32, mean of mask area over box area of each category, for Eq. 1 before there is a mask.
 
-    A category without an annotation gets the mean of all; without any annotation that is 1.
+    A category without annotations gets the mean of all annotations, or 1 if there are none.
     """
     ratios, labels = index.area_ratios().astype(np.float64), np.asarray(index.labels)
     counts = np.bincount(labels, minlength=len(index.categories))
@@ -91,7 +91,7 @@ def area_ratio_prior(index: AnnotationIndex) -> Tensor:
 
 
 def report_thresholds(model: MaskRCNN) -> None:
-    """Say how many categories the classifier's thresholds touch; warn when it is none or all."""
+    """Say how many categories each threshold of the classifier applies to; warn if it is none or all."""
     head = model.roi_heads.box_heads[0]
     assert isinstance(head, BoxHead)
     for remark in head.classifier.remarks():
@@ -99,7 +99,7 @@ def report_thresholds(model: MaskRCNN) -> None:
 
 
 def report_moved_levels(model: MaskRCNN, settings: Settings, index: AnnotationIndex) -> None:
-    """Say which share of the annotated instances Eq. 1 moves, at the middle of the training sizes."""
+    """Say what share of the annotated instances Eq. 1 moves to another level, at the median short edge."""
     assignment, canonical = model.settings.mask.assignment, model.settings.canonical_size
     if not needs_area_ratio(assignment) or not len(index.labels):
         return
@@ -166,7 +166,7 @@ def fit(
 
 
 def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Steps, epochs, the last loss, images per second, and the last validation scores."""
+    """Steps, epochs, the last loss, the median of images per second, and the last validation scores."""
     training = [row for row in rows if "loss" in row]
     scores = [row for row in rows if "AP" in row]
     summary: dict[str, Any] = {}

@@ -35,10 +35,10 @@ def validator(
     *,
     device: torch.device,
 ) -> Validate | None:
-    """What the loop calls every ``loop.evaluate_epochs``; None where it is 0.
+    """The function that the loop calls every ``loop.evaluate_epochs``; None if that is 0.
 
-    The images are seen once, at the largest short edge of training. The numbers are mask AP, APr,
-    APc, APf, and ``box_AP``; other ranks than the main one, which predict their share, get none.
+    It detects on each image once, at the largest short edge of training, and returns mask AP, APr, APc and
+    APf, and ``box_AP``. All ranks detect on their share of the images; only the main one gets scores.
     """
     if not settings.loop.evaluate_epochs:
         return None
@@ -62,9 +62,10 @@ def validator(
         distributed.barrier()
         numbers: dict[str, float | None] = {}
         if console.is_main_process():
-            found = evaluate(val, Results(folder), EvaluateSettings(boundary=False, fixed=False))
-            numbers = {name: found.metrics["segm"][name] for name in SCORES}
-            numbers["box_AP"] = found.metrics["bbox"]["AP"]
+            settings = EvaluateSettings(boundary=False, fixed=False)
+            metrics = evaluate(val, Results(folder), settings).metrics
+            numbers = {name: metrics["segm"][name] for name in SCORES}
+            numbers["box_AP"] = metrics["bbox"]["AP"]
             shown = ", ".join(f"{name} {console.cell(v, digits=3)}" for name, v in numbers.items())
             console.say(f"validation: {shown}")
         _clear(folder)
@@ -74,7 +75,7 @@ def validator(
 
 
 def _merge(model: MaskRCNN) -> MergeSettings:
-    """The model's own detection settings, as one view is merged."""
+    """The model's own detection settings, for merging a single view."""
     detection = model.settings.detection
     return MergeSettings(
         score_threshold=detection.score_threshold,

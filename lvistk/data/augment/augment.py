@@ -1,4 +1,4 @@
-"""Augmentation as one affine matrix per image: scale jitter, flip, rotation; the image is warped once.
+"""Scale jitter, flip and rotation as one affine matrix per image, so that the image is warped once.
 
 Matrices (3, 3) map image pixels to network-input pixels, both continuous: pixel i covers [i, i + 1).
 """
@@ -12,14 +12,18 @@ from lvistk.config.train import AugmentSettings
 from lvistk.masks.bitmaps import to_indices, translation
 
 FILL = (104, 116, 124)
-"""Blue, green and red where no image is: ImageNet's mean, which normalises to about zero."""
+"""Blue, green and red of pixels outside of the image: ImageNet's mean, which normalises to about zero."""
 Region = tuple[int, int, int, int]
 """x0, y0, x1, y1 in whole pixels of the network input."""
 
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """How an image is shown: ``matrix`` (3, 3) from its pixels into a picture of ``height`` x ``width``."""
+    """How an image is shown.
+
+    matrix: (3, 3) from pixels of the image to pixels of the picture
+    height, width: of the picture
+    """
 
     matrix: np.ndarray
     height: int
@@ -27,8 +31,11 @@ class View:
 
 
 def resized(size: tuple[int, int], *, short_edge: float, long_edge: float) -> tuple[int, int]:
-    """Height and width of an image of ``size`` whose short edge becomes ``short_edge``, unless the long
-    one would pass ``long_edge``; rounded as detectron2's ResizeShortestEdge does, half up."""
+    """Height and width after resizing an image of ``size`` (height, width).
+
+    Its short edge becomes ``short_edge``, or less so that its long edge is at most ``long_edge``. Rounded
+    half up, as detectron2's ResizeShortestEdge does.
+    """
     height, width = size
     scale = short_edge / min(height, width)
     new_height, new_width = scale * height, scale * width
@@ -47,8 +54,8 @@ def draw_view(
 ) -> View:
     """A random view of an image of ``size`` (height, width): scale jitter, flip, rotation.
 
-    The rotation is about the centre, and the picture keeps its size (ours: the paper gives neither angle
-    nor canvas).
+    The rotation is about the centre, and the picture keeps its size (our choice; the paper gives neither
+    angle nor canvas).
     """
     edges = settings.short_edges
     if settings.short_edge_mode == "range":
@@ -66,23 +73,24 @@ def draw_view(
 
 
 def rotation(angle: float, x: float, y: float) -> np.ndarray:
-    """The matrix (3, 3) that turns by ``angle`` radians, clockwise on the screen, about (x, y)."""
+    """The matrix (3, 3) of a rotation by ``angle`` radians, clockwise on the screen, about (x, y)."""
     cosine, sine = np.cos(angle), np.sin(angle)
     turn = np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]])
     return translation(x, y) @ turn @ translation(-x, -y)
 
 
 def reduction(matrix: np.ndarray) -> int:
-    """1, 2, 4 or 8: the part of its size that an image may be decoded at without losing detail."""
+    """1, 2, 4 or 8: an image may be decoded at this fraction of its size without losing detail."""
     largest = np.linalg.norm(matrix[:2, :2], ord=2)
     return next((part for part in (8, 4, 2) if largest * part <= 1.0), 1)
 
 
 def paint(canvas: np.ndarray, image: np.ndarray, matrix: np.ndarray, region: Region) -> None:
-    """Warp ``image`` (h, w, 3) into ``region`` of ``canvas`` (H, W, 3); fills what it doesn't cover.
+    """Warp ``image`` (h, w, 3) into ``region`` of ``canvas`` (H, W, 3), and fill the rest of the region.
 
-    A view that only scales or flips the image onto the whole canvas is a plain resize (measured: a third
-    of the time of a warp). Scaling down averages first, since interpolation sees four pixels only.
+    A view that only scales or flips the image onto the whole canvas is a plain resize, which takes a third
+    of the time of a warp. An image is averaged before it is scaled down, since interpolation takes only four
+    pixels into account.
     """
     if _covers(image, matrix, canvas.shape, region):
         source = cv2.flip(image, 1) if matrix[0, 0] < 0 else image
@@ -106,7 +114,7 @@ def paint(canvas: np.ndarray, image: np.ndarray, matrix: np.ndarray, region: Reg
 
 
 def _covers(image: np.ndarray, matrix: np.ndarray, canvas: tuple[int, ...], region: Region) -> bool:
-    """Whether the image's corners land on the canvas's corners, unturned (mirrored at most)."""
+    """Whether the image covers the canvas exactly, not rotated and at most mirrored."""
     height, width = canvas[:2]
     if region != (0, 0, width, height) or matrix[0, 1] or matrix[1, 0] or matrix[1, 1] < 0:
         return False
@@ -117,7 +125,7 @@ def _covers(image: np.ndarray, matrix: np.ndarray, canvas: tuple[int, ...], regi
 
 
 def _shrunk(image: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The image averaged down to the scale of ``matrix`` where that is below 0.75, and what is left."""
+    """The image averaged down to the scale of ``matrix`` if that is below 0.75, and the remaining matrix."""
     scale = np.sqrt(abs(np.linalg.det(matrix[:2, :2])))
     if scale >= 0.75:
         return image, matrix

@@ -1,4 +1,4 @@
-"""Instances of another image pasted onto a picture (Ghiasi et al., CVPR 2021); federated lists stay true."""
+"""Instances of another image pasted onto a picture (Ghiasi et al., CVPR 2021), with its federated lists."""
 
 import numpy as np
 
@@ -10,17 +10,17 @@ from lvistk.masks.bitmaps import Bitmap
 from lvistk.masks.polygons import Polygons, select_polygons
 
 CHOSEN = 0.5
-"""Chance of each object of the other image to be pasted."""
+"""Probability that an instance of the other image is pasted."""
 
 
 def paste_instances(
     picture: Picture, other: Picture, rng: np.random.Generator, *, settings: AugmentSettings
 ) -> Picture:
-    """A random half of the instances of ``other``, a picture of the same size, pasted onto ``picture``.
+    """``picture`` with about half of the instances of ``other``, a picture of the same size, pasted onto it.
 
-    What they cover is cut out of the masks below; instances of which too little is left are dropped, by
-    ``min_area`` and ``min_kept``. A pasted category that was neither verified absent nor annotated here
-    becomes not exhaustive, since nobody looked for it in this image.
+    Masks below lose the pixels that are covered; instances that keep too little (``min_area``, ``min_kept``)
+    are dropped. A pasted category that is neither annotated nor verified absent in ``picture`` becomes not
+    exhaustive, since nobody annotated it there.
     """
     chosen = np.flatnonzero(rng.random(len(other.labels.instances)) < CHOSEN)
     if not len(chosen):
@@ -47,7 +47,7 @@ def paste_instances(
 
 
 def uncovered(instances: Instances, cover: np.ndarray, settings: AugmentSettings) -> Instances:
-    """What is left of instances outside ``cover (H, W)`` bool; those it touches become bitmaps."""
+    """The instances without the pixels of ``cover`` (H, W) bool; masks that it touches become bitmaps."""
     boxes, areas = instances.boxes.copy(), instances.areas.copy()
     bitmaps, kept = dict(instances.bitmaps), np.ones(len(instances), bool)
     with_polygon = np.ones(len(instances), bool)
@@ -81,7 +81,7 @@ def _reaches(cover: np.ndarray, box: np.ndarray) -> bool:
 
 
 def _without(polygons: Polygons, keep: np.ndarray) -> Polygons:
-    """The polygons with the instances off ``keep`` emptied."""
+    """The polygons without the parts of the instances that ``keep`` (G,) bool leaves out."""
     if keep.all():
         return polygons
     kept = select_polygons(polygons, np.flatnonzero(keep))

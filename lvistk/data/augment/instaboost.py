@@ -1,9 +1,9 @@
-"""InstaBoost: every object moved, scaled and turned a little where it stands (Fang et al., ICCV 2019).
+"""InstaBoost: each instance moved, scaled and rotated a little (Fang et al., ICCV 2019).
 
-Defaults as in EQL v2's configurations: shift up to a fifteenth of its sides, scale 0.8 to 1.2, turn up to
-one degree, colour changed half the time. Ours: the hole is filled from its surroundings by averages of
-growing windows (the original inpaints, which takes hundreds of times as long), and instances that largely
-overlap another, such as a shirt and its wearer, stay where they are.
+As in EQL v2's configurations: it moves by up to a fifteenth of its sides, is scaled by 0.8 to 1.2, rotated by
+up to one degree, and changes its colour with a probability of one half. Two things differ from the original:
+holes are filled by averages over growing windows (inpainting takes hundreds of times as long), and instances
+that largely overlap another one, such as a shirt and its wearer, are not moved.
 """
 
 import cv2
@@ -16,24 +16,27 @@ from lvistk.data.index.instances import Instances
 from lvistk.masks.bitmaps import Bitmap, to_indices, translation
 
 SHIFT = 1 / 15
+"""Largest shift as a share of the box's width or height."""
 SCALES = (0.8, 1.2)
+"""Smallest and largest scale."""
 TURN = 1.0
-"""Degrees."""
+"""Largest rotation in degrees."""
 COLOUR_CHANCE, COLOUR = 0.5, 0.5
+"""Probability of another colour, and how much it changes (see ``colour_matrix``)."""
 OVERLAP = 0.5
-"""Share of the smaller box in another's from which instances stay together."""
+"""Instances are not moved if their boxes share at least this part of the smaller box."""
 WINDOWS = (9, 33, 129, 513)
 """Sides in pixels of the windows that fill holes."""
 RIM = 5
-"""Side in pixels of the square that widens holes, since outlines run inside the object's edge."""
+"""Side in pixels of the square that widens holes, since outlines are drawn inside of the object's edge."""
 FEATHER = 3
-"""Side in pixels of the window that softens a pasted rim."""
+"""Side in pixels of the window that softens the edge of a pasted instance."""
 
 
 def boost(
     pixels: np.ndarray, instances: Instances, rng: np.random.Generator, *, settings: AugmentSettings
 ) -> tuple[np.ndarray, Instances]:
-    """The image (H, W, 3) with its instances jittered, and the instances at their new locations."""
+    """The image (H, W, 3) with its instances moved, and the instances at their new locations."""
     height, width = pixels.shape[:2]
     free = _free(instances.boxes)
     masks = {i: bitmap for i in free if (bitmap := bitmap_of(instances, i, (height, width)))}
@@ -59,9 +62,9 @@ def boost(
 
 
 def fill_holes(pixels: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """The image (H, W, 3) with the pixels where ``hole (H, W)`` is 1 filled from what is around them.
+    """The image (H, W, 3) with the pixels at which ``hole`` (H, W) is 1 filled.
 
-    Each gets the mean of the known pixels in the smallest window that has some.
+    Each gets the mean of the pixels outside of the hole in the smallest window that has some.
     """
     filled, left = pixels.copy(), hole.astype(bool)
     known = (1 - hole).astype(np.float32)
@@ -78,7 +81,7 @@ def fill_holes(pixels: np.ndarray, hole: np.ndarray) -> np.ndarray:
 
 
 def _free(boxes: np.ndarray) -> list[int]:
-    """Instances whose box doesn't largely overlap another's."""
+    """Instances whose box does not largely overlap another box."""
     low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
     shared = (high - low).clip(0).prod(axis=2)  # (G, G)
@@ -89,7 +92,7 @@ def _free(boxes: np.ndarray) -> list[int]:
 
 
 def _jitter(box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A random matrix about the centre of ``box``."""
+    """A random matrix (3, 3) that moves, scales and rotates about the centre of ``box``."""
     x, y = (box[:2] + box[2:]) / 2
     sides = box[2:] - box[:2]
     shift_x, shift_y = rng.uniform(-SHIFT, SHIFT, 2) * sides
@@ -106,7 +109,12 @@ def _paste(
     matrix: np.ndarray,
     colours: np.ndarray | None,
 ) -> None:
-    """Blend an object of ``image`` onto ``canvas`` at its new location, with a softened rim."""
+    """Blend an instance of ``image`` onto ``canvas`` at its new location, with a soft edge.
+
+    bitmap: its mask in ``image``
+    matrix: (3, 3) from its old to its new location
+    colours: a matrix for ``recolour``, or None
+    """
     x0, y0, x1, y1 = bitmap.box
     patch = image[y0:y1, x0:x1]
     if colours is not None:

@@ -15,8 +15,13 @@ from lvistk.masks.bitmaps import translation
 
 @dataclass(eq=False)
 class Labels:
-    """What is known of an image: ``instances``, ``missing`` annotations, and the federated lists: labels
-    (K,) int64 known to be absent (``negative``) and not fully annotated (``not_exhaustive``)."""
+    """What is known of an image.
+
+    instances: annotated
+    missing: detections on missing annotations
+    negative: (K,) int64, labels of the categories verified absent
+    not_exhaustive: (K,) int64, labels of the categories of which not every instance is annotated
+    """
 
     instances: Instances
     missing: Instances
@@ -24,7 +29,7 @@ class Labels:
     not_exhaustive: np.ndarray
 
     def warp(self, matrix: np.ndarray, region: Region, *, settings: AugmentSettings) -> "Labels":
-        """Instances and missing annotations under a matrix, clipped; the lists stay."""
+        """The labels under ``matrix`` (3, 3), clipped to ``region``; the lists do not change."""
         return Labels(
             instances=warp_instances(self.instances, matrix, region, settings=settings),
             missing=warp_instances(self.missing, matrix, region, settings=settings),
@@ -35,7 +40,11 @@ class Labels:
 
 @dataclass(eq=False)
 class Picture:
-    """A finished training picture: ``pixels (H, W, 3)`` uint8 blue, green, red, and its labels."""
+    """A training picture.
+
+    pixels: (H, W, 3) uint8, blue, green, red
+    labels: in pixels of the picture
+    """
 
     pixels: np.ndarray
     labels: Labels
@@ -43,7 +52,14 @@ class Picture:
 
 @dataclass(eq=False)
 class Tile:
-    """A decoded image and where it goes: ``matrix`` from its full-size pixels, ``region`` of the canvas."""
+    """A decoded image and where it goes.
+
+    pixels: (h, w, 3) uint8, which may have been decoded at a fraction of its size
+    size: height and width of the full image
+    labels: in pixels of the full image
+    matrix: (3, 3) from pixels of the full image to pixels of the canvas
+    region: of the canvas that it fills
+    """
 
     pixels: np.ndarray
     size: tuple[int, int]
@@ -55,11 +71,7 @@ class Tile:
 def compose(
     tiles: Sequence[Tile], *, height: int, width: int, settings: AugmentSettings
 ) -> Picture:
-    """One picture of one or more tiles; each image is warped once.
-
-    Lists of several images: negative is what is negative in all and present in none, not exhaustive
-    what is so in any (ours).
-    """
+    """One picture of one or more tiles; each image is warped once."""
     canvas = np.empty((height, width, 3), np.uint8)
     if len(tiles) > 1:
         cv2.rectangle(canvas, (0, 0), (width, height), FILL, cv2.FILLED)  # numpy takes 9 ms for it
@@ -72,7 +84,11 @@ def compose(
 
 
 def join_labels(several: Sequence[Labels]) -> Labels:
-    """Labels of images that share a canvas."""
+    """Labels of images that share a canvas.
+
+    A category is negative if it is negative in all of them and annotated in none, and not exhaustive if it
+    is so in any (our choice).
+    """
     if len(several) == 1:
         return several[0]
     instances = Instances.concatenate([one.instances for one in several])
@@ -88,7 +104,7 @@ def join_labels(several: Sequence[Labels]) -> Labels:
 
 
 def mosaic_centre(size: tuple[int, int], rng: np.random.Generator) -> tuple[int, int]:
-    """Where the four images meet: uniform in the middle half of the canvas, each way (YOLOv4's)."""
+    """x and y of the point where four images meet: uniform in the middle half of each side (YOLOv4)."""
     height, width = size
     return round(rng.uniform(0.25, 0.75) * width), round(rng.uniform(0.25, 0.75) * height)
 
@@ -98,9 +114,11 @@ def place_in_mosaic(
 ) -> list[tuple[np.ndarray, Region]]:
     """Matrix and region of four views on a canvas of ``size`` (height, width).
 
-    Upper left, upper right, lower left, lower right; the corner of each that faces the others lies at
-    ``centre`` (x, y). The images keep the size that scale jitter gave them, so that instances are as
-    large as in single images (ours; mmdetection fits each image into a quarter).
+    views: upper left, upper right, lower left, lower right
+    centre: (x, y), where the inner corners of the views meet
+
+    Images keep the size that scale jitter gave them, so that instances are as large as in single images (our
+    choice; mmdetection fits each image into a quarter).
     """
     (x, y), (height, width) = centre, size
     placed = []

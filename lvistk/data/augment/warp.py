@@ -17,11 +17,13 @@ def warp_instances(
     *,
     settings: AugmentSettings,
 ) -> Instances:
-    """The instances under ``matrix`` (3, 3), clipped to ``rectangle`` of whole numbers.
+    """The instances under a matrix, clipped.
 
-    Boxes are tight around the clipped masks, or with ``tight_boxes`` off the clipped envelopes of
-    the warped boxes. Instances of less than ``min_area`` or less than ``min_kept`` of their
-    unclipped area are dropped.
+    matrix: (3, 3) from their pixels to those of the picture
+    rectangle: x0, y0, x1, y1 in whole pixels of the picture
+    settings: ``tight_boxes``: boxes are tight around the clipped masks, else the clipped envelopes of the
+        warped boxes; instances with less than ``min_area`` or less than ``min_kept`` of their unclipped area
+        are dropped
     """
     if not len(instances):
         return instances
