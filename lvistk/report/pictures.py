@@ -37,7 +37,7 @@ def drawn(pixels: np.ndarray, instances: Detections, names: Sequence[str], *, sc
     """
     instances = instances.select(np.argsort(_box_areas(instances), kind="stable"))
     captions = [
-        f"{names[label]} {score:.0%}" if scores else names[label]
+        f"{names[int(label)]} {score:.0%}" if scores else names[int(label)]
         for label, score in zip(instances.labels, instances.scores, strict=True)
     ]
     picture = draw.draw_instances(
