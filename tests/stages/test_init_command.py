@@ -1,0 +1,102 @@
+"""``lvistk init``: from a folder of data to a project that runs, each command typed just so."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from lvistk.stages.pipeline_file import load_pipeline
+from tests.command_line import Commands, small_world
+
+QUICK = ("--hours", "0.05", "--device", "cpu")
+
+
+@pytest.fixture
+def coco(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Images and a COCO file in an empty folder."""
+    small_world(tmp_path, images=24)
+    table = json.loads((tmp_path / "train.json").read_text())
+    for image in table["images"]:
+        image.pop("neg_category_ids")
+        image.pop("not_exhaustive_category_ids")
+        image["file_name"] = image.pop("coco_url").rsplit("/", 1)[1]
+    for category in table["categories"]:
+        category.pop("frequency")
+    (tmp_path / "train.json").unlink()
+    (tmp_path / "model.safetensors").rename(tmp_path / "detector.bin")
+    (tmp_path / "mine.json").write_text(json.dumps(table))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_dry_run_writes_nothing(coco: Path, lvistk: Commands) -> None:
+    before = sorted(coco.rglob("*"))
+    done = lvistk("init", "--dry-run", *QUICK)
+    assert done.code == 0, done
+    assert sorted(coco.rglob("*")) == before
+    text = "\n".join(done.out)
+    assert "mine.json: COCO, 24 images" in text and "[stage.finetune]" in text
+    assert 'train = ["lvistk-data/train.json"]' in text
+
+
+def test_a_project_from_a_coco_file_runs_bare(coco: Path, lvistk: Commands) -> None:
+    done = lvistk("init", *QUICK)
+    assert done.code == 0, done
+    assert any("more than the 0.05 asked for" in line for line in done.err)
+    file = coco / "lvistk.toml"
+    reasons = re.findall(r"# .*", file.read_text())
+    assert len(reasons) > 25 and any("Machine" in line for line in reasons)
+    told = lvistk("init", *QUICK).error()
+    assert told == "lvistk.toml: is there already; --force replaces it, --dry-run only shows a plan"
+
+    assert "run lvistk train-repr first" in lvistk("tta-infer").error()
+    assert "run lvistk train-repr, then lvistk tta-infer first" in lvistk("evaluate").error()
+    pool = lvistk("pseudo-label", "--source", "openimages").error()
+    assert "run lvistk train-repr first" in pool
+    short = re.sub(r"^epochs = \d+", "epochs = 1", file.read_text(), flags=re.MULTILINE)
+    file.write_text(short)
+    for words in (["train-repr"], ["tta-infer"], ["evaluate"]):
+        done = lvistk(*words)
+        assert done.code == 0, done
+        assert done.out[0].startswith("lvistk.toml: stage ")
+    assert "needs the input 'pool'" in lvistk("pseudo-label", "--source", "openimages").error()
+    assert sum(" done " in line for line in lvistk("status").out) == 3
+
+
+def test_a_detector_to_start_from(coco: Path, lvistk: Commands) -> None:
+    (coco / "detector.bin").rename(coco / "detector.safetensors")
+    done = lvistk("init", "--from", "detector.safetensors", *QUICK)
+    assert done.code == 0, done
+    pipeline = load_pipeline(Path("lvistk.toml"))
+    assert pipeline.stage("train_repr").inputs.init == pipeline.stage("imported").out
+    model = pipeline.stage("train_repr").settings.model
+    assert (model.backbone.name, model.fpn.channels) == ("resnet18", 16)
+    assert lvistk("import-weights").code == 0
+
+
+def test_a_preset_gets_the_data(coco: Path, lvistk: Commands) -> None:
+    assert lvistk("init", "--preset", "htc_r50").code == 0
+    mine, shipped = load_pipeline(Path("lvistk.toml")), load_pipeline(Path("htc_r50"))
+    assert [one.name for one in mine.stages] == [one.name for one in shipped.stages]
+    assert mine.stages[0].settings == shipped.stages[0].settings
+    assert mine.stages[0].inputs.train == (Path("lvistk-data/train.json"),)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere"], "nowhere: no such folder of data"),
+        (["--hours", "0"], "give a time above 0"),
+        (["--weights", "none.pth"], "--weights none.pth: no such file"),
+        (["--weights", "mine.json"], "which backbone they are of is not clear"),
+        (["--weights", "none", "--from", "mine.json"], "--from and --weights: give one"),
+        (["--from", "mine.json"], "mine.json"),
+        (["--preset", "htc_r5"], "did you mean 'htc_r50'?"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    coco: Path, lvistk: Commands, words: list[str], message: str
+) -> None:
+    assert message in lvistk("init", *words, "--device", "cpu").error()
+    assert not (coco / "lvistk.toml").exists()
