@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from lvistk.artifacts import MANIFEST
+from lvistk.artifacts import MANIFEST, read_manifest
 from lvistk.data.pool.open_images import IMAGE_NAME
 
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"))
@@ -32,7 +32,7 @@ def listing_of(folder: Path) -> Listing:
         folders[:] = sorted(
             name
             for name in folders
-            if not name.startswith(".") and not (here / name / MANIFEST).is_file()
+            if not name.startswith(".") and not _is_run(here / name)
         )
         for name in sorted(files):
             suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122  # 100,000 names
@@ -49,6 +49,11 @@ def listing_of(folder: Path) -> Listing:
         listing.image_folders.update(listing.pool_folders)
         listing.pool_folders.clear()
     return listing
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether a folder holds a stage's run; drawn data sets have a manifest too."""
+    return (folder / MANIFEST).is_file() and read_manifest(folder)["command"] != "generate"
 
 
 def pool_of(listing: Listing) -> tuple[Path | None, Path | None]:

@@ -133,7 +133,7 @@ def _of_files(
                 f"{files[0].path}: lists images and no instances; give the file that has them"
             )
         candidates, val = [val], None
-    candidates.sort(key=lambda one: ("train" not in one.path.stem, -one.instances))
+    candidates.sort(key=lambda one: ("train" not in one.path.stem, len(one.path.stem)))
     kind = candidates[0].kind
     train: list[Annotations] = []
     taken = set(_keys(val)) if val else set()

@@ -65,6 +65,7 @@ def test_files_that_share_images_are_not_put_together(tmp_path: Path) -> None:
         image(tmp_path / f"{name}.jpg")
     annotations(tmp_path / "train_a.json", ["a.jpg", "b.jpg"])
     annotations(tmp_path / "more.json", ["b.jpg", "c.jpg"], first=5)
+    annotations(tmp_path / "train_a_and_all_that_was_hidden.json", ["a.jpg", "b.jpg"])
     annotations(tmp_path / "train_c.json", ["c.jpg"], first=7)
     annotations(tmp_path / "valid.json", ["d.jpg"], first=8)
     found = survey(tmp_path)
@@ -94,10 +95,14 @@ def test_runs_and_hidden_folders_are_no_data(tmp_path: Path) -> None:
     image(tmp_path / "images/a.jpg")
     annotations(tmp_path / "mine.json", ["a.jpg"])
     shutil.copytree(tmp_path / "images", tmp_path / "runs/x")
-    (tmp_path / "runs/x/stage.json").write_text("{}")
+    manifest = '{"command": "COMMAND", "state": "done"}'
+    (tmp_path / "runs/x/stage.json").write_text(manifest.replace("COMMAND", "evaluate"))
     annotations(tmp_path / "runs/x/other.json", ["a.jpg"])
     annotations(tmp_path / ".cache/other.json", ["a.jpg"])
     assert survey(tmp_path).train == (tmp_path / "mine.json",)
+    (tmp_path / "mine.json").unlink()
+    (tmp_path / "runs/x/stage.json").write_text(manifest.replace("COMMAND", "generate"))
+    assert survey(tmp_path).train == (tmp_path / "runs/x/other.json",)
 
 
 @pytest.mark.parametrize(
