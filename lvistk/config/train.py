@@ -31,6 +31,9 @@ class AugmentSettings:
     """``range``: any length between the first and the last (400 to 1400 for large models)."""
     long_edge: Count = 1333
     """The longer side is at most so long."""
+    crop: Natural = 0
+    """Side of a square that a larger image is cut to at random after scaling, so that images with small
+    objects are seen large in a step that costs little; 0: whole images."""
     flip: Share = 0.5
     """Probability of a horizontal flip."""
     rotate_probability: Share = 0.0

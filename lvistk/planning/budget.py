@@ -1,5 +1,6 @@
 """How many steps of which image size fit into the hours."""
 
+import dataclasses
 from dataclasses import dataclass
 
 from lvistk.config.inference import ViewSettings
@@ -27,8 +28,10 @@ STAGES, STAGES_PER_ROUND = 4, 3
 class Steps:
     """Steps of each training, and what they and everything else take.
 
-    size: shorter side, pixels. first, again, finetune: steps; again is 0 without a second round.
+    size: shorter side of whole images, pixels.
+    first, again, finetune: steps; again is 0 without a second round.
     step_seconds: of ``train-repr``. seconds: of the whole run.
+    crop: what is trained on instead of whole images.
     """
 
     size: float
@@ -37,6 +40,18 @@ class Steps:
     finetune: int
     step_seconds: float
     seconds: float
+    crop: rules.Crop | None = None
+
+
+def planned_steps(basis: Basis, rates: Rates) -> Steps:
+    """``fitting_steps``, on crops of larger images where these show more at the same cost."""
+    steps = fitting_steps(basis, rates)
+    crop = rules.crop(basis.fp, steps.size)
+    if crop is None:
+        return steps
+    before, after = (_inference_seconds(basis, rates, size) for size in (steps.size, crop.size))
+    seconds = steps.seconds + after - before
+    return dataclasses.replace(steps, size=crop.size, crop=crop, seconds=seconds)
 
 
 def fitting_steps(basis: Basis, rates: Rates) -> Steps:

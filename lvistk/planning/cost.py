@@ -53,11 +53,17 @@ def training_gmacs(
 
     aspect: longer side over shorter side of the images.
     """
-    short = sum(augment.short_edges) / len(augment.short_edges)
-    long = min(short * aspect, augment.long_edge)
+    short, long = training_sides(augment, aspect=aspect)
     rois = model.box.batch_per_image
     heads = _box_gmacs(model, rois) + _mask_gmacs(model, rois * model.box.positive_fraction)
     return TRAINING * (_dense_gmacs(model, short * long) + heads)
+
+
+def training_sides(augment: AugmentSettings, *, aspect: float) -> tuple[float, float]:
+    """Shorter and longer side of a training image at the middle of the training sizes, cropped."""
+    short = sum(augment.short_edges) / len(augment.short_edges)
+    long = min(short * aspect, augment.long_edge)
+    return (min(short, augment.crop), min(long, augment.crop)) if augment.crop else (short, long)
 
 
 def inference_gmacs(model: ModelSettings, views: ViewSettings, *, aspect: float = 4 / 3) -> float:

@@ -30,9 +30,7 @@ def listing_of(folder: Path) -> Listing:
     for where, folders, files in os.walk(folder):
         here = Path(where)
         folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith(".") and not _is_run(here / name)
+            name for name in folders if not name.startswith(".") and not _is_run(here / name)
         )
         for name in sorted(files):
             suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122  # 100,000 names

@@ -2,7 +2,7 @@
 
 from lvistk.planning import rules
 from lvistk.planning.basis import Basis
-from lvistk.planning.budget import fitting_steps, remarks
+from lvistk.planning.budget import planned_steps, remarks
 from lvistk.planning.cost import Rates
 from lvistk.planning.fingerprint import Fingerprint
 from lvistk.planning.machine import Machine
@@ -15,10 +15,10 @@ from lvistk.planning.training_tables import data_tables, training_tables
 def make_plan(fp: Fingerprint, machine: Machine, wishes: Wishes, rates: Rates) -> Plan:
     """The largest image size beside which enough steps fit into the hours, and all that follows from it."""
     basis = Basis(fp, machine, wishes)
-    steps = fitting_steps(basis, rates)
+    steps = planned_steps(basis, rates)
     tables = [
         *model_tables(basis, steps.size),
-        *data_tables(basis, steps.size),
+        *data_tables(basis, steps),
         *training_tables(basis, steps, rates),
         *stage_tables(basis, steps),
     ]

@@ -23,6 +23,13 @@ LARGEST_ASPECT = 1333 / 800
 """Longer over shorter side of the paper's largest input; longer images get a smaller scale."""
 ANCHOR_STEPS = (8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48)
 """Smallest anchors that are tried: from two cells of P2 on."""
+SMALL_SIDE, SMALL_SHARE = 16.0, 0.25
+"""If so large a share of the objects has a side below four cells of P2, crops are worth it (ours)."""
+LARGEST_IN_CROP = 0.75
+"""Share of a crop's side that 95 of 100 objects may have (ours)."""
+LEAST_ENLARGED, MOST_ENLARGED = 1.5, 4.0
+"""How much larger than whole images crops show their objects: less is not worth what is cut off, more makes
+inference on whole images slow (ours)."""
 RATIOS = ((0.5, 1.0, 2.0), (1 / 3, 0.5, 1.0, 2.0, 3.0))
 """Aspect ratios of anchors: the usual three, or five for data with many long boxes."""
 MORE_RATIOS_FROM = 0.03
@@ -59,6 +66,14 @@ class Anchors(NamedTuple):
     sizes: tuple[float, ...]
     ratios: tuple[float, ...]
     reached: float
+    reason: str
+
+
+class Crop(NamedTuple):
+    """Training on crops: side of a crop, shorter side of the image that it is cut from, and why."""
+
+    side: int
+    size: int
     reason: str
 
 
@@ -112,7 +127,33 @@ def too_small(fp: Fingerprint, size: float) -> str:
         return ""
     return (
         f"{share:.0%} of the objects are below 8 px at a shorter side of {size:.0f}, which no level of the "
-        "pyramid sees well: cut the images into tiles before, or plan with more hours or a GPU"
+        "pyramid sees well: plan with more hours or a GPU, or cut the images into tiles before"
+    )
+
+
+def crop(fp: Fingerprint, size: float) -> Crop | None:
+    """A crop that shows small objects larger at the cost of whole images of shorter side ``size``.
+
+    None where few objects are small there, where large ones would not fit into a crop, or where hardly
+    anything would be gained.
+    """
+    small = float((fp.sides_at(size) < SMALL_SIDE).mean())
+    if small < SMALL_SHARE:
+        return None
+    aspect = min(float(np.median(fp.aspects)), LARGEST_ASPECT)
+    side = max(96, round(size * aspect**0.5 / 32) * 32)
+    large = float(np.quantile(fp.relative_sides, 0.95))
+    wanted = WANTED_SIDE / max(float(np.quantile(fp.relative_sides, 0.25)), 1e-6)
+    most = min(wanted, LARGEST_IN_CROP * side / large, MOST_ENLARGED * size)
+    shown = int(min(most, float(np.median(fp.short_edges))) // 32) * 32
+    if shown < LEAST_ENLARGED * size:
+        return None
+    return Crop(
+        side,
+        shown,
+        f"{small:.0%} of the objects would be below {SMALL_SIDE:.0f} px in whole images of {size:.0f} px; "
+        f"crops of images of {shown} px cost as much, and 95% of the objects fit into "
+        f"{LARGEST_IN_CROP:.0%} of one",
     )
 
 

@@ -9,12 +9,12 @@ from lvistk.planning.cost import Rates
 from lvistk.planning.planned import Choice, Table
 
 
-def data_tables(basis: Basis, size: float) -> list[Table]:
+def data_tables(basis: Basis, steps: Steps) -> list[Table]:
     """Sizes of the images, repeat factors, and how images are read."""
-    wanted = rules.wanted_size(basis.fp)
+    wanted, size = rules.wanted_size(basis.fp), steps.size
     edge, edges = rules.long_edge(basis.fp, size), rules.training_sizes(size)
     why = wanted.reason
-    if size < wanted.value:
+    if steps.crop is None and size < wanted.value:
         why += (
             f"; {wanted.value:.0f} would be better, but enough steps of it do not fit into the time"
         )
@@ -30,8 +30,9 @@ def data_tables(basis: Basis, size: float) -> list[Table]:
             (
                 Choice("short_edges", list(edges), why),
                 Choice("long_edge", int(edge.value), edge.reason),
+                *([Choice("crop", steps.crop.side, steps.crop.reason)] if steps.crop else []),
             ),
-            "whole images, not crops: every object is seen with what is around it",
+            "" if steps.crop else "whole images: every object is seen with what is around it",
         ),
         Table("sampler", (repeat,)),
         Table(

@@ -24,7 +24,7 @@ from lvistk.models.build import build_model
 from lvistk.models.freeze import freeze
 from lvistk.models.fresh_start import fresh_start
 from lvistk.models.mask_rcnn import MaskRCNN
-from lvistk.planning.cost import Rates, inference_gmacs, training_gmacs
+from lvistk.planning.cost import Rates, inference_gmacs, training_gmacs, training_sides
 from lvistk.structures.categories import Categories
 from lvistk.structures.image_batch import ImageBatch
 from lvistk.structures.targets import Targets
@@ -57,8 +57,8 @@ def measure_rates(
     torch.manual_seed(0)
     detector = build_model(fresh_start(model).settings, _categories(categories)).to(device)
     freeze(detector, frozen)
-    short = round(sum(augment.short_edges) / len(augment.short_edges))
-    size = short, min(round(short * aspect), augment.long_edge)
+    short, long = (round(side) for side in training_sides(augment, aspect=aspect))
+    size = short, long
     work = training_gmacs(model, augment, aspect=aspect)
     images = max(1, min(loop.batch_size, math.floor(MOST_GMACS[device.type] / work)))
     before = _peak_gb(device)

@@ -128,6 +128,26 @@ def test_views_follow_their_settings() -> None:
         np.testing.assert_allclose(v.matrix @ [320, 240, 1], [v.width / 2, v.height / 2, 1])
 
 
+def test_a_crop_is_a_part_of_the_view() -> None:
+    """Same scale, no larger than the side, everywhere in the image; pixels and polygons move alike."""
+    plain = AugmentSettings(short_edges=(100,), long_edge=400, flip=0.0)
+    crop = AugmentSettings(short_edges=(100,), long_edge=400, flip=0.0, crop=60)
+    size = (50, 80)
+    whole = draw_view(size, np.random.default_rng(0), settings=plain)
+    corners = []
+    for seed in range(2000):
+        view = draw_view(size, np.random.default_rng(seed), settings=crop)
+        assert (view.height, view.width) == (60, 60)
+        shift = view.matrix @ np.linalg.inv(whole.matrix)
+        np.testing.assert_allclose(shift[:2, :2], np.eye(2), atol=1e-12)
+        corners.append(-shift[:2, 2])
+    corners = np.array(corners)
+    assert corners.min(axis=0).tolist() == [0, 0] and corners.max(axis=0).tolist() == [100, 40]
+    small = AugmentSettings(short_edges=(40,), long_edge=400, crop=60)
+    view = draw_view(size, np.random.default_rng(0), settings=small)
+    assert (view.height, view.width) == (40, 60)
+
+
 def test_reduction_keeps_detail() -> None:
     for scale, part in ((1.0, 1), (0.6, 1), (0.5, 2), (0.26, 2), (0.25, 4), (0.1, 8), (0.01, 8)):
         assert reduction(np.diag([scale, scale, 1.0])) == part

@@ -68,7 +68,8 @@ def test_a_plan_for_every_kind_of_data(kind: dict, machine: Machine, tmp_path: P
     assert steps >= rules.LEAST_STEPS["backbone"]
     assert train.optim.warmup_steps <= steps / 4
     shortest, longest = min(train.augment.short_edges), max(train.augment.short_edges)
-    assert 32 <= shortest <= longest <= 900 and longest <= train.augment.long_edge <= 1600
+    most = 900 if not train.augment.crop else 900 * rules.MOST_ENLARGED
+    assert 32 <= shortest <= longest <= most and longest <= train.augment.long_edge <= 2 * most
     assert longest <= max(rules.LARGEST_UPSCALING * min(fp.heights[0], fp.widths[0]) * 1.2, 112)
     assert 16 <= train.model.canonical_size <= 56
     assert train.loop.batch_size <= max(fp.images, 1)
@@ -102,6 +103,19 @@ def test_the_hours_decide_size_and_steps(tmp_path: Path) -> None:
     assert any("more than the 0.1 asked" in line for line in plans[0.1].remarks)
     assert any("by heart" in line for line in plans[200.0].remarks)
     assert plans[200.0].hours < 100  # no more steps than are wanted
+
+
+def test_small_objects_of_large_images_are_seen_in_crops(tmp_path: Path) -> None:
+    fp = fingerprint(side=4000, object_side=0.015, per_image=30)
+    chosen = rules.crop(fp, 800)
+    assert chosen is not None and chosen.size >= 1.5 * 800 and 800 <= chosen.side <= 1100
+    train = loaded(planned(fp), tmp_path).stage("train_repr").settings
+    assert 96 <= train.augment.crop < min(train.augment.short_edges)
+    assert rules.crop(fingerprint(side=4000, object_side=0.2), 800) is None  # none is small
+    assert rules.crop(fingerprint(side=600, object_side=0.015), 448) is None  # nothing to gain
+    mixed = fingerprint(side=4000, object_side=0.015, per_image=30)
+    mixed.box_sides[: len(mixed.box_sides) // 10] = 2500
+    assert rules.crop(mixed, 800) is None  # large ones would not fit
 
 
 def test_anchors_fit_the_boxes() -> None:

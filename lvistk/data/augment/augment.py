@@ -52,7 +52,7 @@ def resized(size: tuple[int, int], *, short_edge: float, long_edge: float) -> tu
 def draw_view(
     size: tuple[int, int], rng: np.random.Generator, *, settings: AugmentSettings
 ) -> View:
-    """A random view of an image of ``size`` (height, width): scale jitter, flip, rotation.
+    """A random view of an image of ``size`` (height, width): scale jitter, flip, rotation, crop.
 
     The rotation is about the centre, and the picture keeps its size (our choice; the paper gives neither
     angle nor canvas).
@@ -69,7 +69,16 @@ def draw_view(
     if rng.random() < settings.rotate_probability:
         angle = np.deg2rad(rng.uniform(-settings.rotate_degrees, settings.rotate_degrees))
         matrix = rotation(angle, width / 2, height / 2) @ matrix
-    return View(matrix, height, width)
+    view = View(matrix, height, width)
+    return cropped(view, rng, side=settings.crop) if settings.crop else view
+
+
+def cropped(view: View, rng: np.random.Generator, *, side: int) -> View:
+    """A random square of the view, all of it in a direction in which it is no longer than ``side``."""
+    height, width = min(view.height, side), min(view.width, side)
+    left = int(rng.integers(view.width - width + 1))
+    top = int(rng.integers(view.height - height + 1))
+    return View(translation(-left, -top) @ view.matrix, height, width)
 
 
 def rotation(angle: float, x: float, y: float) -> np.ndarray:
