@@ -14,7 +14,7 @@ from tests.command_line import Commands
 PAGE = Path(__file__).parents[1] / "docs" / "getting-started.md"
 BLOCK = re.compile(r"^```\n(.*?)^```", re.DOTALL | re.MULTILINE)
 SMALLER = {"--images 400": "--images 24", "--val-images 80": "--val-images 6", "256": "96"}
-"""What makes the drawn data set small enough for the default tests."""
+"""What makes the drawn data set small enough for a minute."""
 
 
 def commands() -> list[str]:
@@ -22,6 +22,7 @@ def commands() -> list[str]:
     return [line for line in lines if line.startswith("lvistk ")]
 
 
+@pytest.mark.slow
 def test_each_command_runs_on_a_smaller_data_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lvistk: Commands
 ) -> None:
