@@ -1,9 +1,12 @@
 """Class-wise NMS and Soft-NMS, best detections first, as far as they are wanted and no further.
 
-The wanted detections are the best ``limit`` of all categories, so most candidates never matter: they are
-sorted into categories in one pass, and a category is looked at only when its best candidate's turn comes.
-No N x N matrix is made. The result is exactly that of running every category to its end and sorting.
+The wanted detections are the best ``limit`` of all categories, so most candidates never matter. They are
+sorted into categories in one pass. A category is sorted by score only when its turn comes, and a candidate
+of it takes part only when no better one is left: scores only fall, so the first score of a candidate bounds
+its last. The result is exactly that of running every category to its end and sorting.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -43,12 +46,8 @@ def select_best(
         np.ascontiguousarray(scores, np.float32),
         np.ascontiguousarray(labels, np.int32),
         number,
-        np.float32(nms_iou),
         limit,
-        METHODS[soft],
-        sigma,
-        soft_iou,
-        min_score,
+        Rule(np.float32(nms_iou), METHODS[soft], sigma, soft_iou, min_score),
     )
     return keep, final
 
@@ -72,50 +71,58 @@ def _iou(boxes: np.ndarray, i: int, j: int) -> np.float32:
 
 
 @kernel
-def _weight(iou: np.float32, method: int, nms_iou: np.float32, sigma: float, soft: float) -> float:
-    """What a score is multiplied with when a better candidate of this IoU is taken."""
+def _weight(iou: np.float32, method: int, sigma: float, soft: float) -> float:
+    """What Soft-NMS multiplies a score with when a better candidate of this IoU is taken."""
     if method == GAUSSIAN:
         return np.exp(-(np.float64(iou) ** 2) / sigma)
     if method == LINEAR:
         return 1.0 - np.float64(iou) if iou >= soft else 1.0
-    return 0.0 if iou > nms_iou else 1.0
+    return 1.0
 
 
-@kernel
-def _hard(boxes: np.ndarray, members: np.ndarray, current: np.ndarray, nms_iou: np.float32) -> int:
-    """NMS of one category in place; returns how many ``members`` (with ``current`` scores) are left."""
-    order = np.argsort(-current, kind="mergesort")
-    sorted_members, sorted_scores = members[order], current[order]
-    kept = 0
-    for k in range(len(sorted_members)):
-        candidate = sorted_members[k]
-        good = True
-        for before in range(kept):
-            if _iou(boxes, members[before], candidate) > nms_iou:
-                good = False
-                break
-        if good:
-            members[kept] = candidate
-            current[kept] = sorted_scores[k]
-            kept += 1
-    return kept
+class Rule(NamedTuple):
+    """How candidates suppress others, as in ``select_best``."""
+
+    nms_iou: np.float32
+    method: int
+    sigma: float
+    soft_iou: float
+    min_score: float
 
 
-@kernel
-def _best(members: np.ndarray, current: np.ndarray) -> int:
-    """Place of the highest score, of the earliest candidate among equal ones."""
-    best = 0
-    for k in range(1, len(members)):
-        if current[k] > current[best] or (
-            current[k] == current[best] and members[k] < members[best]
-        ):
-            best = k
-    return best
+class Queues(NamedTuple):
+    """The candidates of all categories, those of category c at ``start[c]:start[c + 1]`` of each (N,).
+
+    Behind ``start[c]`` lie the candidates that hard NMS kept so far, and the indices of those taken.
+    """
+
+    start: np.ndarray
+    """(C + 1,)"""
+    members: np.ndarray
+    """indices of the candidates; from ``seen[c]`` on by falling score once the category was touched"""
+    scores: np.ndarray
+    """their scores before Soft-NMS"""
+    kept: np.ndarray
+    """indices of the candidates that hard NMS kept, ``kept_count[c]`` of them"""
+    current: np.ndarray
+    """scores of these now; OUT for those that are taken or fell below ``min_score``"""
+    taken: np.ndarray
+    """indices of the candidates that were taken, in that order, ``taken_count[c]`` of them"""
+    seen: np.ndarray
+    """(C,) candidates that took part so far; -1 for a category that was not touched"""
+    kept_count: np.ndarray
+    """(C,)"""
+    taken_count: np.ndarray
+    """(C,)"""
+
+
+OUT, SUPPRESSED = -1.0, -2.0
+"""In place of a score. What fell below the lowest score still suppresses others, since hard NMS is first."""
 
 
 @kernel
 def _by_label(scores: np.ndarray, labels: np.ndarray, number: int):
-    """Candidates sorted by label: row ``start`` (number + 1,), ``members`` and their scores (N,)."""
+    """Candidates sorted by label: ``start`` (number + 1,), members and their scores (N,)."""
     start = np.zeros(number + 1, np.int64)
     for label in labels:
         start[label + 1] += 1
@@ -123,69 +130,131 @@ def _by_label(scores: np.ndarray, labels: np.ndarray, number: int):
         start[label + 1] += start[label]
     fill = start[:number].copy()
     members = np.empty(len(labels), np.int64)
-    current = np.empty(len(labels), np.float64)
+    sorted_scores = np.empty(len(labels), np.float64)
     for index in range(len(labels)):
         slot = fill[labels[index]]
         members[slot] = index
-        current[slot] = scores[index]
+        sorted_scores[slot] = scores[index]
         fill[labels[index]] = slot + 1
-    return start, members, current
+    return start, members, sorted_scores
 
 
 @kernel
-def _select(
-    boxes, scores, labels, number, nms_iou, limit, method, sigma, soft_iou, min_score
-):  # -> (K,) int64, (K,) float32
-    start, members, current = _by_label(scores, labels, number)
-    left = start[1:] - start[:-1]  # candidates that are not taken or gone, at the category's front
-    untouched = np.ones(number, np.bool_)
-    best = np.zeros(number, np.int64)  # index of the best candidate within its category
+def _best(members: np.ndarray, scores: np.ndarray) -> int:
+    """Offset of the highest score, of the earliest candidate among equal ones; -1 where all are OUT."""
+    best = -1
+    for k in range(len(members)):
+        if scores[k] == OUT:
+            continue
+        if (
+            best < 0
+            or scores[k] > scores[best]
+            or (scores[k] == scores[best] and members[k] < members[best])
+        ):
+            best = k
+    return best
+
+
+@kernel
+def _admit(boxes, candidate, score, kept, taken, rule):
+    """Score of a candidate after hard NMS against ``kept`` and Soft-NMS against ``taken``: SUPPRESSED by
+    the first, or OUT, below the lowest score, by the second."""
+    for k in range(len(kept)):
+        if _iou(boxes, kept[k], candidate) > rule.nms_iou:
+            return SUPPRESSED
+    for k in range(len(taken)):
+        weight = _weight(_iou(boxes, taken[k], candidate), rule.method, rule.sigma, rule.soft_iou)
+        score *= weight
+        if weight <= 0.0 or score < rule.min_score:
+            return OUT
+    return score
+
+
+@kernel
+def _advance(queues, boxes, label, rule):
+    """Let candidates of a category take part until none that waits can be better: offset of its best among
+    those kept, -1 for none."""
+    first, last = queues.start[label], queues.start[label + 1]
+    if queues.seen[label] < 0:
+        queues.seen[label] = 0
+        order = np.argsort(-queues.scores[first:last], kind="mergesort")
+        queues.members[first:last] = queues.members[first:last][order]
+        queues.scores[first:last] = queues.scores[first:last][order]
+    kept, current = queues.kept[first:last], queues.current[first:last]
+    taken = queues.taken[first : first + queues.taken_count[label]]
+    count = queues.kept_count[label]
+    best = _best(kept[:count], current[:count])
+    while first + queues.seen[label] < last:
+        following = first + queues.seen[label]
+        candidate, score = queues.members[following], queues.scores[following]
+        if best >= 0 and (
+            current[best] > score or (current[best] == score and kept[best] < candidate)
+        ):
+            break
+        queues.seen[label] += 1
+        score = _admit(boxes, candidate, score, kept[:count], taken, rule)
+        if score == SUPPRESSED:
+            continue
+        kept[count] = candidate
+        current[count] = score
+        count += 1
+        best = _best(kept[:count], current[:count])
+    queues.kept_count[label] = count
+    return best
+
+
+@kernel
+def _take(queues, boxes, label, best, rule):
+    """Take the candidate at ``best`` of those kept, and lower the scores of the others."""
+    first = queues.start[label]
+    index = queues.kept[first + best]
+    queues.current[first + best] = OUT
+    queues.taken[first + queues.taken_count[label]] = index
+    queues.taken_count[label] += 1
+    for k in range(first, first + queues.kept_count[label]):
+        if queues.current[k] == OUT:
+            continue
+        iou = _iou(boxes, index, queues.kept[k])
+        weight = _weight(iou, rule.method, rule.sigma, rule.soft_iou)
+        score = queues.current[k] * weight
+        queues.current[k] = score if weight > 0.0 and score >= rule.min_score else OUT
+
+
+@kernel
+def _select(boxes, scores, labels, number, limit, rule):  # -> (K,) int64, (K,) float32
+    start, members, sorted_scores = _by_label(scores, labels, number)
+    queues = Queues(
+        start,
+        members,
+        sorted_scores,
+        np.empty(len(scores), np.int64),
+        np.empty(len(scores), np.float64),
+        np.empty(len(scores), np.int64),
+        np.full(number, -1, np.int64),
+        np.zeros(number, np.int64),
+        np.zeros(number, np.int64),
+    )
+    bound = np.full(number, OUT)  # no candidate of the category is better than this one
+    leader = np.zeros(number, np.int64)
+    best = np.full(number, -1, np.int64)  # it is that one among those kept; -1: not yet known
     for label in range(number):
         first, last = start[label], start[label + 1]
-        if last > first:
-            best[label] = _best(members[first:last], current[first:last])
+        k = _best(members[first:last], sorted_scores[first:last])
+        if k >= 0:
+            bound[label], leader[label] = sorted_scores[first + k], members[first + k]
     limit = min(limit, len(scores))
     keep = np.empty(limit, np.int64)
     final = np.empty(limit, np.float32)
-    taken = 0
-    while taken < limit:
-        label = -1
-        for other in range(number):  # the category whose turn it is
-            if left[other] == 0:
-                continue
-            here = start[other] + best[other]
-            there = start[label] + best[label]
-            if (
-                label < 0
-                or current[here] > current[there]
-                or (current[here] == current[there] and members[here] < members[there])
-            ):
-                label = other
-        if label < 0:
+    count = 0
+    while count < limit:
+        label = _best(leader, bound)
+        if label < 0 or bound[label] < rule.min_score:
             break
-        first = start[label]
-        if untouched[label] and method != NONE:
-            untouched[label] = False
-            last = first + left[label]
-            left[label] = _hard(boxes, members[first:last], current[first:last], nms_iou)
-            best[label] = 0
-        here = first + best[label]
-        index = int(members[here])
-        if current[here] < min_score:
-            break
-        keep[taken] = index
-        final[taken] = current[here]
-        taken += 1
-        count = 0
-        for k in range(first, first + left[label]):  # close the gaps and shrink the scores
-            if k == here:
-                continue
-            weight = _weight(_iou(boxes, index, members[k]), method, nms_iou, sigma, soft_iou)
-            if weight > 0.0 and current[k] * weight >= min_score:
-                members[first + count] = members[k]
-                current[first + count] = current[k] * weight
-                count += 1
-        left[label] = count
-        if count > 0:
-            best[label] = _best(members[first : first + count], current[first : first + count])
-    return keep[:taken], final[:taken]
+        if best[label] >= 0:
+            keep[count], final[count] = leader[label], bound[label]
+            count += 1
+            _take(queues, boxes, label, best[label], rule)
+        k = best[label] = _advance(queues, boxes, label, rule)
+        bound[label] = OUT if k < 0 else queues.current[start[label] + k]
+        leader[label] = 0 if k < 0 else queues.kept[start[label] + k]
+    return keep[:count], final[:count]

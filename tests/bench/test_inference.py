@@ -78,6 +78,7 @@ def test_boxes_of_1000_proposals_and_1203_categories(sharpness: float) -> None:
             number=0,
             threshold=1e-4,
             limit=10_000,
+            factors=torch.ones(scores.shape[1]),
         )
         return merge_candidates(found, settings=PLAIN)
 
@@ -104,13 +105,17 @@ def test_merging_a_million_candidates() -> None:
         rng.integers(0, 1203, len(boxes)).astype(np.int32),
         np.zeros(len(boxes), np.int32),
     )
-    for name, settings in (("NMS .5", PLAIN), ("NMS .7 and Gaussian Soft-NMS", MergeSettings())):
+    for name, settings in (
+        ("NMS .5, 300 kept", PLAIN),
+        ("NMS .7 and Gaussian Soft-NMS, 300 kept", MergeSettings()),
+        ("NMS .7 and Gaussian Soft-NMS, 1000 kept", MergeSettings(max_detections=1000)),
+    ):
         time_taken = seconds(
             lambda settings=settings: merge_candidates(found, settings=settings),
             repeats=3,
         )
         print(f"\n1,000,000 candidates, 1203 categories, {name}: lvistk {1e3 * time_taken:.0f} ms")
-        assert time_taken < 3
+        assert time_taken < 1.5
 
 
 def mask_output(number: int = 300):
