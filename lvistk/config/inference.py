@@ -54,6 +54,11 @@ class MergeSettings:
     """Detections whose score falls below are left out."""
     rare_boost: Positive = 1.0
     """Factor on the scores of rare categories; the paper gives none."""
+    count_exponent: NotNegative = 0.0
+    """Scores are multiplied by (median training images of a category / those of their category) to this
+    power: a boost by count. 0: none."""
+    category_floor: Natural = 0
+    """The best candidates of each category in each view, so many, stay whatever pre_nms_per_view says."""
     mask_source: Literal["selected", "average", "found"] = "selected"
     """Masks from the view that suits box scale and area ratio, from all, or from the view that the
     box comes from."""
@@ -61,6 +66,9 @@ class MergeSettings:
     """Wanted box side in the view, in pixels, for area ratios of .5 or more, .25 to .5, below (ours)."""
     max_detections: Count = 300
     """Detections kept per image, by score."""
+    max_per_category: Natural = 0
+    """Detections kept per category over all images, by box or by mask score; 0: all. For AP-fixed 10000,
+    with a max_detections of 1000 or more."""
     mask_threshold: BelowOne = 0.5
     """Pixels of a larger mask probability belong to the mask."""
 

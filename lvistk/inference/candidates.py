@@ -52,15 +52,17 @@ def cut_candidates(
     number: int,
     threshold: float,
     limit: int,
+    floor: int = 0,
     factors: Tensor,
 ) -> Candidates:
     """The best ``limit`` pairs of proposal and category of view ``number``, back in the image.
 
     ``boxes`` (P, 4), or (P, C, 4) with a box per category, in view pixels; ``scores`` (P, C);
     ``factors`` (C,) on the scores. A pair counts when its product is above ``threshold`` and its box
-    within the view's valid range. The cut runs on the tensors' device. It changes nothing in a following
-    NMS without Soft-NMS as long as that still leaves as many detections as are wanted: a candidate falls
-    only to a better one.
+    within the view's valid range. The best ``floor`` pairs of each category stay beyond the limit, so that
+    common categories cannot crowd out a rare one. The cut runs on the tensors' device. It changes nothing in
+    a following NMS without Soft-NMS as long as that still leaves as many detections as are wanted: a
+    candidate falls only to a better one.
     """
     scores = scores.float() * factors  # (P, C)
     rows, labels = torch.nonzero(scores > threshold, as_tuple=True)  # (K,)
@@ -70,7 +72,10 @@ def cut_candidates(
         valid = (sides >= view.low) & (sides <= view.high)
         rows, labels, values = rows[valid], labels[valid], values[valid]
     if len(values) > limit:
-        best = torch.topk(values, limit, sorted=False).indices.sort().values
+        best = torch.topk(values, limit, sorted=False).indices
+        if floor > 0:
+            best = torch.cat([best, _best_of_each(values, labels, floor)]).unique()
+        best = best.sort().values
         rows, labels, values = rows[best], labels[best], values[best]
     chosen = boxes[rows] if boxes.dim() == 2 else boxes[rows, labels]  # (K, 4)
     candidates = Candidates(
@@ -81,6 +86,16 @@ def cut_candidates(
     )
     width, height = (candidates.boxes[:, 2:] - candidates.boxes[:, :2]).T
     return candidates.select((width > 0) & (height > 0))
+
+
+def _best_of_each(values: Tensor, labels: Tensor, count: int) -> Tensor:
+    """Indices of the ``count`` highest values of each label; the earlier one of equal values."""
+    order = torch.argsort(values, descending=True, stable=True)
+    order = order[torch.argsort(labels[order], stable=True)]  # by label, then by falling value
+    of_label = labels[order]
+    number = torch.arange(len(order), device=order.device)
+    first = torch.searchsorted(of_label, of_label)  # where the label begins
+    return order[number - first < count]
 
 
 def _box_sides(boxes: Tensor, rows: Tensor, labels: Tensor) -> Tensor:

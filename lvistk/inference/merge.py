@@ -3,20 +3,33 @@
 import numpy as np
 
 from lvistk.config.inference import MergeSettings
+from lvistk.errors import UserError
 from lvistk.inference.candidates import Candidates
 from lvistk.inference.nms import select_best
 from lvistk.structures.categories import Categories
 
 
-def score_factors(categories: Categories, rare_boost: float) -> np.ndarray:
-    """Factors (C,) float32 on scores: ``rare_boost`` for rare categories, 1 for all others.
+def score_factors(categories: Categories, settings: MergeSettings) -> np.ndarray:
+    """Factors (C,) float32 on scores, 1 for all by default.
 
-    The paper raises rare scores "slightly" and gives no number; 1, the default, changes nothing. They are
-    applied before candidates are cut off, so that a raised one can stay; a result may exceed 1.
+    Rare categories get ``rare_boost``: the paper raises their scores "slightly" and gives no number. Besides,
+    a category of n training images gets (median / n) to the power ``count_exponent``, where the median is
+    over the categories with training images; those without any count as one image. Factors are applied
+    before candidates are cut off, so that a raised one can stay; a result may exceed 1. Raises ``UserError``
+    for an exponent where the model does not know its training images.
     """
-    factors = np.ones(len(categories), np.float32)
-    factors[categories.group("r")] = rare_boost
-    return factors
+    factors = np.ones(len(categories), np.float64)
+    factors[categories.group("r")] = settings.rare_boost
+    if settings.count_exponent > 0:
+        counts = np.asarray(categories.image_count, np.float64)
+        if not (counts > 0).any():
+            raise UserError(
+                "merge.count_exponent: the model does not know how many training images its categories "
+                "have; set it to 0 or use a model that lvistk trained"
+            )
+        middle = np.median(counts[counts > 0])
+        factors *= (middle / np.maximum(counts, 1)) ** settings.count_exponent
+    return factors.astype(np.float32)
 
 
 def merge_candidates(candidates: Candidates, *, settings: MergeSettings) -> Candidates:

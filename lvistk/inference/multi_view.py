@@ -105,6 +105,7 @@ class MultiViewBatch:
                         number=number,
                         threshold=merge.score_threshold,
                         limit=merge.pre_nms_per_view,
+                        floor=merge.category_floor,
                         factors=on_device,
                     )
                 )

@@ -12,6 +12,7 @@ import torch
 from lvistk.config.inference import MergeSettings, PredictSettings, ViewSettings
 from lvistk.data.images.decode import ImageError
 from lvistk.inference.candidates import Candidates
+from lvistk.inference.category_quota import CategoryQuota
 from lvistk.inference.image_batches import Image, ImagesInViews, LeftOut, Screen, load_batches
 from lvistk.inference.mask_source import make_masks
 from lvistk.inference.merge import merge_candidates, score_factors
@@ -23,7 +24,11 @@ from lvistk.structures.detections import Detections
 
 @dataclass(eq=False)
 class Predictor:
-    """A model and how to run it; ``moves`` counts the mask RoIs over all images."""
+    """A model and how to run it.
+
+    moves: counts the mask RoIs over all images
+    quota: what detections must reach to be kept, with ``merge.max_per_category``
+    """
 
     model: Detector
     views: list[View]
@@ -31,6 +36,11 @@ class Predictor:
     predict: PredictSettings
     device: torch.device
     moves: LevelMoves = field(default_factory=LevelMoves)
+    quota: CategoryQuota = field(init=False)
+
+    def __post_init__(self) -> None:
+        limit = self.merge.max_per_category
+        self.quota = CategoryQuota(limit, len(self.model.categories))
 
     def run(self, images: Sequence[Image]) -> Iterator[Detections]:
         """Detections of every image, in the images' order; ``ImageError`` at a broken one."""
@@ -72,9 +82,9 @@ class Predictor:
         views = MultiViewBatch(
             self.model, images, self.views, self.predict, self.device, moves=self.moves
         )
-        factors = score_factors(self.model.categories, self.merge.rare_boost)
+        factors = score_factors(self.model.categories, self.merge)
         merged = [
-            merge_candidates(candidates, settings=self.merge)
+            self.quota.select(merge_candidates(candidates, settings=self.merge))
             for candidates in views.candidates(self.merge, factors)
         ]
         has_masks = self.model.settings.mask.enabled

@@ -9,7 +9,7 @@ import numpy as np
 
 from lvistk import console
 from lvistk.data.store.detection_shard import open_shard
-from lvistk.data.store.detection_store import DetectionWriter
+from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
 from lvistk.distributed import rank, world_size
 from lvistk.errors import UserError
 from lvistk.inference.image_batches import Image, LeftOut, Screen, read_or_leave_out
@@ -85,6 +85,8 @@ def write_shards(
     ranges = own_shards(len(images), size=size, rank=rank(), world_size=world_size())
     allowance = _Allowance(predictor.predict.max_unreadable, len(images))
     missing = _missing_shards(ranges, images, writer, predictor, allowance)
+    for k in sorted(ranges.keys() - set(missing)) if predictor.quota.limit else ():
+        predictor.quota.add(list(DetectionStore.open(writer.shard_path(k))))
     total = sum(len(indices) for indices in ranges.values())
     left = sum(len(ranges[k]) for k in missing)
     with console.progress(label, total, done=total - left) as line:
@@ -118,6 +120,7 @@ def _write_shard(
             kept.append(i)
             detected.append(outcome)
         line.advance()
+    predictor.quota.add(detected)
     counted = (moves.rois, moves.moved)
     if images.name is None:
         writer.write_shard(k, detected, level_moves=counted)

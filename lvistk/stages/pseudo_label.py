@@ -15,6 +15,7 @@ from lvistk.data.index.index_cache import cache_beside
 from lvistk.data.pool.open_images import OpenImages
 from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
 from lvistk.distributed import barrier, rank
+from lvistk.inference.category_quota import cut_store
 from lvistk.inference.image_batches import Image, Screen
 from lvistk.inference.predict import Predictor
 from lvistk.inference.shards import ImageList, write_shards
@@ -46,6 +47,7 @@ def run(
     barrier()
     if rank() != 0:
         return {}
+    cut = cut_store(folder, settings.merge.max_per_category) if predictor.quota.limit else 0
     store = DetectionStore.open(folder)
     unreadable, excluded = list_left_out(
         stage, images, store, max_pixels=settings.predict.max_pixels
@@ -56,6 +58,7 @@ def run(
         "unreadable": unreadable,
         "excluded_by_content": excluded,
         "detections": sum(shard.layout["score"][1][0] for shard in store.shards),
+        "beyond_max_per_category": cut,
         "seconds": round(time.monotonic() - started, 1),
     }
 

@@ -18,6 +18,7 @@ from lvistk.data.index.lvis_write import write_results
 from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
 from lvistk.distributed import barrier, rank
 from lvistk.errors import UserError
+from lvistk.inference.category_quota import cut_store
 from lvistk.inference.image_batches import Image
 from lvistk.inference.predict import Predictor
 from lvistk.inference.shards import ImageList, left_out_images, write_shards
@@ -56,6 +57,7 @@ def run(
     barrier()
     if rank() != 0:
         return {}
+    cut = cut_store(folder, settings.merge.max_per_category) if predictor.quota.limit else 0
     store = DetectionStore.open(folder)
     unreadable, _ = list_left_out(stage, images, store, max_pixels=settings.predict.max_pixels)
     warn_of_nothing(store, inputs.model)
@@ -66,6 +68,7 @@ def run(
         "unreadable": unreadable,
         "defects": index.defect_count,
         "views": len(predictor.views),
+        "beyond_max_per_category": cut,
         "seconds": round(time.monotonic() - started, 1),
         "level_moved": store.level_moved(),
     }

@@ -1,8 +1,11 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
 from lvistk.config.inference import MergeSettings
+from lvistk.errors import UserError
 from lvistk.inference.candidates import Candidates, cut_candidates
 from lvistk.inference.mask_source import choose_views
 from lvistk.inference.merge import merge_candidates, score_factors
@@ -24,7 +27,7 @@ def test_merging_equals_the_slow_twin() -> None:
     rng = np.random.default_rng(1)
     views = [random_candidates(rng, int(rng.integers(0, 80)), 3) for _ in range(4)]
     settings = MergeSettings(rare_boost=1.3, max_detections=25, soft_nms_min_score=0.01)
-    factors = score_factors(CATEGORIES, settings.rare_boost)
+    factors = score_factors(CATEGORIES, settings)
     parts = [Candidates(*view, np.full(len(view[1]), k)) for k, view in enumerate(views)]
     raised = Candidates.concatenate(parts)
     raised.scores = raised.scores * factors[raised.labels]
@@ -47,13 +50,35 @@ def test_merging_equals_the_slow_twin() -> None:
 
 
 def test_rare_boost() -> None:
-    np.testing.assert_allclose(score_factors(CATEGORIES, 1.1), [1, 1.1, 1])
+    np.testing.assert_allclose(
+        score_factors(CATEGORIES, MergeSettings(rare_boost=1.1)), [1, 1.1, 1]
+    )
+
+
+def test_boost_by_training_images() -> None:
+    """CATEGORIES have 200, 4 and 40 training images."""
+    factors = score_factors(CATEGORIES, MergeSettings(count_exponent=0.5, rare_boost=2.0))
+    np.testing.assert_allclose(factors, [(40 / 200) ** 0.5, 2 * (40 / 4) ** 0.5, 1], rtol=1e-6)
+    unknown = dataclasses.replace(CATEGORIES, image_count=np.zeros(3, np.int64))
+    with pytest.raises(UserError, match=r"merge\.count_exponent: .*training images"):
+        score_factors(unknown, MergeSettings(count_exponent=0.5))
+
+
+def test_a_category_keeps_its_best_whatever_the_limit() -> None:
+    boxes = [[0, 0, 20, 20], [10, 10, 50, 90], [5, 5, 50, 60]]
+    scores = [[0.9, 0.2, 0.0], [0.8, 0.3, 0.0], [0.7, 0.3, 0.15]]
+    assert cut(boxes, scores, limit=2).labels.tolist() == [0, 0]
+    kept = cut(boxes, scores, limit=2, floor=1)
+    assert kept.labels.tolist() == [0, 0, 1, 2]
+    np.testing.assert_allclose(kept.scores, [0.9, 0.8, 0.3, 0.15])
+    assert kept.boxes[2, 2] == 25  # of equal scores the first
+    assert len(cut(boxes, scores, limit=2, floor=2)) == 5
 
 
 def test_a_raised_candidate_survives_both_cuts() -> None:
     """Below the limit and below the threshold by its own score, above by its raised one."""
     boxes = [[0, 0, 20, 20], [10, 10, 50, 90]]
-    factors = score_factors(CATEGORIES, 1.5)
+    factors = score_factors(CATEGORIES, MergeSettings(rare_boost=1.5))
     scores = [[0.30, 0.25, 0.0], [0.29, 0.0, 0.0]]
     assert cut(boxes, scores, limit=2).labels.tolist() == [0, 0]
     kept = cut(boxes, scores, limit=2, factors=factors)
@@ -64,7 +89,7 @@ def test_a_raised_candidate_survives_both_cuts() -> None:
     assert kept.labels.tolist() == [0, 1, 0]
 
 
-def cut(boxes, scores, *, view=None, threshold=0.1, limit=100, factors=None):
+def cut(boxes, scores, *, view=None, threshold=0.1, limit=100, floor=0, factors=None):
     view = view or View(100, 200)
     return cut_candidates(
         torch.tensor(boxes, dtype=torch.float32),
@@ -74,6 +99,7 @@ def cut(boxes, scores, *, view=None, threshold=0.1, limit=100, factors=None):
         number=4,
         threshold=threshold,
         limit=limit,
+        floor=floor,
         factors=torch.ones(3) if factors is None else torch.from_numpy(factors),
     )
 
