@@ -1,5 +1,6 @@
 """Loading: the same samples for any workers, ranks and starts; broken images; what a batch holds."""
 
+import multiprocessing
 import pickle
 import subprocess
 import sys
@@ -93,6 +94,20 @@ def test_a_resumed_epoch_goes_on_where_it_stopped(data: TrainingData, workers: i
     next(started)
     assert_same(whole[8:], images(resumed.epoch(2, start_sample=8)))
     assert len(whole) == resumed.len_epoch(2)
+
+
+def test_a_closed_loader_has_no_workers_and_starts_anew(data: TrainingData) -> None:
+    alone, closed = loader(data), loader(data, workers=2)
+    before = set(multiprocessing.active_children())
+    started = closed.epoch(0)  # left after one batch, and still referred to
+    next(started)
+    workers = set(multiprocessing.active_children()) - before
+    assert len(workers) == 2
+    closed.close()
+    assert not workers & set(multiprocessing.active_children())
+    closed.close()  # nothing to do
+    assert_same(images(alone.epoch(1)), images(closed.epoch(1)))
+    closed.close()
 
 
 def test_two_ranks_together_see_what_one_does(data: TrainingData) -> None:

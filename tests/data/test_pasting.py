@@ -127,3 +127,20 @@ def test_parts_stay_with_their_wearer_and_empty_images_pass() -> None:
     assert pixels is image and same is nested
     pixels, none = boost(image, Instances.empty(), np.random.default_rng(0), settings=SETTINGS)
     assert pixels is image and len(none) == 0
+
+
+def test_holes_of_bitmaps_are_filled_where_boxes_overlap() -> None:
+    """Both triangles are lost (too small), so nothing of them may be left, also in the shared corner."""
+    lower = np.tril(np.ones((30, 30), np.uint8))
+    masks = {0: Bitmap(10, 10, lower), 1: Bitmap(25, 25, lower[::-1, ::-1].copy())}
+    image = np.full((70, 80, 3), 30, np.uint8)
+    for bitmap in masks.values():
+        x0, y0, x1, y1 = bitmap.box
+        image[y0:y1, x0:x1][bitmap.pixels == 1] = 200
+    boxes = np.array([bitmap.box for bitmap in masks.values()], np.float32)
+    areas = np.array([float(bitmap.area) for bitmap in masks.values()])
+    instances = Instances(np.array([1, 2]), boxes, areas, Polygons.from_lists([[], []]), masks)
+    lost = AugmentSettings(min_area=1e6)
+    pixels, none = boost(image, instances, np.random.default_rng(0), settings=lost)
+    assert len(none) == 0
+    assert (np.abs(pixels.astype(int) - 30) <= 1).all()

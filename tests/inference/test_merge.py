@@ -130,6 +130,12 @@ def test_valid_range_goes_by_image_pixels() -> None:
     assert len(cut(boxes, scores, view=View(100, 200, low=31), factors=one)) == 0
 
 
+def test_boxes_without_width_or_height_are_left_out() -> None:
+    boxes = [[10, 20, 40, 20], [10, 20, 10, 50], [10, 20, 40, 50]]
+    only = cut(boxes, [[0.5], [0.6], [0.7]], factors=np.ones(1, np.float32))
+    np.testing.assert_allclose(only.boxes, [[5, 10, 20, 25]])
+
+
 def test_no_proposal() -> None:
     for shape in ((0, 4), (0, 3, 4)):
         found = cut(np.zeros(shape), np.zeros((0, 3)), view=View(100, 200, high=9))

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import roi_align
 
+from lvistk.models.bilinear_bags import average_samples, cell_table
 from lvistk.models.deform_roi_pool import DeformRoIPool, deform_roi_pool
 from tests.reference import deform_roi_pool as twin
 
@@ -231,3 +232,24 @@ def test_a_moving_bin_learns_to_find_its_object() -> None:
     assert losses[-1] < losses[0] - 0.01
     centre = 7.5 + 0.8 * offsets.detach()[0, :, 0, 0]
     torch.testing.assert_close(centre, torch.tensor([9.0, 6.0]), rtol=0, atol=0.1)
+
+
+def test_samples_at_the_border() -> None:
+    """Up to one cell outside a sample takes the border's value, that distance included; then it is 0."""
+    height, width = 3, 5
+    cells = torch.arange(1.0, 1 + height * width).view(1, 1, height, width)
+    inside, outside = torch.tensor([-1.0, -0.5]), torch.tensor([-1.001, -7.0])
+    for axis, size in (("x", width), ("y", height)):
+        for near, expected in ((inside, True), (outside, False)):
+            for position in (near, size - 1 - near):  # before the first cell, behind the last
+                at = {"x": torch.ones(2), "y": torch.ones(2)} | {axis: position}
+                means = average_samples(
+                    cell_table([cells]),
+                    images=torch.tensor([0]),
+                    levels=torch.tensor([0]),
+                    x=at["x"].view(1, 2, 1),
+                    y=at["y"].view(1, 2, 1),
+                )[0, :, 0]
+                border = 0 if position is near else size - 1
+                value = cells[0, 0, 1, border] if axis == "x" else cells[0, 0, border, 1]
+                assert means.tolist() == [value.item() if expected else 0.0] * 2, (axis, position)
