@@ -1,12 +1,14 @@
-"""``lvistk`` with one trick of the JSON scanner replaced by its plain twin: ``python -m tests.bench.plain_twins
-TWIN ARGUMENTS...``. Kernels must be kept apart, so NUMBA_CACHE_DIR has to name a folder for each twin.
+"""``lvistk`` with one trick of the JSON scanner replaced by its plain twin.
+
+``python -m tests.bench.plain_twins TWIN ARGUMENTS...``. Kernels must be kept apart, so NUMBA_CACHE_DIR has to name
+a folder for each twin.
 """
 
 import sys
 
 import numpy as np
 
-from lvistk import json_numbers, jit
+from lvistk import jit, json_numbers
 from lvistk.jit import kernel
 from lvistk.json_numbers import PARSED, UNUSUAL
 

@@ -1,4 +1,4 @@
-"""What each trick of the JSON scanner gains the whole ``lvistk evaluate``, and pyarrow's block reader beside it.
+"""What each trick of the JSON scanner gains the whole ``lvistk evaluate``, and pyarrow beside it.
 
 A trick that gains less than a tenth is not worth its lines. ``LVISTK_BENCH_IMAGES`` and
 ``LVISTK_BENCH_WORKLOAD`` are those of ``test_evaluate``; the largest size counts.
