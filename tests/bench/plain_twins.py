@@ -1,7 +1,7 @@
 """``lvistk`` with one trick of the JSON scanner replaced by its plain twin.
 
-``python -m tests.bench.plain_twins TWIN ARGUMENTS...``. Kernels must be kept apart, so NUMBA_CACHE_DIR has to name
-a folder for each twin.
+``python -m tests.bench.plain_twins TWIN ARGUMENTS...``. Kernels must be kept apart, so NUMBA_CACHE_DIR has
+to name a folder for each twin.
 """
 
 import sys
