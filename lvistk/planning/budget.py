@@ -91,7 +91,7 @@ def remarks(basis: Basis, steps: Steps) -> list[str]:
     hours, asked = steps.seconds / 3600, basis.wishes.hours
     least, wanted = rules.LEAST_STEPS[basis.wishes.start], basis.wanted_steps.value
     lines: list[str] = []
-    if hours > asked:
+    if hours > 1.1 * asked:
         lines.append(
             f"about {hours:.1f} hours, more than the {asked:g} asked for: fewer than "
             f"{max(least, basis.epoch_steps)} steps of train-repr teach too little"

@@ -14,6 +14,14 @@ POOL_IMAGES = 10
 
 
 @dataclass(frozen=True)
+class Pool:
+    """A folder of unlabelled images, and the table that lists them, if there is one."""
+
+    folder: Path
+    table: Path | None
+
+
+@dataclass(frozen=True)
 class Listing:
     """Files below a folder, hidden and stage folders left out."""
 
@@ -54,14 +62,14 @@ def _is_run(folder: Path) -> bool:
     return (folder / MANIFEST).is_file() and read_manifest(folder)["command"] != "generate"
 
 
-def pool_of(listing: Listing) -> tuple[Path | None, Path | None]:
-    """The folder of unlabelled images with names as in Open Images, and the table that lists them."""
+def pool_of(listing: Listing) -> Pool | None:
+    """The unlabelled images with names as in Open Images; None where there are hardly any."""
     if sum(listing.pool_folders.values()) < POOL_IMAGES:
-        return None, None
+        return None
     common = Path(os.path.commonpath(listing.pool_folders))
     lists = [path for path in listing.csv if _lists_images(path)]
     beside = [path for path in lists if path.parent in (common, common.parent)]
-    return common, (beside[0] if beside else None)
+    return Pool(common, beside[0] if beside else None)
 
 
 def _lists_images(path: Path) -> bool:

@@ -10,7 +10,7 @@ from typing import Literal
 from lvistk.data.images.image_files import ImageFolder
 from lvistk.data.index.lvis_json import AnnotationFile, Broken, ImageRecord
 from lvistk.errors import UserError
-from lvistk.planning.listing import Listing, listing_of, pool_of
+from lvistk.planning.listing import Listing, Pool, listing_of, pool_of
 
 VAL = re.compile(r"(^|[^a-z])(minival|validation|valid|val|dev)([^a-z]|\d|$)", re.IGNORECASE)
 TEST = re.compile(r"(^|[^a-z])test([^a-z]|\d|$)", re.IGNORECASE)
@@ -44,7 +44,7 @@ class Survey:
     kind: of the annotations that are used. train, val: annotation files, or folders of YOLO and LabelMe.
     images: the folder that the images' names start at. val_images: the same of val, where it is another.
     names: YOLO's class names.
-    pool: folder of unlabelled images; pool_list: the table that lists them.
+    pool: unlabelled images.
     told: what was chosen and left out, a line each.
     """
 
@@ -52,11 +52,10 @@ class Survey:
     train: tuple[Path, ...]
     val: tuple[Path, ...]
     images: Path
-    names: Path | None = None
-    pool: Path | None = None
-    pool_list: Path | None = None
-    told: tuple[str, ...] = ()
     val_images: Path | None = None
+    names: Path | None = None
+    pool: Pool | None = None
+    told: tuple[str, ...] = ()
 
 
 def survey(folder: Path) -> Survey:
@@ -66,7 +65,8 @@ def survey(folder: Path) -> Survey:
     listing = listing_of(folder)
     if not listing.image_folders:
         raise UserError(f"{folder}: no images in this folder; give the folder that holds them")
-    files = list(_annotation_files(listing.json))
+    refused: list[str] = []
+    files = list(_annotation_files(listing.json, refused))
     pool = pool_of(listing)
     if files:
         return _of_files(folder, files, listing, pool)
@@ -75,23 +75,32 @@ def survey(folder: Path) -> Survey:
             return _of_yolo(yaml, pool)
     sheets = next((path for path in listing.json[:MOST_JSON] if _is_sheet(path)), None)
     if sheets is not None:
-        told = (f"{sheets.parent}: LabelMe sheets",)
-        return Survey("labelme", (sheets.parent,), (), sheets.parent, None, *pool, told)
+        return Survey(
+            kind="labelme",
+            train=(sheets.parent,),
+            val=(),
+            images=sheets.parent,
+            pool=pool,
+            told=(f"{sheets.parent}: LabelMe sheets",),
+        )
     raise UserError(
         f"{folder}: no annotations: no LVIS or COCO JSON with instances, no YOLO data.yaml, no LabelMe "
-        "sheets; lvistk convert --help says what is read"
+        "sheets"
+        + (f" ({refused[0]})" if refused else "")
+        + "; lvistk convert --help says what is read"
     )
 
 
-def _annotation_files(paths: Sequence[Path]) -> Iterator[Annotations]:
-    """The files that list images, categories and instances."""
+def _annotation_files(paths: Sequence[Path], refused: list[str]) -> Iterator[Annotations]:
+    """The files that list images, categories and instances; why others are none joins ``refused``."""
     for path in paths[:MOST_JSON]:
         if NOT_INSTANCES.match(path.name) or _is_sheet(path):
             continue
         try:
             file = AnnotationFile(path)
             images = [one for one in file.images() if not isinstance(one, Broken)]
-        except UserError:  # results, settings, anything else
+        except UserError as error:  # results, settings, anything else
+            refused.append(str(error))
             continue
         if images:
             instances = sum(1 for _ in file.annotations())
@@ -121,7 +130,7 @@ def _of_files(
     folder: Path,
     files: Sequence[Annotations],
     listing: Listing,
-    pool: tuple[Path | None, Path | None],
+    pool: Pool | None,
 ) -> Survey:
     told: list[str] = []
     with_instances = [one for one in files if one.instances]
@@ -156,13 +165,12 @@ def _of_files(
         told.append(f"{one.path}: {one.kind.upper()}, {counts}, {role}")
     images = _image_root(folder, used, listing)
     return Survey(
-        kind,
-        tuple(one.path for one in train),
-        (val.path,) if val else (),
-        images,
-        None,
-        *pool,
-        tuple(told),
+        kind=kind,
+        train=tuple(one.path for one in train),
+        val=(val.path,) if val else (),
+        images=images,
+        pool=pool,
+        told=tuple(told),
     )
 
 
@@ -222,7 +230,7 @@ def _is_yolo(path: Path) -> bool:
     return bool(re.search(r"^names\s*:", text, re.MULTILINE))
 
 
-def _of_yolo(yaml: Path, pool: tuple[Path | None, Path | None]) -> Survey:
+def _of_yolo(yaml: Path, pool: Pool | None) -> Survey:
     """A YOLO data set: ``images/train`` and ``images/val`` beside ``data.yaml``, or one folder."""
     base = yaml.parent
     images = base / "images" if (base / "images").is_dir() else base
@@ -235,4 +243,13 @@ def _of_yolo(yaml: Path, pool: tuple[Path | None, Path | None]) -> Survey:
                 break
     told = (f"{yaml}: YOLO" + (", folders train and val" if val else ", one folder"),)
     root, val_root = (train[0], val[0]) if train and val else (images, None)
-    return Survey("yolo", (root,), val, root, yaml, *pool, told, val_root)
+    return Survey(
+        kind="yolo",
+        train=(root,),
+        val=val,
+        images=root,
+        val_images=val_root,
+        names=yaml,
+        pool=pool,
+        told=told,
+    )

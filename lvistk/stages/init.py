@@ -110,10 +110,10 @@ def _lvis_files(found: Survey, converted: Path) -> dict[str, Any]:
         "val_images": _relative(found.val_images or found.images),
     }
     if found.pool is not None:
-        console.say(f"{found.pool}: a pool of unlabelled images")
-        paths["pool"] = _relative(found.pool)
-        if found.pool_list is not None:
-            paths["pool_list"] = _relative(found.pool_list)
+        console.say(f"{found.pool.folder}: a pool of unlabelled images")
+        paths["pool"] = _relative(found.pool.folder)
+        if found.pool.table is not None:
+            paths["pool_list"] = _relative(found.pool.table)
         paths["exclude"] = [paths["val"]]
         paths["exclude_images"] = paths["val_images"]
     return paths
