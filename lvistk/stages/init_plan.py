@@ -81,13 +81,11 @@ def _measured(plan: Plan, fingerprint: Fingerprint, machine: Machine, *, device:
     from lvistk.distributed import choose_device
     from lvistk.stages.measure import measure_rates
 
-    model = plan.settings("model")
-    model.get("backbone", {}).pop("weights", None)
     augment = update(AugmentSettings(), plan.settings("augment"), where="plan")
     console.say(f"measuring a few steps at a shorter side of {augment.short_edges[1]} px")
     aspects = fingerprint.aspects
     return measure_rates(
-        update(ModelSettings(), model, where="plan"),
+        update(ModelSettings(), plan.settings("model"), where="plan"),
         augment,
         loop=update(LoopSettings(), plan.settings("loop"), where="plan"),
         categories=fingerprint.categories,

@@ -22,7 +22,6 @@ from lvistk.masks.instance_masks import ImageMasks
 from lvistk.masks.polygons import Polygons
 from lvistk.models.build import build_model
 from lvistk.models.freeze import freeze
-from lvistk.models.fresh_start import fresh_start
 from lvistk.models.mask_rcnn import MaskRCNN
 from lvistk.planning.cost import Rates, inference_gmacs, training_gmacs, training_sides
 from lvistk.structures.categories import Categories
@@ -55,7 +54,7 @@ def measure_rates(
     that are not trained.
     """
     torch.manual_seed(0)
-    detector = build_model(fresh_start(model).settings, _categories(categories)).to(device)
+    detector = build_model(model, _categories(categories)).to(device)
     freeze(detector, frozen)
     short, long = (round(side) for side in training_sides(augment, aspect=aspect))
     size = short, long
