@@ -71,6 +71,29 @@ def side_by_side(pictures: Sequence[np.ndarray], *, titles: Sequence[str]) -> np
     return np.concatenate(columns, axis=1)
 
 
+def contact_sheet(
+    pictures: Sequence[np.ndarray], *, size: tuple[int, int], columns: int
+) -> np.ndarray:
+    """One or more pictures (H, W, 3) uint8 in rows on white, each shrunk or enlarged to fit its cell.
+
+    size: width and height of a cell in pixels
+    """
+    cells = [_fitted(picture, size) for picture in pictures]
+    width, height = size[0] + 6, size[1] + 6
+    rows = -(-len(cells) // columns)
+    sheet = np.full((rows * height, min(len(cells), columns) * width, 3), 255, np.uint8)
+    for number, cell in enumerate(cells):
+        y = number // columns * height + (height - cell.shape[0]) // 2
+        x = number % columns * width + (width - cell.shape[1]) // 2
+        sheet[y : y + cell.shape[0], x : x + cell.shape[1]] = cell
+    return sheet
+
+
+def _fitted(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    scale = min(size[0] / picture.shape[1], size[1] / picture.shape[0])
+    return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+
+
 def write_picture(path: Path, picture: np.ndarray) -> None:
     """Write a picture (H, W, 3) uint8 RGB as PNG or JPEG, by the ending of ``path``; whole or not at all."""
     good, data = cv2.imencode(path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))

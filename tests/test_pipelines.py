@@ -18,7 +18,8 @@ def test_it_loads_and_its_stages_build_on_earlier_ones(path: Path) -> None:
     pipeline = load_pipeline(path)
     seen: set[Path] = set()
     for plan in pipeline.stages:
-        needs = [getattr(plan.inputs, n, None) for n in ("model", "init", "detections", "missing")]
+        given = [getattr(plan.inputs, n, None) for n in ("model", "init", "detections", "missing")]
+        needs = [one for value in given for one in (value if isinstance(value, tuple) else [value])]
         for needed in needs:
             if needed is not None and needed.is_relative_to(pipeline.out):
                 assert needed in seen, f"{plan.name} needs {needed} before it exists"

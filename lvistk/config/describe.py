@@ -94,10 +94,13 @@ def _limits(settings: Any, name: str) -> str:
 
 @lru_cache
 def _meanings(kind: type) -> dict[str, str]:
-    """The string below each field in the class's source, on one line."""
+    """The string below each field in the class's source, on one line; those of its bases too."""
+    found = {}
+    for base in kind.__bases__:
+        if dataclasses.is_dataclass(base):
+            found |= _meanings(base)
     source = ast.parse(inspect.getsource(kind)).body[0]
     assert isinstance(source, ast.ClassDef)
-    found = {}
     for field, below in zip(source.body, source.body[1:], strict=False):
         match field, below:
             case (

@@ -93,8 +93,8 @@ class SelfTrainSettings:
     """How missing annotations and pseudo-labelled images enter training (arXiv 2009.01559,
     self-training)."""
 
-    missing_score: Share = 0.5
-    """Detections below are not taken for missing annotations (ours)."""
+    missing_score: Share = 0.0
+    """Missing annotations that score less are not used; 0: all that filter-missing chose."""
     pseudo_score: Share = 0.5
     """Pseudo labels below are not used (ours)."""
     pseudo_images_per_epoch: Natural = 10_000

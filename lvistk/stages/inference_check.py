@@ -34,17 +34,17 @@ def check_images(model: Path, annotations: Sequence[Path], images: Path, *, out:
         raise UserError(f"{images}: none of the {len(index)} images of {annotations[0]}: {missing}")
 
 
-def check_detections(detections: Path, annotations: Sequence[Path], *, out: Path) -> None:
-    """The store is whole, has the files' categories and at least one of their images."""
-    store = DetectionStore.open(detections)
+def check_detections(detections: Sequence[Path], annotations: Sequence[Path], *, out: Path) -> None:
+    """The stores are whole, have the files' categories and at least one of their images."""
+    store = DetectionStore.open(*detections)
     index = AnnotationIndex.open(annotations, cache=cache_beside(out), defects="skip")
     if not np.array_equal(store.category_ids, index.categories.ids):
         raise UserError(
-            f"{detections} has {len(store.category_ids)} categories and the annotations have "
+            f"{detections[0]} has {len(store.category_ids)} categories and the annotations have "
             f"{len(index.categories)}: use detections of a model trained on these files"
         )
     if len(index) and not np.isin(index.image_ids, store.image_ids).any():
         raise UserError(
-            f"{detections}: holds none of the images of {annotations[0]}; give the result of "
+            f"{detections[0]}: holds none of the images of {annotations[0]}; give the result of "
             "pseudo-label --source lvis on these annotations"
         )

@@ -1,22 +1,39 @@
 """The rules of missing annotations against their twin, and the stage over real files."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from lvistk.artifacts import StageFolder, Wanted
+from lvistk.config.missing import MissingRule
 from lvistk.data.index.lvis_json import read_categories
 from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
 from lvistk.errors import UserError
-from lvistk.selftrain.missing import impossible_labels, max_overlap, missing_annotations
+from lvistk.selftrain.missing import (
+    KnownOfImage,
+    evidence,
+    impossible_labels,
+    is_missing,
+    overlaps,
+)
 from lvistk.stages import filter_missing
-from lvistk.stages.specifications.filter_missing import FilterMissingInputs, FilterMissingSettings
+from lvistk.stages.specifications.filter_missing import (
+    FILTER_MISSING,
+    FilterMissingInputs,
+    FilterMissingSettings,
+)
 from lvistk.structures.detections import Detections
 from tests.data.lvis_files import annotation, category, image, write
 from tests.reference import missing as twin
+
+NONE = np.zeros(0, np.int64)
+PAPER = MissingRule(rule="paper", score=0.5, not_exhaustive_score=None, max_iou=0.1)
 
 
 def detections(boxes: list, scores: list, labels: list, image_id: int = 1) -> Detections:
@@ -29,27 +46,67 @@ def detections(boxes: list, scores: list, labels: list, image_id: int = 1) -> De
     )
 
 
+def known(
+    boxes: list, labels: list, *, negative: Sequence[int] = (), not_exhaustive: Sequence[int] = ()
+) -> KnownOfImage:
+    return KnownOfImage(
+        np.array(boxes, np.float32).reshape(-1, 4),
+        np.array(labels, np.int32),
+        np.array(negative, np.int32),
+        np.array(not_exhaustive, np.int32),
+    )
+
+
+def kept(detected: Detections, image: KnownOfImage, **changes: Any) -> list[int]:
+    keep = is_missing(evidence(detected, image), replace(PAPER, **changes))
+    return np.flatnonzero(keep).tolist()
+
+
 def test_by_hand() -> None:
-    gt = np.array([[0, 0, 10, 10]], np.float32)
-    found = detections(
+    image = known([[0, 0, 10, 10]], [0])
+    detected = detections(
         [[0, 0, 10, 10], [20, 20, 30, 30], [9, 0, 19, 10], [40, 40, 50, 50]],
         [0.9, 0.8, 0.7, 0.3],
         [0, 0, 1, 1],
     )
-    np.testing.assert_allclose(max_overlap(found.boxes, gt), [1, 0, 10 / 190, 0], rtol=1e-6)
-    kept = missing_annotations(found, gt, score=0.5, max_iou=0.1)
-    assert kept.scores.tolist() == pytest.approx([0.8, 0.7])
-    kept = missing_annotations(found, gt, score=0.5, max_iou=0.05)
-    assert kept.scores.tolist() == pytest.approx([0.8])
-    kept = missing_annotations(found, gt, score=0.5, max_iou=0.1, impossible=np.array([0]))
-    assert kept.labels.tolist() == [1]
+    iou, iof = overlaps(detected.boxes, image.boxes)
+    np.testing.assert_allclose(iou[:, 0], [1, 0, 10 / 190, 0], rtol=1e-6)
+    np.testing.assert_allclose(iof[:, 0], [1, 0, 0.1, 0], rtol=1e-6)
+    assert kept(detected, image) == [1, 2]
+    assert kept(detected, image, max_iou=0.05) == [1]
+    assert kept(detected, image, max_iof=0.05) == [1]
+    assert kept(detected, image, rule="federated") == [2]  # all of category 0 are annotated
+    assert kept(detected, known([], [], negative=[0]), rule="federated") == [2]
+
+
+def test_categories_that_are_not_exhaustively_annotated() -> None:
+    """Instances of them are known to be missing, so that a lower score is enough."""
+    detected = detections([[20, 20, 30, 30]] * 2, [0.4, 0.4], [0, 1])
+    image = known([[0, 0, 10, 10]], [0], not_exhaustive=[0])
+    assert kept(detected, image, rule="federated") == []
+    assert kept(detected, image, rule="federated", not_exhaustive_score=0.3) == [0]
+    assert kept(detected, image, rule="federated", score=0.3, not_exhaustive_score=0.5) == [1]
+    assert kept(detected, image, not_exhaustive_score=0.3) == []  # the paper's rule reads no list
+
+
+def test_overlap_with_another_category() -> None:
+    """A sure detection may overlap what is annotated as something else, within the image's lists."""
+    box = [0, 0, 10, 10]
+    detected = detections([box] * 3, [0.9, 0.9, 0.7], [0, 1, 1])
+    image = known([box], [0])
+    assert kept(detected, image) == []
+    assert kept(detected, image, other_iou=1.0) == [1]
+    assert kept(detected, image, other_iou=1.0, other_score=0.0) == [1, 2]
+    assert kept(detected, image, other_iou=0.9) == []
+    refused = known([box], [0], negative=[1])
+    assert kept(detected, refused, rule="federated", other_iou=1.0) == []
 
 
 def test_federated_lists() -> None:
-    found = impossible_labels(
+    impossible = impossible_labels(
         negative=np.array([7]), positive=np.array([2, 3, 2]), not_exhaustive=np.array([3, 4])
     )
-    assert found.tolist() == [2, 7]
+    assert impossible.tolist() == [2, 7]
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -58,41 +115,31 @@ def test_against_the_twin(seed: int) -> None:
     corners = draw.integers(0, 30, (12, 2))
     boxes = np.concatenate([corners, corners + draw.integers(0, 12, (12, 2))], axis=1)
     scores = draw.integers(0, 10, 9) / 8
-    found = detections(boxes[:9].tolist(), scores.tolist(), draw.integers(0, 5, 9).tolist())
-    gt = boxes[9 : 9 + seed % 4].astype(np.float32)
-    negative, positive, not_exhaustive = (draw.integers(0, 5, 2) for _ in range(3))
-    plain = missing_annotations(found, gt, score=0.5, max_iou=0.2)
-    wanted = twin.missing(
-        found.boxes.tolist(), scores, found.labels, gt.tolist(), score=0.5, max_iou=0.2
-    )
-    np.testing.assert_array_equal(plain.boxes, found.boxes[wanted])
-    strict = missing_annotations(
-        found,
-        gt,
-        score=0.5,
-        max_iou=0.2,
-        impossible=impossible_labels(
-            negative=negative, positive=positive, not_exhaustive=not_exhaustive
-        ),
-    )
-    wanted = twin.missing(
-        found.boxes.tolist(),
-        scores,
-        found.labels.tolist(),
-        gt.tolist(),
-        score=0.5,
-        max_iou=0.2,
-        lists=(negative.tolist(), positive.tolist(), not_exhaustive.tolist()),
-    )
-    np.testing.assert_array_equal(strict.boxes, found.boxes[wanted])
+    detected = detections(boxes[:9].tolist(), scores.tolist(), draw.integers(0, 5, 9).tolist())
+    gt = boxes[9 : 9 + seed % 4]
+    labels = draw.integers(0, 5, len(gt)).tolist()
+    negative, not_exhaustive = (draw.integers(0, 5, 2).tolist() for _ in range(2))
+    image = known(gt.tolist(), labels, negative=negative, not_exhaustive=not_exhaustive)
+    numbers = {"score": 0.5, "max_iou": 0.2}
+    more = {"max_iof": 0.6, "not_exhaustive_score": 0.3, "other_iou": 0.5, "other_score": 0.7}
+    for rule in ("paper", "federated"):
+        for settings in (numbers, numbers | more):
+            wanted = twin.missing(
+                detected.boxes.tolist(),
+                detected.scores.tolist(),
+                detected.labels.tolist(),
+                list(zip(gt.tolist(), labels, strict=True)),
+                lists=(negative, not_exhaustive),
+                federated=rule == "federated",
+                **settings,
+            )
+            assert kept(detected, image, rule=rule, **settings) == wanted
 
 
-def test_nothing_found_and_nothing_true() -> None:
-    assert (
-        len(missing_annotations(detections([], [], []), np.zeros((0, 4)), score=0, max_iou=0)) == 0
-    )
+def test_nothing_detected_and_nothing_annotated() -> None:
+    assert kept(detections([], [], []), known([], [])) == []
     one = detections([[1, 1, 2, 2]], [0.5], [0])
-    assert len(missing_annotations(one, np.zeros((0, 4), np.float32), score=0.5, max_iou=0)) == 1
+    assert kept(one, known([], []), max_iou=0.0, rule="federated") == [0]
 
 
 @pytest.fixture
@@ -116,32 +163,66 @@ def store(path: Path, train: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("rule", "kept"), [("paper", [1, 3]), ("federated", [1, 1])])
+@pytest.mark.parametrize(("rule", "count"), [("paper", [1, 3]), ("federated", [1, 1])])
 def test_the_stage(
-    rule: str, kept: list[int], tmp_path: Path, train: Path, folder: StageFolder
+    rule: str, count: list[int], tmp_path: Path, train: Path, folder: StageFolder
 ) -> None:
-    found = store(tmp_path / "detections", train)
+    detected = store(tmp_path / "detections", train)
     summary = filter_missing.run(
         FilterMissingSettings(rule=rule),  # pyright: ignore[reportArgumentType]  # parametrized
-        FilterMissingInputs(detections=found, train=(train,)),
+        FilterMissingInputs(detections=(detected,), train=(train,)),
         folder,
     )
     per_category = summary.pop("missing_per_category")
-    assert summary == {"photos": 2, "confident": 5, "missing": sum(kept)}
+    assert summary == {"photos": 2, "confident": 5, "missing": sum(count)}
     result = DetectionStore.open(folder.file("missing.h5"))
     assert result.role == "missing"
-    assert [len(image) for image in result] == kept
+    assert [len(image) for image in result] == count
     labels = np.concatenate([image.labels for image in result])
     ids = result.category_ids[labels].tolist()
     assert per_category == {str(number): ids.count(number) for number in sorted(set(ids))}
+    rows = json.loads(folder.file("per_category.json").read_text())
+    assert [row["detections"] for row in rows] == [ids.count(row["id"]) for row in rows]
+    assert [row["images"] for row in rows if row["id"] == 2] == [2]
 
 
-def test_another_label_set(tmp_path: Path, train: Path, folder: StageFolder) -> None:
-    found = store(tmp_path / "detections", train)
+def test_stores_of_several_hosts_are_one(tmp_path: Path, train: Path, folder: StageFolder) -> None:
+    whole = store(tmp_path / "detections", train)
+    parts = tuple(tmp_path / f"host{k}" for k in range(2))
+    for k, part in enumerate(parts):
+        part.mkdir()
+        (whole / f"{k:05d}.h5").rename(part / f"{k:05d}.h5")
+    given = FilterMissingInputs(detections=parts, train=(train,))
+    assert filter_missing.run(FilterMissingSettings(rule="paper"), given, folder)["missing"] == 4
+    with pytest.raises(UserError, match="duplicate image id 1"):
+        DetectionStore.open(parts[0], parts[0])
+
+
+def test_against_fuller_annotations(tmp_path: Path, train: Path, folder: StageFolder) -> None:
+    """Image 1 hides a cat at the far corner, and image 2 nothing: one of the four kept is right."""
+    far = [[40.0, 40, 50, 40, 50, 50, 40, 50]]
+    images = [image(1), image(2)]
+    hidden = annotation(3, 1, 2, segmentation=far, bbox=[40, 40, 10, 10])
+    annotations = [annotation(1, 1, 2), annotation(2, 2, 5), hidden]
+    full = write(tmp_path / "full.json", images, annotations)
+    detected = store(tmp_path / "detections", train)
+    given = FilterMissingInputs(detections=(detected,), train=(train,), against=full)
+    summary = filter_missing.run(FilterMissingSettings(rule="paper"), given, folder)
+    assert (summary["hidden"], summary["precision"], summary["recall"]) == (1, 0.25, 1.0)
+    value = json.loads(folder.file("against.json").read_text())
+    rows = {(r["rule"], r["overlap"], r["score"]): r for r in value["rules"]}
+    assert rows["federated", "IoU .1", 0.5]["precision"] == 0.5
+    assert rows["federated", "IoU .1", 0.9]["precision"] is not None
+    assert [row["name"] for row in value["per_category"] if row["hidden"]] == ["cat"]
+    assert folder.file("against.png").read_bytes().startswith(b"\x89PNG")
+    same = FilterMissingInputs(detections=(detected,), train=(train,), against=train)
+    with pytest.raises(UserError, match="has no instance that"):
+        filter_missing.run(FilterMissingSettings(), same, folder)
+
+
+def test_another_label_set(tmp_path: Path, train: Path) -> None:
+    detected = store(tmp_path / "detections", train)
     other = write(tmp_path / "other.json", [image(1)], [], [category(1, "a")])
+    given = FilterMissingInputs(detections=(detected,), train=(other,))
     with pytest.raises(UserError, match="3 categories and the annotations have 1"):
-        filter_missing.run(
-            FilterMissingSettings(),
-            FilterMissingInputs(detections=found, train=(other,)),
-            folder,
-        )
+        FILTER_MISSING.check(FilterMissingSettings(), given, tmp_path / "out")

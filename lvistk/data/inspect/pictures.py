@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from lvistk.data.images.decode import ImageError, read_image
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.inspect.inspection import Inspection
-from lvistk.drawing import draw_instances, write_picture
+from lvistk.drawing import contact_sheet, draw_instances, write_picture
 from lvistk.errors import UserError
 from lvistk.whole_file import whole_file
 
@@ -84,14 +84,7 @@ def draw_contact_sheet(index: AnnotationIndex, root: Path, path: Path) -> int:
     cells = [cell for i in chosen.tolist() if (cell := _cell(index, i, root)) is not None]
     if not cells:
         return 0
-    rows = -(-len(cells) // SHEET_COLUMNS)
-    width, height = CELL[0] + 6, CELL[1] + 6
-    sheet = np.full((rows * height, min(len(cells), SHEET_COLUMNS) * width, 3), 255, np.uint8)
-    for number, cell in enumerate(cells):
-        y = number // SHEET_COLUMNS * height + (height - cell.shape[0]) // 2
-        x = number % SHEET_COLUMNS * width + (width - cell.shape[1]) // 2
-        sheet[y : y + cell.shape[0], x : x + cell.shape[1]] = cell
-    write_picture(path, sheet)
+    write_picture(path, contact_sheet(cells, size=CELL, columns=SHEET_COLUMNS))
     return len(cells)
 
 
@@ -105,7 +98,7 @@ def _cell(index: AnnotationIndex, i: int, root: Path) -> np.ndarray | None:
     order = np.argsort(annotations.areas, kind="stable")  # the smallest lies on top
     masks = index.masks(i)
     captioned = set(order[-CAPTIONS:].tolist())
-    drawn = draw_instances(
+    return draw_instances(
         cv2.cvtColor(image, cv2.COLOR_BGR2RGB),
         boxes=annotations.boxes[order],
         labels=annotations.labels[order],
@@ -114,8 +107,6 @@ def _cell(index: AnnotationIndex, i: int, root: Path) -> np.ndarray | None:
             index.categories.names[annotations.labels[g]] if g in captioned else "" for g in order
         ],
     )
-    scale = min(CELL[0] / drawn.shape[1], CELL[1] / drawn.shape[0])
-    return cv2.resize(drawn, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
 
 
 def _finish(figure: Figure, path: Path) -> None:

@@ -2,34 +2,33 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from lvistk.artifacts import StageFolder
 from lvistk.config.inputs import Paths, path, paths
-from lvistk.config.ranges import Seed, Share
+from lvistk.config.missing import MissingRule
+from lvistk.config.ranges import Seed
 from lvistk.stages.specifications.stage import Stage
 
 
 @dataclass(frozen=True)
-class FilterMissingSettings:
+class FilterMissingSettings(MissingRule):
     seed: Seed = 0
     """Of every random choice; the same seed repeats a run."""
-    rule: Literal["paper", "federated"] = "paper"
-    score: Share = 0.5
-    """Smallest score of a missing annotation (ours)."""
-    max_iou: Share = 0.1
-    """A detection with at most this IoU to every ground truth instance counts as overlapping
-    none (ours)."""
 
 
 @dataclass(frozen=True)
 class FilterMissingInputs:
-    detections: Path | None = path(
-        "Result of pseudo-label --source lvis.",
+    detections: Paths = paths(
+        "Result of pseudo-label --source lvis; may be repeated for the results of several hosts or folds.",
         required=True,
         made_by=("pseudo-label --source lvis",),
     )
     train: Paths = paths("LVIS annotation file to train on; may be repeated.", required=True)
+    train_images: Path | None = path("Folder of the training images, for a sheet of pictures.")
+    against: Path | None = path(
+        "Fuller annotations of the same images: precision and recall of every rule are measured."
+    )
 
 
 def run(
@@ -43,7 +42,6 @@ def run(
 def check(settings: FilterMissingSettings, inputs: FilterMissingInputs, out: Path) -> None:
     from lvistk.stages.inference_check import check_detections  # imports numpy
 
-    assert inputs.detections is not None  # the runner has checked that it is given
     check_detections(inputs.detections, inputs.train, out=out)
 
 
@@ -52,7 +50,8 @@ FILTER_MISSING = Stage(
     help="Keep the detections on training images that no annotation explains.",
     settings=FilterMissingSettings,
     inputs=FilterMissingInputs,
-    outputs=("missing.h5",),
+    outputs=("missing.h5", "per_category.json", "sheet.jpg", "against.json", "against.png"),
     run=run,
     check=check,
+    uncounted=("train_images",),
 )

@@ -1,0 +1,116 @@
+"""Precision and recall of missing annotations where fuller annotations are known (``--against``)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lvistk import console
+from lvistk.artifacts import StageFolder
+from lvistk.config.missing import MissingRule
+from lvistk.data.index.annotation_index import AnnotationIndex
+from lvistk.data.index.index_cache import cache_beside
+from lvistk.data.store.detection_store import DetectionStore
+from lvistk.errors import UserError
+from lvistk.selftrain.hidden import (
+    SCORES,
+    HiddenMatches,
+    by_category,
+    hidden_instances,
+    match_hidden,
+    sweep,
+)
+from lvistk.selftrain.missing import evidence
+from lvistk.selftrain.training_images import in_parts, known_of_image
+from lvistk.whole_file import write_json
+
+
+def measure_against(
+    path: Path,
+    rule: MissingRule,
+    index: AnnotationIndex,
+    store: DetectionStore,
+    pairs: np.ndarray,
+    *,
+    stage: StageFolder,
+) -> dict[str, Any]:
+    """Write ``against.json`` and ``against.png``, print their tables, and return what the summary tells.
+
+    path: annotation file of these images, or of some of them, that has the instances which others lack
+    pairs: see ``training_images.image_pairs``
+    """
+    full = AnnotationIndex.open([path], cache=cache_beside(stage.path), defects="skip")
+    full.warn_of_defects()
+    index.categories.require_same_labels(
+        full.categories, ours=str(index.sources[0]), theirs=str(path)
+    )
+    matches = matches_of(index, full, store, pairs)
+    if not len(matches.hidden):
+        raise UserError(f"{path}: has no instance that {index.sources[0]} lacks in these images")
+    rows, chosen = sweep(matches, rule), matches.measure_rule(rule)
+    value = {
+        "hidden": len(matches.hidden),
+        "chosen": chosen,
+        "rules": rows,
+        "per_category": by_category(matches, rule, index.categories),
+    }
+    write_json(stage.file("against.json"), value)
+    from lvistk.selftrain.missing_pictures import draw_curves  # imports OpenCV and matplotlib
+
+    draw_curves(matches, rule, stage.file("against.png"))
+    _show(rows, chosen, hidden=len(matches.hidden))
+    return {"hidden": len(matches.hidden), **{k: v for k, v in chosen.items() if k != "kept"}}
+
+
+def matches_of(
+    index: AnnotationIndex, full: AnnotationIndex, store: DetectionStore, pairs: np.ndarray
+) -> HiddenMatches:
+    """Detections beside hidden instances, of the images of ``pairs`` that ``full`` has too."""
+    both = pairs[np.isin(index.image_ids[pairs[:, 0]], full.image_ids)]
+    parts = []
+    with console.progress("against", len(both)) as line:
+        for part in in_parts(both):
+            images = []
+            for i, row in part:
+                detections, known = store[row], known_of_image(index, i)
+                j = full.index_of(detections.image_id)
+                every = known_of_image(full, j)
+                hidden = hidden_instances(
+                    known.boxes, known.labels, full_boxes=every.boxes, full_labels=every.labels
+                )
+                images.append(
+                    match_hidden(
+                        detections,
+                        evidence(detections, known),
+                        boxes=every.boxes[hidden],
+                        labels=every.labels[hidden],
+                    )
+                )
+                line.advance()
+            parts.append(HiddenMatches.concatenate(images))
+    return HiddenMatches.concatenate(parts)
+
+
+def _show(rows: Sequence[dict[str, Any]], chosen: dict[str, Any], *, hidden: int) -> None:
+    """Precision and recall by rule, overlap and score, in percent, and those of the run's settings."""
+    for prefix, what in (("", "same category"), ("region_", "any category")):
+        lines: dict[tuple[str, str], list[str]] = {}
+        for row in rows:
+            pair = (_percent(row[f"{prefix}precision"]), _percent(row[f"{prefix}recall"]))
+            lines.setdefault((row["rule"], row["overlap"]), []).append("/".join(pair))
+        console.table(
+            f"precision/recall of {hidden} hidden instances by score, {what} (%)",
+            ("rule", "overlap", *(f"{score:g}" for score in SCORES)),
+            [[*key, *values] for key, values in lines.items()],
+            left=2,
+        )
+    console.say(
+        f"this run: {chosen['kept']} taken for missing, precision {_percent(chosen['precision'])}%, recall "
+        f"{_percent(chosen['recall'])}% ({_percent(chosen['region_precision'])}% and "
+        f"{_percent(chosen['region_recall'])}% whatever the category)"
+    )
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.0f}"
