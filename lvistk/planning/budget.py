@@ -10,6 +10,7 @@ from lvistk.planning import rules
 from lvistk.planning.basis import Basis
 from lvistk.planning.cost import Rates, inference_gmacs, training_gmacs
 from lvistk.planning.model_tables import model_settings
+from lvistk.planning.planned import duration
 from lvistk.planning.views import single_view, tta_views
 
 RESERVE = 0.15
@@ -93,16 +94,16 @@ def remarks(basis: Basis, steps: Steps) -> list[str]:
     lines: list[str] = []
     if hours > 1.1 * asked:
         lines.append(
-            f"about {hours:.1f} hours, more than the {asked:g} asked for: fewer than "
+            f"about {duration(hours)}, more than the {duration(asked)} asked for: fewer than "
             f"{max(least, basis.epoch_steps)} steps of train-repr teach too little"
         )
     elif steps.first < wanted / FROM_WANTED:
         lines.append(
-            f"{steps.first} steps fit into {asked:g} hours; {wanted:.0f} are usual: with --hours "
+            f"{steps.first} steps fit into {duration(asked)}; {wanted:.0f} are usual: with --hours "
             f"{asked * wanted / steps.first:.1f} the model will be better"
         )
     elif hours < 0.7 * asked:
-        lines.append(f"about {hours:.1f} hours suffice; more steps would learn the images by heart")
+        lines.append(f"about {duration(hours)} suffice; more steps would learn the images by heart")
     if basis.wishes.start == "nothing":
         lines.append(
             "the backbone starts at random: about three times the steps of a pretrained one are needed, "

@@ -80,6 +80,11 @@ class Plan:
         return nested
 
 
+def duration(hours: float) -> str:
+    """Hours in words: minutes below one and a half."""
+    return f"{hours * 60:.0f} minutes" if hours < 1.5 else f"{hours:.1f} hours"
+
+
 def stage_table(name: str, command: str, *choices: Choice, note: str = "") -> Table:
     """The table of a stage."""
     return Table(f"stage.{name}", (Choice("command", command), *choices), note)

@@ -53,6 +53,13 @@ WANTED_EPOCHS = {"detector": 6, "backbone": 24, "nothing": 72}
 1811.08883)."""
 
 
+STARTS = {
+    "detector": "a detector",
+    "backbone": "a trained backbone",
+    "nothing": "random weights",
+}
+
+
 class Reasoned(NamedTuple):
     """A value of the plan, and why."""
 
@@ -273,5 +280,5 @@ def wanted_steps(images: float, *, batch: float, start: str) -> Reasoned:
     epochs, least = WANTED_EPOCHS[start], WANTED_STEPS[start]
     steps = epochs * images / batch
     if steps >= least:
-        return Reasoned(steps, f"{epochs} epochs, as published for a start from a {start}")
+        return Reasoned(steps, f"{epochs} epochs, as published for a start from {STARTS[start]}")
     return Reasoned(least, f"{epochs} epochs would be {steps:.0f} steps, too few to learn from")

@@ -1,6 +1,7 @@
 """``init``: a project file planned from the data and the machine, or a preset with the data filled in."""
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.index.index_cache import cache_beside
 from lvistk.errors import UserError
 from lvistk.planning.fingerprint import Fingerprint, fingerprint_of
+from lvistk.planning.planned import duration
 from lvistk.planning.survey import Survey, survey
 from lvistk.planning.write import data_lines, pipeline_text
 from lvistk.stages.convert import run as convert
@@ -164,32 +166,32 @@ def _renamed(paths: Mapping[str, Any], old: str, new: str) -> dict[str, Any]:
 
 
 def _head(fingerprint: Fingerprint, planned: InitPlan) -> list[str]:
-    machine, hours, rates = planned.machine, planned.plan.hours, planned.rates
+    machine, rates, time = planned.machine, planned.rates, duration(planned.plan.hours)
     return [
         "Planned by lvistk init; every setting may be changed (lvistk settings COMMAND explains them)",
         "",
         *(f"Data      {line}" for line in fingerprint.lines()),
         f"Machine   {machine.line()}",
-        f"Time      about {hours:.2g} hours: steps and images, at rates measured by a few steps of this "
+        f"Time      about {time}: steps and images, at rates measured by a few steps of this "
         f"model on images of noise ({rates.training:.0f} and {rates.inference:.0f} billion MACs per second)",
         f"Start     {planned.start}",
     ]
 
 
 def _preset(preset: str, paths: Mapping[str, Any], *, name: str) -> str:
-    """A shipped pipeline with the data's paths, and the rest as it is."""
-    source = find_pipeline(Path(preset))
-    lines, kept, inside = source.read_text(encoding="utf-8").splitlines(), [], False
-    for line in lines:
-        if line.startswith("["):
-            inside = line.split("#")[0].strip() == "[data]"
-            if inside:
-                kept += [*data_lines(paths), ""]
-        key = line.split("=")[0].strip()
-        if key == "name" and not any(one.startswith("[") for one in kept):
-            line = f'name = "{name}"'
-        elif key == "out" and not any(one.startswith("[") for one in kept):
-            line = f'out = "runs/{name}"'
-        if not inside:
-            kept.append(line)
-    return "\n".join(kept) + "\n"
+    """A shipped pipeline with the data's paths, name and folder, and the rest as it is."""
+    text = find_pipeline(Path(preset)).read_text(encoding="utf-8")
+    head, *tables = re.split(r"^(?=\[)", text, flags=re.MULTILINE)
+    head = re.sub(r"^(name|out) *=.*\n", "", head, flags=re.MULTILINE).rstrip()
+    if re.search(r'^weights = "imagenet"', text, re.MULTILINE):
+        console.warn(
+            f'{preset}: weights = "imagenet" of [model.backbone] is a download when the run starts; give a '
+            "local file instead if you do not want that"
+        )
+    if "openimages" in text and "pool" not in paths:
+        console.warn(
+            f"{preset}: has a stage for a pool of unlabelled images, and none was found here"
+        )
+    own = [f'name = "{name}"', f'out = "runs/{name}"', "", *data_lines(paths), ""]
+    kept = [table for table in tables if not table.startswith("[data]")]
+    return "\n".join([head, *own, "".join(kept)])

@@ -100,7 +100,7 @@ def test_the_hours_decide_size_and_steps(tmp_path: Path) -> None:
         if hours >= 1.0:
             assert plan.hours <= hours
     assert sizes == sorted(sizes) and sizes[0] < sizes[-1]
-    assert any("more than the 0.1 asked" in line for line in plans[0.1].remarks)
+    assert any("more than the 6 minutes asked" in line for line in plans[0.1].remarks)
     assert any("by heart" in line for line in plans[200.0].remarks)
     assert plans[200.0].hours < 100  # no more steps than are wanted
 
