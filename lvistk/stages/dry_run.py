@@ -52,9 +52,10 @@ class Forecaster:
 
     def forecast(self, plan: StagePlan) -> Forecast:
         """What running ``plan`` would do now."""
-        state = _state(plan)
+        lacking = _lacking(plan)
+        state = f"needs {', '.join(lacking)}" if lacking else _state(plan)
         base = Forecast(plan.name, plan.command, state)
-        if state == "done":
+        if state == "done" or lacking:
             return base
         if plan.command in TRAININGS:
             return self._of_training(plan, base)
@@ -153,6 +154,14 @@ def _time(seconds: float | None) -> str | None:
 
 def _memory(gigabytes: float | None) -> str | None:
     return None if gigabytes is None else f"{gigabytes:.1f} GB"
+
+
+def _lacking(plan: StagePlan) -> list[str]:
+    """Inputs that the stage requires and that nobody gives."""
+    required = list(plan.stage.required)
+    if getattr(plan.settings, "source", None) == "openimages":
+        required.append("pool")
+    return [name for name in required if getattr(plan.inputs, name) in (None, ())]
 
 
 def _state(plan: StagePlan) -> str:

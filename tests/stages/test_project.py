@@ -159,3 +159,5 @@ def test_a_dry_run_says_what_would_run_and_writes_nothing(project: Path, lvistk:
     assert alone.code == 0, alone
     assert "train: train.json" in alone.out
     assert {path.name for path in (project / "runs/mine").iterdir()} == {".index"}
+    lacking = lvistk("pseudo-label", "--source", "openimages", "--dry-run").out
+    assert any("needs pool" in line for line in lacking)
