@@ -1,7 +1,6 @@
 """What a stage or a whole run would do: from which inputs, how many steps or images, how long."""
 
 import dataclasses
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -125,13 +124,10 @@ class Forecaster:
         return self._rates[key]
 
 
-def show(plans: Sequence[StagePlan], *, device: str, title: str, as_json: bool = False) -> None:
+def show(plans: Sequence[StagePlan], *, device: str, title: str) -> None:
     """Print what each stage would do, its inputs where it is one, and the sum."""
     forecaster = Forecaster(device)
     forecasts = [forecaster.forecast(plan) for plan in plans]
-    if as_json:
-        console.say(json.dumps([dataclasses.asdict(one) for one in forecasts]))
-        return
     rows = [
         (one.name, one.command, one.state, one.work, _time(one.seconds), _memory(one.memory_gb))
         for one in forecasts
