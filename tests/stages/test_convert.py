@@ -62,6 +62,29 @@ def test_coco(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert "1 degenerate_polygon" in capsys.readouterr().err
 
 
+def test_data_that_are_split_already(tmp_path: Path) -> None:
+    """Both files have the categories and frequency groups of training."""
+    several = [image(n) for n in range(1, 13)]
+    train = write(
+        tmp_path / "a.json",
+        several,
+        [annotation(n, n, 1) for n in range(1, 13)],
+        [category(1, "cup"), category(2, "fork")],
+    )
+    val = write(tmp_path / "b.json", [image(20)], [annotation(1, 20, 1)], [category(1, "cup")])
+    convert.run([train], tmp_path / "out", kind="coco", val_sources=[val])
+    files = [load(tmp_path / "out" / name) for name in ("train.json", "val.json")]
+    assert [len(data["images"]) for data in files] == [12, 1]
+    groups = [[c["frequency"] for c in data["categories"]] for data in files]
+    assert groups == [["c", "r"], ["c", "r"]]
+    other = write(tmp_path / "c.json", [image(20)], [annotation(1, 20, 3)], [category(3, "cup")])
+    with pytest.raises(UserError, match=r"c.json: category 3 'cup' is not one of training"):
+        convert.run([train], tmp_path / "no", kind="coco", val_sources=[other])
+    with pytest.raises(UserError, match="--val-share and --val: give one"):
+        convert.run([train], tmp_path / "no", kind="coco", val_sources=[val], val_share=0.2)
+    assert not (tmp_path / "no").exists()
+
+
 def test_coco_that_is_not_exhaustive(tmp_path: Path) -> None:
     out = tmp_path / "lvis.json"
     convert.run([coco(tmp_path / "coco.json")], out, kind="coco", exhaustive=False)
