@@ -213,6 +213,38 @@ def test_impossible_settings(name: str, value: float) -> None:
         replace(SETTINGS, **{name: value})
 
 
+def test_complete_val_annotates_and_verifies_everything(tmp_path: Path) -> None:
+    """Train stays federated; in val every category is annotated or verified absent."""
+    few = replace(SETTINGS, images=12, val_images=12, pool_images=0, val_complete=True)
+    generate(tmp_path, settings=few)
+    val, train = (load(tmp_path / f"annotations/{split}.json") for split in ("val", "train"))
+    for image in val["images"]:
+        present = {a["category_id"] for a in val["annotations"] if a["image_id"] == image["id"]}
+        assert present | {*image["neg_category_ids"]} == {c["id"] for c in val["categories"]}
+        assert not image["not_exhaustive_category_ids"]
+    full = load(tmp_path / "annotations/train_full_truth.json")
+    assert len(train["annotations"]) < len(full["annotations"])
+
+
+def test_a_folder_of_an_earlier_release_is_still_done(made: Path, tmp_path: Path) -> None:
+    """Its manifest lacks the settings that joined since."""
+    manifest = load(made / "stage.json")
+    del manifest["settings"]["val_complete"]
+    (tmp_path / "stage.json").write_text(json.dumps(manifest))
+    assert generate(tmp_path, settings=SETTINGS).state == "done"
+    with pytest.raises(UserError, match="val_complete"):
+        generate(tmp_path, settings=replace(SETTINGS, val_complete=True))
+
+
+def test_siblings_are_three_variants_of_each_family() -> None:
+    """A frequent, a common and a rare category of each of 14 shapes, all different."""
+    drawn = kinds(42, "siblings")
+    families = [[kind.family.name for kind in drawn[k : k + 14]] for k in (0, 14, 28)]
+    assert families[0] == families[1] == families[2]
+    assert len({kind.name for kind in drawn}) == 42
+    assert len({kind.name for kind in kinds(60, "siblings")}) == 60
+
+
 def test_needs_no_torch() -> None:
     code = "import sys, lvistk.data.synthetic; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -16,7 +16,7 @@ from lvistk.data.synthetic.shapes import BY_NAME, FAMILIES, Family
 
 TEXTURES = ("flat", "shaded", "striped", "checked", "dotted", "mottled")
 HUES = 9
-Mix = Literal["mixed", "solid"]
+Mix = Literal["mixed", "solid", "siblings"]
 HEAD = ["ring", "box", "comb", "disk", "pole", "star", "ladder", "polygon", "wire", "cross"]
 MIDDLE = ["fork", "flower", "net", "crescent", "wheel", "gear", "arrow", "spiral"]
 SOLID = [
@@ -33,6 +33,23 @@ SOLID = [
     *(("flower", 0), ("box", 3), ("polygon", 2), ("cross", 0), ("disk", 3), ("star", 0)),
 ]
 """Families and variants of the solid mix: three thin categories in the head, compact ones beside."""
+SIBLINGS = {
+    "ring": (0.3, 0.14, 0.45),
+    "box": (1.25, 2.4, 3.5),
+    "comb": (4, 8, 3),
+    "disk": (1.0, 2.0, 3.0),
+    "pole": (0.24, 0.13, 0.34),
+    "star": (5, 8, 4),
+    "cross": (0.3, 0.14, 0.45),
+    "polygon": (3, 6, 5),
+    "wheel": (5, 3, 8),
+    "crescent": (0.4, 0.7, 0.3),
+    "gear": (8, 14, 6),
+    "ladder": (4, 6, 3),
+    "flower": (4, 6, 3),
+    "arrow": (0.3, 0.5, 0.2),
+}
+"""Families of the siblings mix, and the values of a frequent, a common and a rare category of each."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +75,24 @@ def _mixed() -> list[tuple[str, int, int]]:
     return head + middle + tail
 
 
+def _siblings() -> list[tuple[str, int, int]]:
+    """Every family's first variant, then every family's second, then the third."""
+    return [
+        (name, BY_NAME[name].values.index(values[turn]), 0)
+        for turn in range(3)
+        for name, values in SIBLINGS.items()
+    ]
+
+
 def _order(mix: Mix) -> list[tuple[str, int, int]]:
     """(family, variant, round) of every possible category, the most popular first."""
-    chosen = _mixed() if mix == "mixed" else [(name, variant, 0) for name, variant in SOLID]
+    match mix:
+        case "mixed":
+            chosen = _mixed()
+        case "solid":
+            chosen = [(name, variant, 0) for name, variant in SOLID]
+        case "siblings":
+            chosen = _siblings()
     seen = set(chosen)
     rounds = 2 + 2000 // (len(FAMILIES) * 4)
     rest = [

@@ -35,7 +35,11 @@ class GenerateSettings:
     unannotated_share: Annotated[float, Meta(ge=0.0, le=0.6)] = 0.2  # of train instances, at least
     negative_share: Share = 0.25  # of the absent categories of a train image: verified absent
     val_negative_share: Share = 0.5  # the same in val: more, so that false positives are counted
-    mix: Mix = "mixed"  # most categories thin or open, or most of them solid
+    val_complete: bool = False
+    """Every val instance is annotated, and every absent category verified absent."""
+    mix: Mix = "mixed"
+    """Most categories thin or open; most of them solid; or a frequent, a common and a rare variant of each
+    of 14 shapes."""
     crowding: Annotated[float, Meta(ge=0.1, le=4.0)] = 1.0
     """Instances per image, as a multiple of the usual number."""
     min_extent: Annotated[float, Meta(ge=0.02, le=0.45)] = 0.055

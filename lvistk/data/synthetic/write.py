@@ -15,18 +15,19 @@ import csv
 import hashlib
 import json
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from lvistk import console
-from lvistk.artifacts import StageFolder, Wanted
+from lvistk.artifacts import Rules, StageFolder, Wanted
 from lvistk.data.synthetic.catalogue import kinds
 from lvistk.data.synthetic.plan import SPLITS, Popularity, Split, plan_image
 from lvistk.data.synthetic.records import (
@@ -88,7 +89,8 @@ def generate(out: Path, *, settings: GenerateSettings, force: bool = False) -> S
         UserError: `out` holds something else, or the disk is full.
     """
     wanted = {key: value for key, value in asdict(settings).items() if key != "workers"}
-    stage = StageFolder.open(out, Wanted("generate", wanted, inputs={}), force=force)
+    rules = Rules(older=lambda table: {**_joined(wanted), **table})
+    stage = StageFolder.open(out, Wanted("generate", wanted, inputs={}, rules=rules), force=force)
     if stage.state == "done":
         return stage
     counts = (settings.images, settings.val_images, settings.pool_images)
@@ -110,6 +112,12 @@ def generate(out: Path, *, settings: GenerateSettings, force: bool = False) -> S
     names = [*outputs, f"openimages/{CSV_NAME}"]
     stage.finish(outputs=names, summary=_summary(images["train"], categories))
     return stage
+
+
+def _joined(wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """The defaults of settings that folders of earlier releases lack."""
+    defaults = asdict(GenerateSettings())
+    return {name: defaults[name] for name in wanted}
 
 
 def _draw_split(out: Path, settings: GenerateSettings, *, split: Split, count: int) -> list[Image]:
@@ -148,7 +156,8 @@ def _popularity(settings: GenerateSettings, split: Split) -> Popularity:
 def draw_image(out: Path, settings: GenerateSettings, split: Split, index: int) -> Image:
     """Plan, draw and write image `index` (from 0) of a split below `out`."""
     rng = np.random.default_rng([settings.seed, SPLITS.index(split), index])
-    share = settings.unannotated_share
+    complete = split == "val" and settings.val_complete
+    share = 0.0 if complete else settings.unannotated_share
     wanted = plan_image(_popularity(settings, split), index, split=split, share=share, rng=rng)
     height, width = image_size(settings, rng)
     drawn_kinds = kinds(settings.categories, settings.mix)
@@ -171,6 +180,7 @@ def draw_image(out: Path, settings: GenerateSettings, split: Split, index: int) 
     folder_path = out / "openimages" / folder if split == "pool" else out / folder
     (folder_path / f"{name}.jpg").write_bytes(data)
     negative = settings.val_negative_share if split == "val" else settings.negative_share
+    negative = 1.0 if complete else negative
     image = image_record(image_id, f"{folder}/{name}.jpg", height=height, width=width)
     ids = category_ids(drawn_kinds)
     records = image_records(drawn, ids, image=image, negative_share=negative, rng=rng)
