@@ -104,6 +104,21 @@ class SelfTrainSettings:
 
 
 @dataclass(frozen=True)
+class FeatureSettings:
+    """Features of RoIs pooled once and kept on disk, for heads that learn on a frozen representation.
+
+    Per image and view: RoIs times channels times bins (box 7 x 7, masks 14 x 14 of the positive ones), or
+    times the width of the shared layers where ``freeze`` names ``box_features``.
+    """
+
+    views: Natural = 0
+    """Augmented views of each image that are pooled; each later epoch takes one of them again. With as
+    many as epochs nothing is lost; 0: nothing is kept, every epoch runs the whole model."""
+    precision: Literal["fp32", "fp16"] = "fp16"
+    """Of the features on disk."""
+
+
+@dataclass(frozen=True)
 class OptimSettings:
     """The optimiser and its learning rate at each step."""
 

@@ -9,10 +9,18 @@ import torch
 from torch import nn
 
 from lvistk.config.train import LoopSettings, OptimSettings
-from lvistk.structures.image_batch import ImageBatch
 from lvistk.structures.targets import Targets
 
-Part = tuple[ImageBatch, list[Targets]]
+
+class Batch(Protocol):
+    """What the model makes losses of, beside targets: images, or RoIs that were pooled before."""
+
+    def to(self, device: torch.device, *, channels_last: bool = False) -> "Batch":
+        """The same on ``device``."""
+        ...
+
+
+Part = tuple[Batch, list[Targets]]
 METRICS = "metrics.jsonl"
 CHECKPOINTS = "checkpoints"
 

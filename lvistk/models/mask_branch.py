@@ -103,11 +103,7 @@ class MaskBranch(nn.Module):
         paper does not say which ratio; we take that of the whole instance, of which the RoI may hold a part.
         """
         positives = samples.only_positives()
-        rois = MaskRois(
-            positives.rois(),
-            self._levels(positives.boxes, positives.area_ratio),
-            self._channels(positives.labels),
-        )
+        rois = self._training_rois(positives)
         part, masks = self._stage(stage), self._train_features(stage, features, rois)
         boundary = None
         if part.boundary is not None and masks.boundary is not None:
@@ -125,6 +121,34 @@ class MaskBranch(nn.Module):
             iou = self.iou_head(masks.pooled, logits, rois.channels)
             losses["mask_iou"] = self._iou_loss(iou, logits, gt, positives)
         return losses
+
+    def pooled(
+        self, features: Sequence[Tensor], samples: RoiSamples, targets: Sequence[Targets]
+    ) -> tuple[Tensor, Tensor]:
+        """What the only stage learns from: (K, C, P, P) pooled from positive RoIs, (K, M, M) bool gt."""
+        positives = samples.only_positives()
+        rois = self._training_rois(positives)
+        pooled = self._stage(0).pooler(features, rois.rois, rois.levels)
+        crops = crop_targets(positives, targets, size=2 * self.settings.pool_size)
+        return pooled, crops > 0
+
+    def pooled_losses(self, pooled: Tensor, samples: RoiSamples, gt: Tensor) -> dict[str, Tensor]:
+        """``losses`` of the only stage, without a boundary branch, from what ``pooled`` gave."""
+        positives, head = samples.only_positives(), self._stage(0).head
+        channels = self._channels(positives.labels)
+        logits = head.logits(head.features(pooled, None), channels)
+        losses = {"mask": self._mask_loss(logits, gt, positives.weights, positives.count())}
+        if self.iou_head is not None:
+            iou = self.iou_head(pooled, logits, channels)
+            losses["mask_iou"] = self._iou_loss(iou, logits, gt, positives)
+        return losses
+
+    def _training_rois(self, positives: RoiSamples) -> MaskRois:
+        return MaskRois(
+            positives.rois(),
+            self._levels(positives.boxes, positives.area_ratio),
+            self._channels(positives.labels),
+        )
 
     def _mask_loss(self, logits: Tensor, gt: Tensor, weights: Tensor, count: Tensor) -> Tensor:
         match self.settings.loss:

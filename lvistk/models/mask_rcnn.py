@@ -10,6 +10,7 @@ from lvistk.models.backbone import Backbone
 from lvistk.models.fpn import FeaturePyramid
 from lvistk.models.mixed_sizes import features_by_size
 from lvistk.models.outputs import BoxOutput, MaskOutput
+from lvistk.models.pooled_rois import PooledRois
 from lvistk.models.roi_heads import RoiHeads, as_rois
 from lvistk.models.rpn import RegionProposalNetwork
 from lvistk.structures.categories import Categories
@@ -50,9 +51,33 @@ class MaskRCNN(nn.Module):
         self.register_buffer("image_mean", mean[:, None, None], persistent=False)
         self.register_buffer("image_std", std[:, None, None], persistent=False)
 
-    def forward(self, batch: ImageBatch, targets: Sequence[Targets]) -> dict[str, Tensor]:
-        """``losses``, under the name that torch's wrappers call."""
+    def forward(
+        self, batch: ImageBatch | PooledRois, targets: Sequence[Targets]
+    ) -> dict[str, Tensor]:
+        """``losses``, or those of RoIs that were pooled before, under the name that torch's wrappers call."""
+        if isinstance(batch, PooledRois):
+            return self.roi_heads.pooled_losses(batch, targets)
         return self.losses(batch, targets)
+
+    @torch.no_grad()
+    def pooled_rois(
+        self, batch: ImageBatch, targets: Sequence[Targets], *, masks: bool, shared_layers: bool
+    ) -> PooledRois:
+        """What ``losses`` would have the heads learn from, of a model with one box head.
+
+        masks: also what masks are trained on. shared_layers: box features behind the shared layers.
+        """
+        generators = [target.generator(batch.images.device) for target in targets]
+        features = self.features(batch)
+        proposals = self.rpn.propose(features, batch.size_list(), training=True)
+        return self.roi_heads.pooled_rois(
+            features[:POOLED_LEVELS],
+            [image.boxes for image in proposals],
+            targets,
+            generators=generators,
+            masks=masks,
+            shared_layers=shared_layers,
+        )
 
     def losses(self, batch: ImageBatch, targets: Sequence[Targets]) -> dict[str, Tensor]:
         """0-d losses by name; the total is their sum.

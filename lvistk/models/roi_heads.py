@@ -13,6 +13,7 @@ from lvistk.models.box_head import BoxHead
 from lvistk.models.classifiers.classifier import PerImage
 from lvistk.models.mask_assignment import scale_levels
 from lvistk.models.mask_branch import MaskBranch
+from lvistk.models.pooled_rois import PooledRois
 from lvistk.models.samples import RoiSamples, SamplingRule, sample_rois
 from lvistk.structures.targets import Targets
 
@@ -81,6 +82,42 @@ class RoiHeads(nn.Module):
             losses |= {f"{name}{suffix}": value * weight for name, value in own.items()}
         return losses
 
+    def pooled_rois(
+        self,
+        features: Sequence[Tensor],
+        proposals: Sequence[Tensor],
+        targets: Sequence[Targets],
+        *,
+        generators: Sequence[torch.Generator],
+        masks: bool,
+        shared_layers: bool,
+    ) -> PooledRois:
+        """See ``MaskRCNN.pooled_rois``."""
+        samples = sample_rois(proposals, targets, rule=self._rule(0), generators=generators)
+        states = torch.stack([generator.get_state() for generator in generators])
+        rois = samples.rois()
+        if shared_layers:
+            box = self._hidden(0, features, rois)
+        else:
+            box = self._pooled(0, features, rois)
+        mask = crops = None
+        if masks and self.mask is not None:
+            mask, crops = self.mask.pooled(features, samples, targets)
+        return PooledRois(samples, box, mask, crops, states)
+
+    def pooled_losses(self, pooled: PooledRois, targets: Sequence[Targets]) -> dict[str, Tensor]:
+        """``losses`` of a model with one box head, of RoIs that were pooled before."""
+        generators = pooled.generators(pooled.box.device)
+        head = self._head(0)
+        hidden = head(pooled.box) if pooled.box.dim() == 4 else pooled.box
+        output = StageOutput(hidden, head.classifier(hidden))
+        losses = self._box_losses(0, output, pooled.samples, targets, generators)
+        if self.mask is not None and pooled.mask is not None and pooled.crops is not None:
+            losses |= self.mask.pooled_losses(pooled.mask, pooled.samples, pooled.crops.float())
+        return {
+            name: value * self.settings.cascade.loss_weights[0] for name, value in losses.items()
+        }
+
     def _rule(self, stage: int) -> SamplingRule:
         box = self.settings.box
         return SamplingRule(
@@ -101,8 +138,11 @@ class RoiHeads(nn.Module):
         return StageOutput(hidden, self._head(stage).classifier(hidden))
 
     def _hidden(self, stage: int, features: Sequence[Tensor], rois: Tensor) -> Tensor:
+        return self._head(stage)(self._pooled(stage, features, rois))
+
+    def _pooled(self, stage: int, features: Sequence[Tensor], rois: Tensor) -> Tensor:
         levels = scale_levels(rois[:, 1:], canonical_size=self.settings.canonical_size)
-        return self._head(stage)(self.box_poolers[stage](features, rois, levels))
+        return self.box_poolers[stage](features, rois, levels)
 
     def _box_losses(
         self,

@@ -11,8 +11,15 @@ from lvistk.models.freeze import freeze
 from lvistk.models.model_file import load_model
 from lvistk.models.upgrade import upgrade_model
 from lvistk.stages import training
+from lvistk.stages.pooled_batches import pool_features, remove_features
 from lvistk.stages.specifications.finetune import FinetuneInputs, FinetuneSettings
-from lvistk.stages.training import area_ratio_prior, fit, report_moved_levels, report_thresholds
+from lvistk.stages.training import (
+    Loader,
+    area_ratio_prior,
+    fit,
+    report_moved_levels,
+    report_thresholds,
+)
 from lvistk.whole_file import write_json
 
 
@@ -45,5 +52,10 @@ def run(
     console.say(f"upgraded {inputs.model}: {transfer.line()}; frozen: {list(settings.freeze)}")
     if console.is_main_process():
         write_json(stage.file("upgrade.json"), transfer.to_table())
-    summary = fit(model, settings, inputs, stage, loader=loader, device=place, frozen=frozen)
+    batches: Loader = loader
+    if settings.features.views:
+        batches = pool_features(model, loader, stage, settings=settings, device=place)
+    summary = fit(model, settings, inputs, stage, loader=batches, device=place, frozen=frozen)
+    if settings.features.views:
+        remove_features(stage)
     return summary | {name: len(names) for name, names in transfer.to_table().items()}

@@ -1,7 +1,7 @@
 """What the two training stages share: data, remarks about thresholds, the loop, the model file."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from lvistk.data.training.dataset import DataSettings, TrainingData
 from lvistk.data.training.image_sources import ImageSource
 from lvistk.data.training.loader import TrainLoader
 from lvistk.engine.curves import draw_curves
-from lvistk.engine.job import METRICS, Job
+from lvistk.engine.job import METRICS, Batches, Job
 from lvistk.engine.loop import train
 from lvistk.errors import UserError
 from lvistk.models.box_head import BoxHead
@@ -26,6 +26,17 @@ from lvistk.models.model_file import MODEL, describe_model, save_model
 from lvistk.stages.specifications.finetune import FinetuneInputs, FinetuneSettings
 from lvistk.stages.specifications.train_repr import TrainReprInputs, TrainReprSettings
 from lvistk.stages.validation import validator
+
+
+class Loader(Batches, Protocol):
+    """Batches whose workers can be ended, and that count images left out."""
+
+    skipped: dict[str, int]
+
+    def close(self) -> None:
+        """End the workers."""
+        ...
+
 
 Settings = TrainReprSettings | FinetuneSettings
 Inputs = TrainReprInputs | FinetuneInputs
@@ -126,7 +137,7 @@ def fit(
     inputs: Inputs,
     stage: StageFolder,
     *,
-    loader: TrainLoader,
+    loader: Loader,
     device: torch.device,
     frozen: Sequence[nn.Module] = (),
 ) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from lvistk.config.model import ModelSettings
 from lvistk.config.ranges import CHANGEABLE, Seed
 from lvistk.config.train import (
     AugmentSettings,
+    FeatureSettings,
     LoaderSettings,
     LoopSettings,
     OptimSettings,
@@ -45,6 +46,7 @@ class FinetuneSettings:
     freeze: tuple[str, ...] = ("backbone", "neck", "rpn")
     """Parts without gradient: backbone, neck, rpn; box_head, or of it box_features, box_regression,
     classifier; mask."""
+    features: FeatureSettings = field(default_factory=FeatureSettings)
     augment: AugmentSettings = field(default_factory=AugmentSettings, metadata=CHANGEABLE)
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     loader: LoaderSettings = field(default_factory=LoaderSettings)
