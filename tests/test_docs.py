@@ -59,8 +59,10 @@ def all_settings() -> set[str]:
 
 @pytest.mark.parametrize("row", rows(), ids=lambda row: row[0])
 def test_the_methods_rows_name_what_exists(row: list[str]) -> None:
-    _, modules, names, tests = row
-    assert quoted(modules) and quoted(names) and quoted(tests)
+    _, modules, names, tests, ladder = row
+    assert quoted(modules) and quoted(names) and quoted(tests) and quoted(ladder)
+    for name in quoted(ladder):
+        assert (ROOT / "pipelines" / "ladder" / f"{name}.toml").is_file(), name
     for path in quoted(modules):
         assert (ROOT / "lvistk" / path).is_file(), path
     for test in quoted(tests):

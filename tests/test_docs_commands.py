@@ -9,6 +9,7 @@ import typer.main
 
 from lvistk.cli.commands import app
 from lvistk.errors import UserError
+from lvistk.stages.ladder import chosen_rows, load_ladder
 from lvistk.stages.one_stage import plan_from_file
 from lvistk.stages.pipeline_file import load_pipeline, plan_alone
 from lvistk.stages.specifications import STAGES
@@ -86,6 +87,9 @@ def read_settings(name: str, given: dict) -> None:
                 raise
     elif name in STAGES:
         plan_alone(name, out=Path("runs"), assignments=assignments)
+    elif name == "run" and given["pipeline"] and Path(given["pipeline"]).is_dir():
+        rows = load_ladder(Path(given["pipeline"]), seeds=1, assignments=assignments)
+        chosen_rows(rows, given.get("only") or ())
     elif name == "run" and given["pipeline"] and Path(given["pipeline"]).exists():
         pipeline = load_pipeline(given["pipeline"], assignments=assignments)
         for stage in given.get("only") or ():

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from lvistk import artifacts
+from lvistk.stages.ladder import load_ladder
 from lvistk.stages.pipeline_file import load_pipeline
 from tests.command_line import Commands
 
@@ -53,3 +54,64 @@ def test_the_package_holds_the_pipelines() -> None:
     """The folder that package data are taken from is the one of the repository, not a copy."""
     inside = Path(artifacts.__file__).parents[1] / "pipelines"
     assert inside.resolve() == FOLDER.resolve()
+
+
+PAPER = [path for path in PIPELINES if path.stem.startswith(("mask_rcnn", "htc"))]
+
+
+@pytest.mark.parametrize("path", PAPER, ids=lambda p: p.stem)
+def test_paper_pipelines_run_what_the_paper_says(path: Path) -> None:
+    """No repeats in stage 2; missing annotations in both; nothing that tests is trained on."""
+    pipeline = load_pipeline(path)
+    finetune, pool = pipeline.stage("finetune"), pipeline.stage("pseudo_openimages")
+    assert finetune.settings.sampler.repeat == "none"
+    assert finetune.inputs.missing == pipeline.stage("round2").inputs.missing
+    names = {file.name for file in pool.inputs.exclude}
+    assert names == {"lvis_v1_val.json", "lvis_v1_image_info_test_dev.json"}
+    train = pipeline.stage("round2").settings
+    drawn = train.loop.epochs * train.selftrain.pseudo_images_per_epoch
+    assert pool.settings.max_images == drawn
+
+
+@pytest.mark.parametrize("path", PAPER, ids=lambda p: p.stem)
+def test_paper_pipelines_score_every_model_at_one_scale(path: Path) -> None:
+    pipeline = load_pipeline(path)
+    for model in ("round1", "round2", "finetune"):
+        detect = pipeline.stage(f"detect_{model}")
+        assert detect.inputs.model == pipeline.stage(model).out
+        assert (detect.settings.views.short_edges, detect.settings.views.flip) == ((800,), False)
+        assert pipeline.stage(f"score_{model}").inputs.detections == detect.out
+    for plan in pipeline.stages:
+        if plan.command in ("tta-infer", "pseudo-label"):
+            assert plan.settings.predict.precision == "bf16", plan.name
+            assert plan.settings.predict.batch_size > 1, plan.name
+
+
+LADDERS = (FOLDER / "ladder", FOLDER / "ladder" / "paper")
+
+
+@pytest.mark.parametrize("folder", LADDERS, ids=("miniature", "paper"))
+def test_every_row_of_a_ladder_loads_and_builds_on_earlier_stages(folder: Path) -> None:
+    for row in load_ladder(folder, seeds=1):
+        pipeline, seen = row.seeds[0], set()
+        for plan in pipeline.stages:
+            for name in ("model", "init", "detections", "missing", "pseudo"):
+                needed = getattr(plan.inputs, name, None)
+                assert needed is None or needed in seen, f"{row.name}: {plan.name} needs {needed}"
+            seen.add(plan.out)
+        assert row.settings.title, row.name
+        text = (folder / f"{row.name}.toml").read_text()
+        for line in HEADER:
+            assert line in text.partition("\n\n")[0], f"{row.name} has no line '{line}'"
+
+
+def test_both_ladders_have_the_same_rows_but_for_backbones() -> None:
+    small, large = ({row.name for row in load_ladder(one, seeds=1)} for one in LADDERS)
+    assert {name for name in large - small if "resnest" not in name} == {"16_tricks"}
+    assert small - large == {
+        "15_tricks",
+        "30_longer_softmax",
+        "31_group_softmax_on_softmax",
+        "48_features_pooled",  # the paper's model is a cascade, whose boxes move
+        "49_features_one_view",
+    }

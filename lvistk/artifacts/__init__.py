@@ -1,6 +1,7 @@
 """Stage folders: manifests, fingerprints of inputs and outputs, and how a folder stands to a run."""
 
 from lvistk.artifacts.folder import StageFolder, require_apart
+from lvistk.artifacts.lock import BusyError
 from lvistk.artifacts.manifest import (
     MANIFEST,
     describe_input,
@@ -16,6 +17,7 @@ from lvistk.artifacts.standing import Rules, Standing, Wanted, differences, stan
 
 __all__ = [
     "MANIFEST",
+    "BusyError",
     "Rules",
     "StageFolder",
     "Standing",

@@ -9,6 +9,10 @@ from lvistk.errors import UserError
 LOCK = ".lock"
 
 
+class BusyError(UserError):
+    """Another process is running this stage: nothing is wrong, and later it will be done."""
+
+
 class StageLock:
     """An exclusive lock on the file ``.lock`` of a folder, held until ``release`` or the process's end.
 
@@ -17,7 +21,8 @@ class StageLock:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Raises ``UserError`` where another process holds the lock, or ``.lock`` is a link."""
+        """Raises ``BusyError`` where another process holds the lock; ``UserError`` where ``.lock`` is a
+        link."""
         self._path = folder / LOCK
         while True:
             self._handle = _open(self._path)
@@ -25,7 +30,7 @@ class StageLock:
                 fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 os.close(self._handle)
-                raise UserError(f"{folder}: another process is running this stage") from None
+                raise BusyError(f"{folder}: another process is running this stage") from None
             if self._is_current():
                 return
             os.close(self._handle)

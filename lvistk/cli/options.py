@@ -23,4 +23,8 @@ Assign = Annotated[list[str] | None, typed(stage_options.ASSIGN)]
 Force = Annotated[bool, typed(stage_options.FORCE)]
 ResumeWithChanges = Annotated[bool, typed(stage_options.RESUME_WITH_CHANGES)]
 DryRun = Annotated[bool, typed(stage_options.DRY_RUN)]
+Seeds = Annotated[
+    int | None,
+    typer.Option("--seeds", min=1, help="Of a ladder: seeds 0, 1, ... of this number; default 1."),
+]
 Device = Annotated[str, typed(stage_options.DEVICE)]

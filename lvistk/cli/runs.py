@@ -8,7 +8,17 @@ import typer
 from lvistk import console
 from lvistk.cli.alone import Shared, plan_of
 from lvistk.cli.app import app
-from lvistk.cli.options import Assign, Config, Device, DryRun, Force, Out, ResumeWithChanges, Stage
+from lvistk.cli.options import (
+    Assign,
+    Config,
+    Device,
+    DryRun,
+    Force,
+    Out,
+    ResumeWithChanges,
+    Seeds,
+    Stage,
+)
 from lvistk.errors import UserError
 from lvistk.stages.pipeline_file import load_pipeline
 
@@ -37,9 +47,18 @@ def report(
         ),
     ] = 12,
     threads: Annotated[int, typer.Option("--threads", min=0, help="0: one per core.")] = 0,
+    seeds: Seeds = None,
 ) -> None:
-    """Write one HTML page about runs: scores, curves, errors, images, settings."""
+    """Write one HTML page about runs; of a folder of a ladder's pipeline files the tables."""
+    from lvistk.stages.ladder import is_ladder
     from lvistk.stages.project import project_runs, typed_path
+
+    if runs and is_ladder(runs[0]):
+        from lvistk.stages.ladder_report import run as report_ladder
+
+        report_ladder(runs, out, seeds=seeds, threads=threads)
+        return
+    _no_seeds(seeds)
     from lvistk.stages.report import run
 
     if not runs:
@@ -112,11 +131,13 @@ def run(
     pipeline: Annotated[
         Path | None,
         typer.Argument(
-            help="Pipeline file (TOML), or a shipped one's name; by default the project's lvistk.toml."
+            help="Pipeline file (TOML), a shipped one's name, or a folder of a ladder's files; by default "
+            "the project's lvistk.toml."
         ),
     ] = None,
     only: Annotated[
-        list[str] | None, typer.Option("--only", help="Run this stage alone; may be repeated.")
+        list[str] | None,
+        typer.Option("--only", help="Run this stage, or row of a folder, alone; may be repeated."),
     ] = None,
     out: Out = None,
     assign: Assign = None,
@@ -124,14 +145,37 @@ def run(
     resume_with_changes: ResumeWithChanges = False,
     dry_run: DryRun = False,
     device: Device = "auto",
+    seeds: Seeds = None,
 ) -> None:
-    """Run the stages of a pipeline file that are not done yet, in order."""
+    """Run the stages of a pipeline file, or of a folder of them, that are not done yet, in order."""
+    from lvistk.stages.ladder import (
+        chosen_rows,
+        distinct_stages,
+        is_ladder,
+        load_ladder,
+        run_ladder,
+    )
     from lvistk.stages.pipeline import run_pipeline
     from lvistk.stages.project import require_project, typed_path
 
     if pipeline is None:
         out = out and typed_path(out)
         pipeline = require_project("PIPELINE")
+    if is_ladder(pipeline):
+        if force or resume_with_changes:
+            raise UserError(
+                f"{pipeline}: a folder takes no --force or --resume-with-changes; give one of its files"
+            )
+        rows = load_ladder(pipeline, seeds=seeds or 1, assignments=assign or (), out=out)
+        rows = chosen_rows(rows, only or ())
+        if dry_run:
+            from lvistk.stages.dry_run import show
+
+            show(distinct_stages(rows), device=device, title=f"{pipeline}, {len(rows)} rows")
+            return
+        run_ladder(rows, device=device)
+        return
+    _no_seeds(seeds)
     loaded = load_pipeline(pipeline, assignments=assign or (), out=out)
     if dry_run:
         from lvistk.stages.dry_run import show
@@ -146,6 +190,11 @@ def run(
         resume_with_changes=resume_with_changes,
         device=device,
     )
+
+
+def _no_seeds(seeds: int | None) -> None:
+    if seeds is not None:
+        raise UserError("--seeds is for a folder of pipeline files; use --set seed=1")
 
 
 @app.command("pipelines")

@@ -39,7 +39,7 @@ def update(settings: Settings, table: Mapping[str, Any], *, where: str) -> Setti
         here = f"{where} {key}"
         overridden = fields[key].metadata.get("overrides")
         if overridden is not None:
-            changes[key] = _merge(current, _renamed(overridden(), _require_table(value, here)))
+            changes[key] = merge(current, _renamed(overridden(), _require_table(value, here)))
             update(overridden(), changes[key], where=here)
         elif dataclasses.is_dataclass(current):
             changes[key] = update(current, _require_table(value, here), where=here)
@@ -59,7 +59,7 @@ def _present_names(kind: type, table: Mapping[str, Any]) -> dict[str, Any]:
     present: dict[str, Any] = {}
     for key, value in table.items():
         if key not in gone:
-            present = _merge(present, _under_present_name(kind, key, value))
+            present = merge(present, _under_present_name(kind, key, value))
     return present
 
 
@@ -214,12 +214,13 @@ def _require_table(value: Any, where: str) -> Mapping[str, Any]:
     return value
 
 
-def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with the values of ``changes``: tables key by key at every depth, other values whole."""
     merged = dict(base)
     for key, value in changes.items():
         old = merged.get(key)
         both_tables = isinstance(old, Mapping) and isinstance(value, Mapping)
-        merged[key] = _merge(old, value) if both_tables else value  # pyright: ignore[reportArgumentType]  # checked above
+        merged[key] = merge(old, value) if both_tables else value  # pyright: ignore[reportArgumentType]  # checked above
     return merged
 
 

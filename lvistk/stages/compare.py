@@ -64,17 +64,21 @@ def run(
     ``EvaluateSettings``; only with ``gt``, folders have their own rule. Raises ``UserError`` where the two
     have different ground truth instances or rules, or where inputs have changed since.
     """
-    if samples < 2 or not 0 < level < 1:
-        raise UserError("compare needs --samples of at least 2 and a --level between 0 and 1")
     if unknown_images is not None and gt is None:
         raise UserError(
             "--unknown-images is for results with --ground-truth; folders have their own rule"
         )
-    sides = [_side(path, gt, unknown_images or "refuse") for path in (a, b)]
-    _require_same(*sides)
-    count = threads or os.cpu_count() or 1
-    compared = [_evaluate(one, boundary=boundary, fixed=fixed, threads=count) for one in sides]
-    found = compare(*compared, samples=samples, seed=seed, level=level, threads=count)
+    unknown = unknown_images or "refuse"
+    sides = (side_inputs(a, gt, unknown), side_inputs(b, gt, unknown))
+    found = compare_sides(
+        *sides,
+        samples=samples,
+        seed=seed,
+        level=level,
+        boundary=boundary,
+        fixed=fixed,
+        threads=threads,
+    )
     _print(found, samples=samples, level=level)
     if out is not None:
         write_json(out, _table(found, sides, samples=samples, seed=seed, level=level))
@@ -82,7 +86,30 @@ def run(
     return found
 
 
-def _side(path: Path, gt: Path | None, unknown_images: Literal["refuse", "drop"]) -> Inputs:
+def compare_sides(
+    a: Inputs,
+    b: Inputs,
+    *,
+    samples: int,
+    seed: int = 0,
+    level: float = 0.95,
+    boundary: bool = False,
+    fixed: bool = False,
+    threads: int = 0,
+) -> Comparison:
+    """The differences of b to a, as ``run`` prints them; the same errors."""
+    if samples < 2 or not 0 < level < 1:
+        raise UserError("compare needs --samples of at least 2 and a --level between 0 and 1")
+    _require_same(a, b)
+    count = threads or os.cpu_count() or 1
+    compared = [_evaluate(one, boundary=boundary, fixed=fixed, threads=count) for one in (a, b)]
+    return compare(*compared, samples=samples, seed=seed, level=level, threads=count)
+
+
+def side_inputs(
+    path: Path, gt: Path | None = None, unknown_images: Literal["refuse", "drop"] = "refuse"
+) -> Inputs:
+    """What ``compare`` is given of one of the two; errors as of ``run``."""
     if gt is not None:
         settings = EvaluateSettings(unknown_images=unknown_images)
         return Inputs(str(path), gt, Results(path), settings)

@@ -26,8 +26,20 @@ def run_pipeline(
     only: names of the stages to run; without any, all in order. The rest as ``run_stage``.
     """
     wanted = [pipeline.stage(name) for name in only] or list(pipeline.stages)
+    draw_data(pipeline)
     for plan in wanted:
         run_stage(plan, force=force, resume_with_changes=resume_with_changes, device=device)
+
+
+def draw_data(pipeline: Pipeline) -> None:
+    """Draw the data set of ``[generate]``, unless that is done; a file without the table draws nothing."""
+    if pipeline.generate is None or not console.is_main_process():
+        return
+    from lvistk.config.load import update
+    from lvistk.data.synthetic import GenerateSettings, generate  # imports OpenCV
+
+    settings = update(GenerateSettings(), pipeline.generate, where="[generate]")
+    generate(pipeline.drawn, settings=settings)
 
 
 def status_rows(folder: Path) -> list[list[object]]:
@@ -48,7 +60,7 @@ def pipeline_rows(pipeline: Pipeline) -> list[list[object]]:
     for plan in pipeline.stages:
         if (plan.out / artifacts.MANIFEST).is_file():
             row = _status_row(plan.out, artifacts.read_manifest(plan.out))
-            row[2] = _state(plan)
+            row[0], row[2] = plan.name, _state(plan)
             rows.append(row)
         else:
             rows.append([plan.name, plan.command, "not run", "", None, None, *[None] * len(SCORES)])

@@ -17,6 +17,11 @@
 
 A required input that a stage does not name is the result of the last earlier stage that makes such.
 
+A file may build on another one (``pipeline_base``). ``[generate]`` has a data set drawn into ``OUT/data``
+before the first stage (``lvistk generate`` has its settings), which ``[data]`` then names by default. A
+file with a table ``[row]`` is a row of a ladder (``config.row``): its stage folders are shared with the
+other rows.
+
 Relative paths start at the working directory; ``~`` and ``$VARIABLES`` are replaced.
 ``--set NAME.a.b=c`` reaches the stage NAME, and ``--set model.a=c`` or ``--set data.a=c`` the shared tables.
 """
@@ -29,13 +34,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lvistk.config.load import expanded, nearest, parse_assignments, read_toml, update
+from lvistk.config.load import expanded, nearest, parse_assignments, update
+from lvistk.config.row import RowSettings
 from lvistk.errors import UserError
+from lvistk.stages.pipeline_base import read_pipeline_toml
+from lvistk.stages.pipeline_row import DRAWN, drawn_paths, needed_stages, read_generate, read_row
+from lvistk.stages.shared_folders import shared_folder
 from lvistk.stages.shipped import find_pipeline
 from lvistk.stages.specifications import STAGES
 from lvistk.stages.specifications.stage import Stage
 
-HEAD_KEYS = ("name", "out", "seed", "data", "stage")
+HEAD_KEYS = ("name", "out", "seed", "data", "stage", "generate", "row")
 
 
 @dataclass(frozen=True)
@@ -70,9 +79,22 @@ class StagePlan:
 
 @dataclass(frozen=True)
 class Pipeline:
+    """A pipeline file, read and checked.
+
+    generate: settings of the data set that is drawn into ``drawn`` first; None where there is none.
+    row: what the file says of itself as a row of a ladder; None where it is none.
+    """
+
     name: str
     out: Path
     stages: tuple[StagePlan, ...]
+    generate: Mapping[str, Any] | None = None
+    row: RowSettings | None = None
+
+    @property
+    def drawn(self) -> Path:
+        """The folder that ``generate`` draws into."""
+        return self.out / DRAWN
 
     def stage(self, name: str) -> StagePlan:
         for plan in self.stages:
@@ -107,32 +129,41 @@ def load_pipeline(
     folder = out or expanded(table.get("out", f"runs/{name}"))
     shared = {key: value for key, value in table.items() if key not in HEAD_KEYS}
     _check_shared(shared, path)
+    row, drawn = read_row(table, where=path.name), read_generate(table, where=path.name)
+    if drawn is not None:
+        table["data"] = {**drawn_paths(folder / DRAWN), **table.get("data", {})}
     plans: list[StagePlan] = []
     for stage_name, stage_table in stages.items():
         earlier = {plan.name: plan for plan in plans}
-        plans.append(
-            _plan(
-                stage_name,
-                stage_table,
-                table=table,
-                shared=shared,
-                earlier=earlier,
-                out=folder / stage_name,
-                where=f"{path.name} [stage.{stage_name}]",
-            )
+        plan = _plan(
+            stage_name,
+            stage_table,
+            table=table,
+            shared=shared,
+            earlier=earlier,
+            out=folder / stage_name,
+            where=f"{path.name} [stage.{stage_name}]",
         )
+        if row is not None:
+            plan = dataclasses.replace(plan, out=shared_folder(plan, folder))
+        plans.append(plan)
     _check_data_keys(table.get("data", {}), path)
-    return Pipeline(name=name, out=folder, stages=tuple(plans))
+    if row is not None:
+        plans = needed_stages(plans, row, root=folder, where=path.name)
+    return Pipeline(name, folder, tuple(plans), generate=drawn, row=row)
 
 
 def _read(path: Path) -> dict[str, Any]:
-    table = read_toml(path)
+    table = read_pipeline_toml(path)
     _require_shape(table, path)
     return table
 
 
 def _require_shape(table: Mapping[str, Any], path: Path) -> None:
     """Raise ``UserError`` unless the tables that this module reads itself are of the right kind."""
+    for key in ("generate", "row"):
+        if not isinstance(table.get(key, {}), Mapping):
+            raise UserError(f"{path}: {key} = {table[key]!r}: expected a table [{key}]")
     for key in ("name", "out"):
         if not isinstance(table.get(key, ""), str):
             raise UserError(f"{path}: {key} = {table[key]!r}: expected text in quotes")

@@ -1,0 +1,159 @@
+"""Rows of a ladder: shared stage folders, what runs, what is left for later, and the tables."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lvistk.artifacts.lock import StageLock
+from lvistk.errors import UserError
+from lvistk.stages import ladder
+from lvistk.stages.ladder import LadderRow, chosen_rows, load_ladder
+from lvistk.stages.pipeline_file import load_pipeline
+from tests.command_line import Commands
+from tests.data.small_data import small_index
+from tests.stages.tiny_run import PIPELINE
+
+FIRST = (
+    PIPELINE.replace("epochs = 3", "epochs = 1")
+    + """
+[row]
+title = "first row"
+score = "score_first"
+paper = {{ AP = 0.1, APr = 0.01 }}
+[views]
+short_edges = [64]
+long_edge = 96
+flip = false
+[predict]
+workers = 0
+[stage.detect_first]
+command = "tta-infer"
+inputs = {{ model = "first" }}
+[stage.score_first]
+command = "evaluate"
+inputs = {{ detections = "detect_first" }}
+[stage.detect_second]
+command = "tta-infer"
+inputs = {{ model = "second" }}
+[stage.score_second]
+command = "evaluate"
+inputs = {{ detections = "detect_second" }}
+"""
+)
+SECOND = """
+base = "1_first.toml"
+[row]
+title = "second row"
+score = "score_second"
+over = ["1_first"]
+paper = { AP = 0.15, APr = 0.03 }
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A ladder of two rows; the second one fine-tunes the model of the first."""
+    small_index(tmp_path, count=12)
+    rows = tmp_path / "rows"
+    rows.mkdir()
+    (rows / "1_first.toml").write_text(FIRST.format(root=tmp_path))
+    (rows / "2_second.toml").write_text(SECOND)
+    return rows
+
+
+def commands(row: LadderRow, seed: int = 0) -> list[str]:
+    return [plan.command for plan in row.seeds[seed].stages]
+
+
+def test_a_row_runs_only_what_its_score_needs(folder: Path) -> None:
+    first, second = load_ladder(folder, seeds=1)
+    assert commands(first) == ["train-repr", "tta-infer", "evaluate"]
+    assert commands(second) == ["train-repr", "finetune", "tta-infer", "evaluate"]
+
+
+def test_equal_stages_share_a_folder_and_others_do_not(folder: Path) -> None:
+    first, second = load_ladder(folder, seeds=2)
+    train = [row.seeds[0].stages[0].out for row in (first, second)]
+    assert train[0] == train[1]
+    assert train[0] != first.seeds[1].stages[0].out
+    assert first.score(0).out != second.score(0).out
+    changed = load_pipeline(folder / "2_second.toml", assignments=["second.optim.lr=0.5"])
+    assert changed.stages[0].out == train[0]
+    outs = {plan.out for plan in second.seeds[0].stages[1:]}
+    assert not outs & {plan.out for plan in changed.stages[1:]}, "what comes after differs too"
+
+
+def test_settings_that_cannot_change_a_result_move_no_folder(folder: Path) -> None:
+    usual = load_pipeline(folder / "1_first.toml")
+    other = load_pipeline(
+        folder / "1_first.toml", assignments=["loop.log_steps=7", "loader.prefetch=3"]
+    )
+    assert [plan.out for plan in usual.stages] == [plan.out for plan in other.stages]
+
+
+def test_a_ladder_runs_shares_and_reports(folder: Path, lvistk: Commands) -> None:
+    """Rows one by one: the first trains, the second takes its model; a busy stage is passed over."""
+    rows = load_ladder(folder, seeds=1)
+    train, finetune = (rows[1].seeds[0].stages[k].out for k in (0, 1))
+    finetune.mkdir(parents=True)
+    lock = StageLock(finetune)
+    failed: list[str] = []
+    waiting = [(row, 0) for row in rows]
+    done = [ladder._run_row(*one, device="cpu", failed=failed) for one in waiting]
+    assert (done, failed) == ([True, False], [])
+    lock.release()
+    modified = (train / "model.safetensors").stat().st_mtime_ns
+    run = lvistk("run", str(folder), "--device", "cpu")
+    assert run.code == 0
+    assert (train / "model.safetensors").stat().st_mtime_ns == modified
+    assert lvistk("report", str(folder), "--threads", "1").code == 0
+    root = rows[0].seeds[0].out
+    text = (root / "ladder.md").read_text()
+    assert "| second row | first row | 1 |" in text
+    assert "| +5.0 | +2.0 |" in text, "the paper's step stands beside the measured one"
+    table = json.loads((root / "ladder.json").read_text())
+    scores = [json.loads((row.score(0).out / "metrics.json").read_text()) for row in rows]
+    step = table["rows"][1]["steps"]["1_first"]["AP"]["mean"]
+    assert step == pytest.approx(scores[1]["segm"]["AP"] - scores[0]["segm"]["AP"])
+
+
+def test_a_row_that_fails_does_not_stop_the_others(folder: Path, lvistk: Commands) -> None:
+    (folder / "0_broken.toml").write_text(
+        'base = "1_first.toml"\n[row]\ntitle = "broken"\n[model.backbone]\nweights = "none.pth"\n'
+    )
+    run = lvistk("run", str(folder), "--device", "cpu", "--only", "0_broken", "--only", "1_first")
+    assert run.code == 2
+    assert "not done: 0_broken (seed 0)" in run.error()
+    first = load_ladder(folder, seeds=1)[1]
+    assert (first.score(0).out / "metrics.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("3", 'base = "1_first.toml"\n', r"no table \[row\]"),
+        ("3", 'base = "1_first.toml"\n[row]\nover = ["2"]\n', "no row '2' beside it"),
+        ("3", 'base = "1_first.toml"\n[row]\nscore = "first"\n', "is no evaluate stage"),
+        ("3", 'base = "1_first.toml"\nout = "other"\n[row]\n', "different 'out' folders"),
+    ],
+)
+def test_what_is_no_ladder_is_told(folder: Path, name: str, text: str, told: str) -> None:
+    (folder / f"{name}.toml").write_text(text)
+    with pytest.raises(UserError, match=told):
+        load_ladder(folder, seeds=1)
+
+
+def test_rows_are_chosen_by_name(folder: Path) -> None:
+    rows = load_ladder(folder, seeds=1)
+    assert [row.name for row in chosen_rows(rows, ["2_second"])] == ["2_second"]
+    assert chosen_rows(rows, []) == rows
+    with pytest.raises(UserError, match="did you mean '2_second'"):
+        chosen_rows(rows, ["2_secnd"])
+
+
+def test_options_that_a_folder_does_not_take(folder: Path, lvistk: Commands) -> None:
+    assert "takes no --force" in lvistk("run", str(folder), "--force").error()
+    assert "--seeds" in lvistk("run", str(folder), "--set", "seed=1").error()
+    alone = lvistk("run", str(folder / "1_first.toml"), "--seeds", "2")
+    assert "--seeds is for a folder" in alone.error()
