@@ -1,5 +1,6 @@
 """What inputs and outputs are known by: their content, wherever they lie."""
 
+import glob
 import hashlib
 import json
 import os
@@ -52,9 +53,50 @@ def _sampled_hash(handle: BinaryIO, size: int, text: str) -> str:
 def describe_images(folder: Path) -> dict[str, Any]:
     """``fingerprint`` and ``sample`` of an image folder: how many images, names and sizes of some.
 
-    Stage folders and hidden folders below it are passed over: they come and go with runs.
+    Stage folders and hidden folders below it do not count: they come and go with runs.
     """
-    names = sorted(_image_names(folder))
+    return _described(folder, sorted(image_names(folder)))
+
+
+def describe_pattern(pattern: Path) -> dict[str, Any]:
+    """The same of the images that a glob names, relative to ``root``, its folder without wildcards."""
+    root = pattern_root(pattern)
+    return {"root": str(root), **_described(root, pattern_names(pattern))}
+
+
+def is_pattern(path: Path) -> bool:
+    """Whether ``path`` is a glob: it has a wildcard, and no file has this very name."""
+    return any(letter in str(path) for letter in "*?[") and not path.exists()
+
+
+def pattern_root(pattern: Path) -> Path:
+    """The folder above the first wildcard of a glob."""
+    parts = [any(letter in part for letter in "*?[") for part in pattern.parts]
+    return Path(*pattern.parts[: parts.index(True)])
+
+
+def pattern_names(pattern: Path) -> list[str]:
+    """Images that a glob names or that lie in folders that it names, sorted, relative to its root.
+
+    As in folders, what lies in stage folders is passed over: ``**`` would take the pictures of earlier runs.
+    """
+    root, names = pattern_root(pattern), set()
+    for name in glob.glob(str(pattern.relative_to(root)), root_dir=root, recursive=True):  # noqa: PTH207  # knows ** and a root
+        if (root / name).is_dir():
+            names |= {f"{name.rstrip('/')}/{below}" for below in image_names(root / name)}
+        elif Path(name).suffix.lower() in IMAGE_SUFFIXES:
+            names.add(name)
+    folders = {Path(name).parent for name in names}
+    stages = {one for one in folders if _is_in_stage(root, one)}
+    return sorted(name for name in names if Path(name).parent not in stages)
+
+
+def _is_in_stage(root: Path, folder: Path) -> bool:
+    """Whether ``folder``, relative to ``root``, is a stage folder or lies in one that is below the root."""
+    return any((root / one / "stage.json").is_file() for one in (folder, *folder.parents[:-1]))
+
+
+def _described(folder: Path, names: list[str]) -> dict[str, Any]:
     step = max(len(names) - 1, 1) / max(SAMPLED_IMAGES - 1, 1)
     chosen = {names[min(round(k * step), len(names) - 1)] for k in range(SAMPLED_IMAGES) if names}
     sample = {name: (folder / name).stat().st_size for name in sorted(chosen)}
@@ -63,8 +105,11 @@ def describe_images(folder: Path) -> dict[str, Any]:
     return {"fingerprint": f"images:{len(names)}:{digest}", "sample": sample}
 
 
-def _image_names(folder: Path) -> Iterator[str]:
-    """Paths of all images below ``folder``, relative to it; links are followed, loops are not."""
+def image_names(folder: Path) -> Iterator[str]:
+    """Paths of all images below ``folder``, relative to it; links are followed, loops are not.
+
+    Stage folders and hidden folders below it are passed over.
+    """
     entered: set[tuple[int, int]] = set()
     for where, folders, files in os.walk(folder, followlinks=True):
         status = Path(where).stat()
@@ -114,7 +159,8 @@ def same_input(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
         return False
     count = int(before.split(":")[1])
     most_gone = max(1, int(GONE_SHARE * count))
-    sizes = {name: _size(Path(new["path"], name)) for name in old["sample"]}
+    root = new.get("root", new["path"])
+    sizes = {name: _size(Path(root, name)) for name in old["sample"]}
     kept = sum(sizes[name] == size for name, size in old["sample"].items())
     gone = max(count - int(now.split(":")[1]), list(sizes.values()).count(None))
     return gone <= most_gone and 2 * kept >= len(sizes)

@@ -12,8 +12,10 @@ from typing import Any
 from lvistk.artifacts.fingerprints import (
     broken_files,
     describe_images,
+    describe_pattern,
     describe_store,
     file_fingerprint,
+    is_pattern,
     outputs_fingerprint,
     require_file,
     same_input,
@@ -57,6 +59,8 @@ def describe_input(path: Path) -> dict[str, Any]:
         return {"path": str(path), **describe_store(path)}
     if path.is_dir():
         return {"path": str(path), **describe_images(path)}
+    if is_pattern(path):
+        return {"path": str(path), **describe_pattern(path)}
     raise UserError(f"{path}: no such file or folder")
 
 
