@@ -59,6 +59,14 @@ def draw_instances(
     return canvas
 
 
+def captions(labels: np.ndarray, scores: np.ndarray, *, names: Sequence[str]) -> list[str]:
+    """``dog 87%`` for each of N detections."""
+    return [
+        f"{names[label]} {score:.0%}"
+        for label, score in zip(labels.tolist(), scores.tolist(), strict=True)
+    ]
+
+
 def side_by_side(pictures: Sequence[np.ndarray], *, titles: Sequence[str]) -> np.ndarray:
     """Pictures (H, W, 3) uint8 in a row on white, each below its title; smaller ones are padded."""
     height = max(picture.shape[0] for picture in pictures)
