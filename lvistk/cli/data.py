@@ -151,15 +151,16 @@ def export(
     source: Annotated[
         Path,
         typer.Argument(
-            help="Detection store or stage folder; for store a JSON; for backbone a model."
+            help="Detection store or stage folder; for store a JSON; for backbone, card, onnx a model."
         ),
     ],
     out: Annotated[Path, typer.Argument(help="File to write; a store may be a folder.")],
     kind: Annotated[
-        Literal["segm", "bbox", "annotations", "store", "backbone"],
+        Literal["segm", "bbox", "annotations", "store", "backbone", "card", "onnx"],
         typer.Option(
             "--as",
-            help="Results JSON (segm, bbox), annotation JSON, store, or a model's backbone weights.",
+            help="Results JSON (segm, bbox), annotation JSON, store; of a model its backbone, card or "
+            "onnx.",
         ),
     ],
     annotations: Annotated[
@@ -172,8 +173,19 @@ def export(
     half: Annotated[
         bool, typer.Option("--half", help="Backbone weights in half precision, half the size.")
     ] = False,
+    size: Annotated[
+        str,
+        typer.Option(
+            "--size", help="HEIGHTxWIDTH of the images that an ONNX file takes, or dynamic."
+        ),
+    ] = "dynamic",
+    images: Annotated[
+        Path | None,
+        typer.Option("--images", help="Folder or list of images to compare ONNX and torch on."),
+    ] = None,
 ) -> None:
-    """Turn a detection store into LVIS JSON, JSON into a store, a model into backbone weights."""
-    from lvistk.stages.export import run
+    """Turn a detection store into LVIS JSON, JSON into a store, a model into ONNX, weights or a page."""
+    from lvistk.stages.export import ExportOptions, run
 
-    run(source, out, kind=kind, annotations=annotations, min_score=min_score, half=half)
+    options = ExportOptions(annotations, min_score, half, size, images)
+    run(source, out, kind=kind, options=options)

@@ -35,6 +35,21 @@ class ViewSettings:
 
 
 @dataclass(frozen=True)
+class FreeViewSettings:
+    """Views that follow the sizes that the model was trained at, unless they are set; lengths in pixels."""
+
+    short_edges: tuple[Count, ...] = ()
+    """Length of the shorter side in each view; empty: the training's largest, or six around it with tta."""
+    long_edge: Natural = 0
+    """The longer side is at most so long; 0: as in the training, or 1.75 times that with tta."""
+    flip: bool = False
+    """Each view once more, flipped horizontally; tta flips unless short_edges are set."""
+    valid_ranges: tuple[tuple[NotNegative, NotNegative], ...] = ()
+    """Smallest and largest square root of box area, in pixels of the original image, that each
+    short edge may contribute; empty: all. ``inf`` is a number."""
+
+
+@dataclass(frozen=True)
 class MergeSettings:
     """How detections of several views become one set (arXiv 2009.01559, testing)."""
 
@@ -71,6 +86,10 @@ class MergeSettings:
     with a max_detections of 1000 or more."""
     mask_threshold: BelowOne = 0.5
     """Pixels of a larger mask probability belong to the mask."""
+
+
+PLAIN_MERGE = MergeSettings(nms_iou=0.5, soft_nms="none", mask_source="found")
+"""Of one view that a person looks at: NMS alone, since Soft-NMS keeps overlapping boxes at lower scores."""
 
 
 @dataclass(frozen=True)

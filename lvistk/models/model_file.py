@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,6 +21,13 @@ MODEL = "model.safetensors"
 KIND = "lvistk.model"
 CHECKPOINT_KIND = "lvistk.checkpoint"
 """Of a training, whose weights are read as a model too."""
+
+
+class InputSize(NamedTuple):
+    """Image sides in pixels that a model was trained at: the largest short edge, the limit of the long."""
+
+    short_edge: int = 800
+    long_edge: int = 1333
 
 
 def save_model(path: Path, model: MaskRCNN, *, extra: Mapping[str, Any]) -> None:
@@ -135,3 +142,20 @@ def model_table(file: Path) -> dict[str, Any]:
     if table.get("kind") != KIND:
         raise UserError(f"{file}: not a model of lvistk; give a stage folder or its {MODEL}")
     return table
+
+
+def input_size(path: Path) -> InputSize:
+    """The image size that the model at ``path`` was trained at, by its metadata or the manifest beside it.
+
+    Imported models and files without either: 800 and 1333, as most published detectors.
+    """
+    file = model_path(path)
+    written = model_table(file).get("input")
+    if written is None and (file.parent / artifacts.MANIFEST).is_file():
+        augment = artifacts.read_manifest(file.parent)["settings"].get("augment", {})
+        written = {
+            "short_edge": max(augment.get("short_edges", [0])),
+            "long_edge": augment.get("long_edge", 0),
+        }
+    size = InputSize(**written) if isinstance(written, dict) else InputSize()
+    return size if min(size) > 0 else InputSize()

@@ -6,6 +6,7 @@ A digest of names, shapes, metadata and bytes stands in the metadata: CRC-32, wh
 
 import errno
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,13 @@ def is_ours(path: Path) -> bool:
 def read_table(path: Path) -> dict[str, Any]:
     """The JSON values of a file of ours, without its tensors; ``UserError`` where it is not one."""
     return _table_and_digest(path)[0]
+
+
+def number_of_values(path: Path) -> int:
+    """How many numbers the tensors of a file of ours hold together; only its head is read."""
+    with safe_open(path, framework="pt") as file:
+        shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118  # no mapping
+    return sum(math.prod(shape) for shape in shapes)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -1,6 +1,8 @@
-"""``export``: a detection store as LVIS JSON, JSON as a detection store, a model's backbone."""
+"""``export``: a detection store as JSON and back; a model as a graph, a backbone, a page."""
 
+import dataclasses
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,45 +24,86 @@ from lvistk.errors import UserError
 from lvistk.stages.export_backbone import write_backbone
 from lvistk.structures.detections import Detections
 
-Kind = Literal["segm", "bbox", "annotations", "store", "backbone"]
+Kind = Literal["segm", "bbox", "annotations", "store", "backbone", "card", "onnx"]
 SHARD_IMAGES = 2000
 
 
-def run(
-    source: Path,
-    out: Path,
-    *,
-    kind: Kind,
-    annotations: Path | None = None,
-    min_score: float = 0.0,
-    half: bool = False,
-) -> None:
-    """Write ``source`` to ``out`` in another form.
+@dataclass(frozen=True)
+class ExportOptions:
+    """What some kinds of export can be told.
 
-    source: a detection store (file, folder, or stage folder); for ``store`` an annotation or results JSON;
-    for ``backbone`` a model (stage folder or file).
-    kind: ``segm`` and ``bbox``, results JSON as the LVIS server takes them; ``annotations``, an annotation
-    JSON with RLE masks; ``store``, a detection store, one file where ``out`` ends in ``.h5``, else a folder
-    of shards; ``backbone``, a model's backbone as a weight file.
     annotations: the file that lists images and categories, for results JSON, and for stores that do not
     name their images.
     min_score: leave out what scores less.
     half: store the backbone's weights in half precision.
+    size: HEIGHTxWIDTH of the images that an ONNX file takes, or ``dynamic`` for any.
+    images: on which an ONNX file is compared with torch: a folder, glob, list or image.
     """
-    if half and kind != "backbone":
-        raise UserError(f"--half is for --as backbone, not {kind}")
-    if kind == "backbone" and (annotations is not None or min_score):
-        raise UserError("--annotations and --min-score are not for --as backbone")
+
+    annotations: Path | None = None
+    min_score: float = 0.0
+    half: bool = False
+    size: str = "dynamic"
+    images: Path | None = None
+
+
+USUAL = ExportOptions()
+TAKEN: dict[Kind, tuple[str, ...]] = {
+    "segm": ("annotations", "min_score"),
+    "bbox": ("annotations", "min_score"),
+    "annotations": ("annotations", "min_score"),
+    "store": ("annotations", "min_score"),
+    "backbone": ("half",),
+    "card": (),
+    "onnx": ("min_score", "size", "images"),
+}
+"""The options that each kind takes."""
+
+
+def run(source: Path, out: Path, *, kind: Kind, options: ExportOptions = USUAL) -> None:
+    """Write ``source`` to ``out`` in another form.
+
+    source: a detection store (file, folder, or stage folder); for ``store`` an annotation or results JSON;
+    for ``backbone`` and ``onnx`` a model (stage folder or file); for ``card`` the stage folder of a model.
+    kind: ``segm`` and ``bbox``, results JSON as the LVIS server takes them; ``annotations``, an annotation
+    JSON with RLE masks; ``store``, a detection store, one file where ``out`` ends in ``.h5``, else a folder
+    of shards; ``backbone``, a model's backbone as a weight file; ``card``, its model card with all scores of
+    the runs beside it; ``onnx``, the model with one view as a graph.
+
+    Raises ``UserError`` for an option that the kind does not take.
+    """
+    _require_taken(kind, options)
     match kind:
         case "backbone":
-            written = write_backbone(source, out, half=half)
-        case "store":
-            written = (
-                f"{_to_store(source, out, annotations=annotations, min_score=min_score)} images"
+            written = write_backbone(source, out, half=options.half)
+        case "card":
+            from lvistk.stages.model_card import write_card_again  # imports torch
+
+            written = write_card_again(source, out)
+        case "onnx":
+            from lvistk.stages.export_onnx import write_checked  # imports torch
+
+            written = write_checked(
+                source, out, size=options.size, images=options.images, min_score=options.min_score
             )
+        case "store":
+            count = _to_store(
+                source, out, annotations=options.annotations, min_score=options.min_score
+            )
+            written = f"{count} images"
         case _:
-            written = f"{_to_json(source, out, kind, annotations, min_score)} images"
+            count = _to_json(source, out, kind, options.annotations, options.min_score)
+            written = f"{count} images"
     console.say(f"{out}: {written}")
+
+
+def _require_taken(kind: Kind, options: ExportOptions = USUAL) -> None:
+    for field in dataclasses.fields(options):
+        given = getattr(options, field.name) != field.default
+        if given and field.name not in TAKEN[kind]:
+            name = field.name.replace("_", "-")
+            kinds = ", ".join(one for one, names in TAKEN.items() if field.name in names)
+            raise UserError(f"--{name} is not for --as {kind}, but for {kinds}")
 
 
 def _to_json(

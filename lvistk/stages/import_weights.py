@@ -10,6 +10,7 @@ from lvistk.config.importing import ImportWeightsInputs, ImportWeightsSettings
 from lvistk.importing.importer import import_checkpoint
 from lvistk.importing.translation import Entry
 from lvistk.models.model_file import MODEL, save_model
+from lvistk.stages.model_card import write_card
 from lvistk.whole_file import write_json
 
 
@@ -32,6 +33,7 @@ def run(
     save_model(stage.file(MODEL), imported.model, extra={"imported": origin})
     write_json(stage.file("import.json"), [dataclasses.asdict(entry) for entry in entries])
     categories = len(imported.model.categories)
+    write_card(stage.path, summary={}, manifest=stage.manifest)
     return {"toolbox": toolbox, "style": style, "categories": categories} | _counts(entries)
 
 

@@ -23,6 +23,7 @@ from lvistk.models.box_head import BoxHead
 from lvistk.models.mask_assignment import mask_levels, moved, needs_area_ratio
 from lvistk.models.mask_rcnn import MaskRCNN
 from lvistk.models.model_file import MODEL, describe_model, save_model
+from lvistk.stages.model_card import write_card
 from lvistk.stages.specifications.finetune import FinetuneInputs, FinetuneSettings
 from lvistk.stages.specifications.train_repr import TrainReprInputs, TrainReprSettings
 from lvistk.stages.validation import validator
@@ -171,7 +172,13 @@ def fit(
         console.warn(
             f"{summary['skipped_samples']} samples left out for {len(loader.skipped)} broken image(s)"
         )
-    save_model(stage.file(MODEL), model, extra={"training": {"command": stage.command, **summary}})
+    size = {
+        "short_edge": max(settings.augment.short_edges),
+        "long_edge": settings.augment.long_edge,
+    }
+    training = {"command": stage.command, **summary}
+    save_model(stage.file(MODEL), model, extra={"training": training, "input": size})
+    write_card(stage.path, summary=summary, manifest=stage.manifest)
     draw_curves(stage.file(METRICS), stage.file("curves.png"))
     return summary
 

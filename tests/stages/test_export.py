@@ -11,6 +11,7 @@ from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
 from lvistk.errors import UserError
 from lvistk.masks import rle
 from lvistk.stages import export
+from lvistk.stages.export import ExportOptions
 from lvistk.structures.detections import Detections
 from tests.data.lvis_files import annotation, image, write
 from tests.shared_data import REALDATA, needs_realdata
@@ -61,9 +62,9 @@ def test_results_there_and_back(kind: export.Kind, tmp_path: Path, gt: Path) -> 
     assert len(found) == 5
     assert all(("bbox" in r) == (kind == "bbox") for r in found)
     back = tmp_path / "back.h5"
-    export.run(tmp_path / "results.json", back, kind="store", annotations=gt)
+    export.run(tmp_path / "results.json", back, kind="store", options=ExportOptions(annotations=gt))
     same(DetectionStore.open(store), DetectionStore.open(back), boxes=kind == "bbox")
-    export.run(store, tmp_path / "best.json", kind=kind, min_score=0.5)
+    export.run(store, tmp_path / "best.json", kind=kind, options=ExportOptions(min_score=0.5))
     best = json.loads((tmp_path / "best.json").read_text())
     assert best == [r for r in found if r["score"] >= 0.5]
     assert 0 < len(best) < len(found)
@@ -75,7 +76,7 @@ def test_annotations_there_and_back(tmp_path: Path, gt: Path) -> None:
     with pytest.raises(UserError, match="image 1 has no name here; give --annotations"):
         export.run(store, out, kind="annotations")
     assert not out.exists()
-    export.run(store, out, kind="annotations", annotations=gt)
+    export.run(store, out, kind="annotations", options=ExportOptions(annotations=gt))
     found = json.loads(out.read_text())
     assert [r["coco_url"] for r in found["images"]] == [
         r["coco_url"] for r in json.loads(gt.read_text())["images"]
@@ -91,7 +92,9 @@ def test_annotations_there_and_back(tmp_path: Path, gt: Path) -> None:
 
 def test_boxes_become_rectangles(tmp_path: Path, gt: Path) -> None:
     store = make_store(tmp_path / "a.h5", gt, masks=False)
-    export.run(store, tmp_path / "out.json", kind="annotations", annotations=gt)
+    export.run(
+        store, tmp_path / "out.json", kind="annotations", options=ExportOptions(annotations=gt)
+    )
     for record in json.loads((tmp_path / "out.json").read_text())["annotations"]:
         x, y, w, h = record["bbox"]
         assert record["segmentation"] == [[x, y, x + w, y, x + w, y + h, x, y + h]]
@@ -119,7 +122,7 @@ def test_real_results_as_a_store(tmp_path: Path) -> None:
     folder = REALDATA / "annotations"
     results = folder / "lvis_v1_real_rater2_results.json"
     gt = folder / "lvis_v1_real_rater1_gt.json"
-    export.run(results, tmp_path / "a.h5", kind="store", annotations=gt)
+    export.run(results, tmp_path / "a.h5", kind="store", options=ExportOptions(annotations=gt))
     export.run(tmp_path / "a.h5", tmp_path / "segm.json", kind="segm")
     wanted = json.loads(results.read_text())
     found = json.loads((tmp_path / "segm.json").read_text())
@@ -163,7 +166,7 @@ def test_results_that_do_not_fit(record: dict, message: str, tmp_path: Path, gt:
     path = tmp_path / "results.json"
     path.write_text(json.dumps([record]))
     with pytest.raises(UserError, match=rf"results\.json: result 0.*{message}"):
-        export.run(path, tmp_path / "a.h5", kind="store", annotations=gt)
+        export.run(path, tmp_path / "a.h5", kind="store", options=ExportOptions(annotations=gt))
 
 
 def test_wrong_ways(tmp_path: Path, gt: Path) -> None:
@@ -175,16 +178,25 @@ def test_wrong_ways(tmp_path: Path, gt: Path) -> None:
     (tmp_path / "results.json").write_text("[]")
     with pytest.raises(UserError, match="results need --annotations"):
         export.run(tmp_path / "results.json", tmp_path / "b.h5", kind="store")
-    export.run(tmp_path / "results.json", tmp_path / "b.h5", kind="store", annotations=gt)
+    export.run(
+        tmp_path / "results.json",
+        tmp_path / "b.h5",
+        kind="store",
+        options=ExportOptions(annotations=gt),
+    )
     assert len(DetectionStore.open(tmp_path / "b.h5")) == 3
 
 
 def test_scores_of_annotations_come_back(tmp_path: Path, gt: Path) -> None:
     store = make_store(tmp_path / "a.h5", gt)
-    export.run(store, tmp_path / "a.json", kind="annotations", annotations=gt)
+    export.run(
+        store, tmp_path / "a.json", kind="annotations", options=ExportOptions(annotations=gt)
+    )
     export.run(tmp_path / "a.json", tmp_path / "b.h5", kind="store")
     same(DetectionStore.open(store), DetectionStore.open(tmp_path / "b.h5"), boxes=False)
-    export.run(tmp_path / "a.json", tmp_path / "c.h5", kind="store", min_score=0.5)
+    export.run(
+        tmp_path / "a.json", tmp_path / "c.h5", kind="store", options=ExportOptions(min_score=0.5)
+    )
     kept = [image.scores for image in DetectionStore.open(tmp_path / "c.h5")]
     assert 0 < len(np.concatenate(kept)) < 5 and np.concatenate(kept).min() >= 0.5
 
@@ -196,7 +208,12 @@ def test_ids_of_64_bits_come_back(number: int, tmp_path: Path) -> None:
     export.run(path, tmp_path / "a.h5", kind="store")
     store = DetectionStore.open(tmp_path / "a.h5")
     assert store.image_ids.tolist() == [number] and store.rows(number).tolist() == [0]
-    export.run(tmp_path / "a.h5", tmp_path / "b.json", kind="annotations", annotations=path)
+    export.run(
+        tmp_path / "a.h5",
+        tmp_path / "b.json",
+        kind="annotations",
+        options=ExportOptions(annotations=path),
+    )
     table = json.loads((tmp_path / "b.json").read_text())
     assert [one["image_id"] for one in table["annotations"]] == [number]
     export.run(tmp_path / "b.json", tmp_path / "c.h5", kind="store")
@@ -216,14 +233,24 @@ def test_masks_in_every_form_that_tools_write(tmp_path: Path, gt: Path) -> None:
     for form in forms:
         row = {"image_id": 1, "category_id": 2, "score": 0.5, "segmentation": form}
         (tmp_path / "r.json").write_text(json.dumps([row]))
-        export.run(tmp_path / "r.json", tmp_path / "r.h5", kind="store", annotations=gt)
+        export.run(
+            tmp_path / "r.json",
+            tmp_path / "r.h5",
+            kind="store",
+            options=ExportOptions(annotations=gt),
+        )
         found = DetectionStore.open(tmp_path / "r.h5")[0]
         assert found.masks == [rle.encode(mask)]
         assert found.boxes.tolist() == [[20, 10, 50, 30]]
     for empty in ([], [[]], None):
         row = {"image_id": 1, "category_id": 2, "score": 0.5, "bbox": [1, 2, 3, 4]}
         (tmp_path / "r.json").write_text(json.dumps([row | {"segmentation": empty}]))
-        export.run(tmp_path / "r.json", tmp_path / "r.h5", kind="store", annotations=gt)
+        export.run(
+            tmp_path / "r.json",
+            tmp_path / "r.h5",
+            kind="store",
+            options=ExportOptions(annotations=gt),
+        )
         assert DetectionStore.open(tmp_path / "r.h5")[0].masks is None
 
 
@@ -236,7 +263,9 @@ def test_a_mask_of_no_pixel_and_boxes_beside_masks(tmp_path: Path, gt: Path) -> 
         row | {"image_id": 3},
     ]
     (tmp_path / "r.json").write_text(json.dumps(rows))
-    export.run(tmp_path / "r.json", tmp_path / "r.h5", kind="store", annotations=gt)
+    export.run(
+        tmp_path / "r.json", tmp_path / "r.h5", kind="store", options=ExportOptions(annotations=gt)
+    )
     first, _, third = DetectionStore.open(tmp_path / "r.h5")
     assert first.masks is not None and third.masks is not None
     assert rle.areas(first.masks, (60, 80)).tolist() == [0, 600, 16]
@@ -257,7 +286,7 @@ def test_results_name_images_by_file_and_write_ids_as_text(tmp_path: Path) -> No
         for name in ("street", "left/street.png", "yard.jpg", "8")
     ]
     path.write_text(json.dumps(records))
-    export.run(path, tmp_path / "a.h5", kind="store", annotations=listed)
+    export.run(path, tmp_path / "a.h5", kind="store", options=ExportOptions(annotations=listed))
     left, right = DetectionStore.open(tmp_path / "a.h5")
     assert (left.image_id, right.image_id) == (7, 8)
     assert left.boxes.tolist() == right.boxes.tolist() == [[10, 10, 20, 20]] * 2
@@ -270,7 +299,9 @@ def test_keys_that_lvistk_does_not_know_are_kept(tmp_path: Path, gt: Path) -> No
     table["categories"][1]["supercategory"] = "tool"
     gt.write_text(json.dumps(table))
     store = make_store(tmp_path / "a.h5", gt)
-    export.run(store, tmp_path / "a.json", kind="annotations", annotations=gt)
+    export.run(
+        store, tmp_path / "a.json", kind="annotations", options=ExportOptions(annotations=gt)
+    )
     again = json.loads((tmp_path / "a.json").read_text())
     assert again["images"] == table["images"]
     assert again["categories"] == sorted(table["categories"], key=lambda one: one["id"])
@@ -284,7 +315,12 @@ def test_ids_and_further_keys_of_annotations_come_back(tmp_path: Path) -> None:
     ]
     gt = write(tmp_path / "gt.json", [image(1), image(2), image(3)], annotations)
     export.run(gt, tmp_path / "a", kind="store")
-    export.run(tmp_path / "a", tmp_path / "b.json", kind="annotations", annotations=gt)
+    export.run(
+        tmp_path / "a",
+        tmp_path / "b.json",
+        kind="annotations",
+        options=ExportOptions(annotations=gt),
+    )
     back = {one["id"]: one for one in json.loads((tmp_path / "b.json").read_text())["annotations"]}
     assert back.keys() == {70, 5, 6}
     assert back[70]["attributes"] == {"occluded": True} and back[70]["iscrowd"] == 0
@@ -301,7 +337,17 @@ def test_category_ids_that_are_one_too_low_are_told_with_the_mend(tmp_path: Path
     with pytest.raises(
         UserError, match=r"whose ids begin at 2; if all are one too low, add 1 to each"
     ):
-        export.run(tmp_path / "r.json", tmp_path / "a.h5", kind="store", annotations=gt)
+        export.run(
+            tmp_path / "r.json",
+            tmp_path / "a.h5",
+            kind="store",
+            options=ExportOptions(annotations=gt),
+        )
     (tmp_path / "r.json").write_text(json.dumps([first | {"category_id": 77}]))
     with pytest.raises(UserError, match=r"category 77 is not in the annotation file; give --annot"):
-        export.run(tmp_path / "r.json", tmp_path / "a.h5", kind="store", annotations=gt)
+        export.run(
+            tmp_path / "r.json",
+            tmp_path / "a.h5",
+            kind="store",
+            options=ExportOptions(annotations=gt),
+        )

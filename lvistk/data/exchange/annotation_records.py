@@ -12,6 +12,7 @@ from lvistk.data.store.detection_store import DetectionStore
 from lvistk.errors import UserError
 from lvistk.json_input.text import json_text
 from lvistk.masks import rle
+from lvistk.structures.categories import Categories
 
 WRITTEN = frozenset(("id", "image_id", "category_id", "bbox", "area", "segmentation", "score"))
 """Keys of an annotation that a store tells; the others come from the annotation file."""
@@ -110,3 +111,14 @@ def category_records(
     if unknown:
         raise UserError(f"{annotations}: no category {unknown[0]}, which {store.path} has")
     return [known[int(number)] for number in store.category_ids]
+
+
+def category_table(categories: Categories) -> list[dict[str, Any]]:
+    """The categories of a model as an annotation file lists them."""
+    rows = zip(
+        categories.ids.tolist(), categories.names, categories.frequency.tolist(), strict=True
+    )
+    return [
+        {"id": number, "name": name} | ({"frequency": letter} if letter else {})
+        for number, name, letter in rows
+    ]
