@@ -26,6 +26,8 @@ PLAIN = (
     "evaluate --set curves=true gt.json",
     "import-weights --drop a. --drop b. --toolbox auto model.pth",
     "evaluate 'a file.json' ''",
+    "predict a.jpg --model m b.jpg 'c/*.jpg' --tta --min-score .25 --pictures 5 --category cat",
+    "predict --csv a.jpg --masks-for results.json",
 )
 FOR_TYPER = (
     "evaluate --help",
@@ -42,6 +44,8 @@ FOR_TYPER = (
     "evaluate --resume-with-changes a",
     "filter-missing --device cpu",
     "filter-missing a",
+    "predict a.jpg --min-score low",
+    "predict a.jpg --pictures 1.5",
 )
 
 

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lvistk import console
 from lvistk.config.load import nearest
@@ -34,6 +34,14 @@ class Shared:
     device: str = "cpu"
 
 
+class _Meant(NamedTuple):
+    """A stage to run, where it comes from in words, and the pipeline file that it comes from."""
+
+    plan: StagePlan
+    origin: str
+    file: Path | None
+
+
 def run_alone(stage: Stage, given: Mapping[str, Any]) -> None:
     """Run the stage unless it is done.
 
@@ -45,7 +53,9 @@ def run_alone(stage: Stage, given: Mapping[str, Any]) -> None:
     shared = Shared(**{name: given[name] for name in _names(Shared) if name in given})
     settings = {name: given[name] for name in stage.options}
     inputs = {name: given[name] for name in _names(stage.inputs)}
-    plan, origin = _meant(stage.command, shared, settings=settings, inputs=inputs)
+    plan, origin, file = _meant(stage.command, shared, settings=settings, inputs=inputs)
+    if stage.complete is not None:
+        plan = stage.complete(plan, config=file, out=shared.out)
     if origin:
         console.say(origin)
     if shared.dry_run:
@@ -67,13 +77,13 @@ def _names(kind: type) -> list[str]:
 
 def plan_of(command: str, shared: Shared) -> StagePlan:
     """What ``command`` means with these options; an unknown command is a ``UserError``."""
-    return _meant(command, shared, settings={}, inputs={})[0]
+    return _meant(command, shared, settings={}, inputs={}).plan
 
 
 def _meant(
     command: str, shared: Shared, *, settings: Mapping[str, Any], inputs: Mapping[str, Any]
-) -> tuple[StagePlan, str]:
-    """The stage, and where it comes from in words: without ``--config`` from the project file, if any."""
+) -> _Meant:
+    """The stage that a command line means: without ``--config`` from the project file, if any."""
     from lvistk.stages.one_stage import plan_from_file
     from lvistk.stages.project import enter_project, origin, typed_path
 
@@ -92,14 +102,17 @@ def _meant(
             raise UserError("--stage names a stage of a pipeline file: give --config too")
         folder = out or Path("runs") / stage_name(command)
         plan = plan_alone(command, out=folder, assignments=assignments)
-        return with_inputs(with_settings(plan, settings), typed), ""
+        return _Meant(with_inputs(with_settings(plan, settings), typed), "", None)
     plan = plan_from_file(
         file, command, name=shared.stage, assignments=assignments, out=out, options=settings
     )
     plan = with_settings(plan, settings)
     changed = with_inputs(plan, typed)
     if shared.config is not None:
-        return changed, ""
-    if changed.inputs != plan.inputs and out is None:  # the stage's folder is for the file's inputs
+        return _Meant(changed, "", file)
+    own_folder = out is not None or plan.stage.complete is not None
+    if (
+        changed.inputs != plan.inputs and not own_folder
+    ):  # the stage's folder is for the file's inputs
         changed = dataclasses.replace(changed, out=plan.out.with_name(f"{plan.out.name}_typed"))
-    return changed, origin(changed, file, typed=typed)
+    return _Meant(changed, origin(changed, file, typed=typed), file)

@@ -1,10 +1,10 @@
 """A stage's command line, read without Typer where it holds nothing but known options with values."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from lvistk.cli.alone import run_alone
-from lvistk.cli.stage_options import options_of
+from lvistk.cli.stage_options import Option, options_of
 from lvistk.stages.specifications.stage import Stage
 
 
@@ -24,7 +24,7 @@ def read_plain(stage: Stage, words: Sequence[str]) -> dict[str, Any] | None:
     """
     options = options_of(stage)
     by_flag = {flag: one for one in options for flag in one.flags}
-    arguments = iter([one for one in options if not one.flags])
+    arguments = _in_turn([one for one in options if not one.flags])
     given: dict[str, Any] = {one.name: one.default for one in options}
     rest = iter(words)
     for word in rest:
@@ -39,7 +39,17 @@ def read_plain(stage: Stage, words: Sequence[str]) -> dict[str, Any] | None:
             value = next(rest, "-") if one.flags else word
         if value.startswith("-"):  # no value, or one that looks like an option
             return None
-        given[one.name] = (
-            [*(given[one.name] or ()), one.kind(value)] if one.many else one.kind(value)
-        )
+        try:
+            read = one.kind(value)
+        except ValueError:  # no number
+            return None
+        given[one.name] = [*(given[one.name] or ()), read] if one.many else read
     return given
+
+
+def _in_turn(arguments: Sequence[Option]) -> Iterator[Option]:
+    """The argument that each word is for; one that may be repeated takes all that follow."""
+    for one in arguments:
+        yield one
+        while one.many:
+            yield one

@@ -5,6 +5,7 @@ import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lvistk.config.load import marked
 from lvistk.stages.specifications.stage import Stage
@@ -26,7 +27,7 @@ class Option:
     name: str
     flags: tuple[str, ...]
     help: str
-    kind: type[Path] | type[str] | type[bool] = str
+    kind: type[Path] | type[str] | type[bool] | type[int] | type[float] = str
     many: bool = False
     metavar: str | None = None
     default: str | bool | None = None
@@ -93,7 +94,13 @@ def _settings(stage: Stage) -> Iterator[Option]:
     hints = typing.get_type_hints(stage.settings)
     for name, help in stage.options.items():
         many = typing.get_origin(hints[name]) is tuple
-        yield Option(name, (flag_of(name),), help, many=many)
+        yield Option(name, (flag_of(name),), help, kind=_kind_of(hints[name]), many=many)
+
+
+def _kind_of(hint: Any) -> type[bool] | type[int] | type[float] | type[str]:
+    """Of a setting's values on the command line: flags and numbers, all others text."""
+    kinds = [one for one in typing.get_args(hint) or (hint,) if one is not type(None)]
+    return kinds[0] if kinds[0] in (bool, int, float) else str
 
 
 def _inputs(stage: Stage) -> Iterator[Option]:

@@ -20,7 +20,9 @@ def path(
     return field(default=None, metadata=metadata)
 
 
-def paths(help: str, *, required: bool = False, made_by: tuple[str, ...] = ()) -> Any:
+def paths(
+    help: str, *, required: bool = False, argument: str = "", made_by: tuple[str, ...] = ()
+) -> Any:
     """A field of an inputs class: any number of paths, whose option may be repeated; see ``path``."""
-    metadata = {"help": help, "required": required, "argument": "", "made_by": made_by}
+    metadata = {"help": help, "required": required, "argument": argument, "made_by": made_by}
     return field(default=(), metadata=metadata)

@@ -19,7 +19,7 @@ WINDOW = 32
 """Images are sorted by shape among so many batches."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Image:
     """An image to detect on.
 
@@ -27,12 +27,14 @@ class Image:
     path: its file
     size: height and width that the annotations say, pixels; None where they are unknown
     rotation: 0, 90, 180 or 270 degrees, counter-clockwise, that turn it upright (Open Images)
+    pixels: (H, W, 3) uint8 blue, green, red of an image in memory, whose file is not read
     """
 
     image_id: int
     path: Path
     size: Size | None = None
     rotation: int = 0
+    pixels: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,8 @@ def read_or_leave_out(
     image: Image, *, max_pixels: int, screen: Screen | None
 ) -> np.ndarray | LeftOut:
     """The pixels (H, W, 3) of an image, upright, or why it is left out."""
+    if image.pixels is not None:
+        return image.pixels
     try:
         pixels = read_image(
             image.path, size=image.size, rotation=image.rotation, max_pixels=max_pixels

@@ -2,7 +2,7 @@
 testing)."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from lvistk.data.images.decode import ImageError
 from lvistk.inference.candidates import Candidates
 from lvistk.inference.category_quota import CategoryQuota
 from lvistk.inference.image_batches import Image, ImagesInViews, LeftOut, Screen, load_batches
-from lvistk.inference.mask_source import make_masks
+from lvistk.inference.mask_source import choose_views, make_masks
 from lvistk.inference.merge import merge_candidates, score_factors
 from lvistk.inference.multi_view import Detector, LevelMoves, Masks, MultiViewBatch
 from lvistk.inference.views import Size, View, plan_views
@@ -27,6 +27,10 @@ class Predictor:
     """A model and how to run it.
 
     moves: counts the mask RoIs over all images
+    only: (K,) labels that are detected; None for all
+    given: boxes by image id that masks are made for, in place of the model's own boxes; an image without any
+        has none
+    min_score: detections that end with less, as Soft-NMS may leave them, are left out
     quota: what detections must reach to be kept, with ``merge.max_per_category``
     """
 
@@ -36,6 +40,9 @@ class Predictor:
     predict: PredictSettings
     device: torch.device
     moves: LevelMoves = field(default_factory=LevelMoves)
+    only: np.ndarray | None = None
+    given: Mapping[int, Detections] | None = None
+    min_score: float = 0.0
     quota: CategoryQuota = field(init=False)
 
     def __post_init__(self) -> None:
@@ -82,11 +89,7 @@ class Predictor:
         views = MultiViewBatch(
             self.model, images, self.views, self.predict, self.device, moves=self.moves
         )
-        factors = score_factors(self.model.categories, self.merge)
-        merged = [
-            self.quota.select(merge_candidates(candidates, settings=self.merge))
-            for candidates in views.candidates(self.merge, factors)
-        ]
+        merged = self._detected(views) if self.given is None else self._given(images)
         has_masks = self.model.settings.mask.enabled
         masks = make_masks(views, merged, self.merge) if has_masks else [None] * len(merged)
         return [
@@ -95,6 +98,36 @@ class Predictor:
                 images.images, images.sizes, merged, masks, strict=True
             )
         ]
+
+    def _detected(self, views: MultiViewBatch) -> list[Candidates]:
+        """The boxes of each image that the model detects."""
+        factors = score_factors(self.model.categories, self.merge)
+        if self.only is not None:
+            factors[np.setdiff1d(np.arange(len(factors)), self.only)] = 0
+        merged = [
+            self.quota.select(merge_candidates(candidates, settings=self.merge))
+            for candidates in views.candidates(self.merge, factors)
+        ]
+        return [part.select(part.scores >= self.min_score) for part in merged]
+
+    def _given(self, images: ImagesInViews) -> list[Candidates]:
+        """The boxes of each image that are given, from the view where the side of each suits best."""
+        assert self.given is not None
+        chosen = []
+        for number, image in enumerate(images.images):
+            boxes = self.given.get(image.image_id) or Detections.empty(image.image_id, (0, 0))
+            views = choose_views(
+                boxes.boxes,
+                np.ones(len(boxes), np.float32),
+                origins=np.zeros(len(boxes), np.int32),
+                scales=[geometries[number].scale for geometries in images.geometries],
+                flips=[view.flip for view in self.views],
+                sides=self.merge.mask_sides,
+            )
+            chosen.append(
+                Candidates(boxes.boxes, boxes.scores, boxes.labels.astype(np.int32), views)
+            )
+        return chosen
 
     def _detections(
         self, image_id: int, size: Size, candidates: Candidates, masks: Masks | None

@@ -185,7 +185,8 @@ def plan_alone(command: str, *, out: Path, assignments: Sequence[str] = ()) -> S
     kind = STAGES[command]
     own = stage_name(command)
     changes = parse_assignments(assignments)
-    changes = {**{k: v for k, v in changes.items() if k != own}, **changes.get(own, {})}
+    if own not in {field.name for field in dataclasses.fields(kind.settings)}:
+        changes = {**{k: v for k, v in changes.items() if k != own}, **changes.get(own, {})}
     settings = update(kind.settings(), changes, where=f"{command} --set")
     return StagePlan(own, command, settings, kind.inputs(), out)
 

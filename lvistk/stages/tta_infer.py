@@ -9,12 +9,14 @@ import torch
 
 from lvistk import console
 from lvistk.artifacts import StageFolder
+from lvistk.data.exchange.annotation_records import category_table, image_records
 from lvistk.data.exchange.result_records import box_records, mask_records
 from lvistk.data.images.image_files import ImageFolder
+from lvistk.data.images.listed_images import ListedImages
 from lvistk.data.images.without_size import UnsizedImage, images_without_size
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.index.index_cache import cache_beside
-from lvistk.data.index.lvis_write import write_results
+from lvistk.data.index.lvis_write import write_annotations, write_results
 from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
 from lvistk.distributed import barrier, rank
 from lvistk.errors import UserError
@@ -25,6 +27,7 @@ from lvistk.inference.shards import ImageList, left_out_images, write_shards
 from lvistk.inference.views import plan_views
 from lvistk.models.model_file import load_model
 from lvistk.stages.specifications.tta_infer import TtaInferInputs, TtaInferSettings
+from lvistk.structures.categories import Categories
 from lvistk.whole_file import write_json
 
 UNREADABLE = "unreadable.json"
@@ -35,24 +38,21 @@ EXCLUDED = "excluded.json"
 def run(
     settings: TtaInferSettings, inputs: TtaInferInputs, stage: StageFolder, *, device: str
 ) -> dict[str, Any]:
-    """Write ``detections/*.h5``, and from them the two results files.
+    """Write ``detections/*.h5``, and from them the two results files; ``images.json`` lists images that no
+    annotation file lists, with their ids.
 
     Images without annotations are as good as any other; annotations are not looked at.
     """
-    assert (
-        inputs.model and inputs.val and inputs.val_images
-    )  # the runner has checked that they are given
+    assert inputs.model  # the runner has checked that it is given
     started = time.monotonic()
     torch_device = torch.device(device)
     model = load_model(inputs.model, device=torch_device)
-    index = AnnotationIndex.open([inputs.val], cache=cache_beside(stage.path), defects="skip")
-    index.warn_of_defects()
+    images, defects = _images(inputs, stage)
     predictor = Predictor(
         model, plan_views(settings.views), settings.merge, settings.predict, torch_device
     )
     folder = stage.file("detections")
     writer = DetectionWriter(folder, categories=model.categories, role="detections")
-    images = images_of_index(index, inputs.val_images)
     write_shards(predictor, images, writer=writer, label=f"{len(predictor.views)} views")
     barrier()
     if rank() != 0:
@@ -63,15 +63,27 @@ def run(
     warn_of_nothing(store, inputs.model)
     if settings.results:
         _write_results(stage, store)
+    if inputs.images:
+        write_image_list(stage.file("images.json"), store, model.categories)
     return {
         "photos": len(store),
         "unreadable": unreadable,
-        "defects": index.defect_count,
+        "defects": defects,
         "views": len(predictor.views),
         "beyond_max_per_category": cut,
         "seconds": round(time.monotonic() - started, 1),
         "level_moved": store.level_moved(),
     }
+
+
+def _images(inputs: TtaInferInputs, stage: StageFolder) -> tuple[ImageList, int]:
+    """The images to detect on, and how many records of their annotation file have a defect."""
+    if inputs.images:
+        return images_of_list(ListedImages(inputs.images)), 0
+    assert inputs.val and inputs.val_images  # checked before the run
+    index = AnnotationIndex.open([inputs.val], cache=cache_beside(stage.path), defects="skip")
+    index.warn_of_defects()
+    return images_of_index(index, inputs.val_images), index.defect_count
 
 
 def images_of_index(index: AnnotationIndex, root: Path) -> ImageList:
@@ -97,6 +109,15 @@ def images_of_index(index: AnnotationIndex, root: Path) -> ImageList:
     return ImageList(np.concatenate([np.asarray(index.image_ids, np.int64), more]), image)
 
 
+def images_of_list(listed: ListedImages) -> ImageList:
+    """Images that a user names, under the names that they have there."""
+    return ImageList(
+        listed.ids,
+        lambda k: Image(int(listed.ids[k]), listed.path(k)),
+        name=lambda k: listed.names[k],
+    )
+
+
 def _unsized(index: AnnotationIndex) -> list[UnsizedImage]:
     """Images that the index leaves out because they have no size: inference takes it from the file."""
     if not any(d.section == "image" and d.kind == "wrong_type" for d in index.defects):
@@ -111,6 +132,17 @@ def _unsized(index: AnnotationIndex) -> list[UnsizedImage]:
     if unsized:
         console.say(f"{len(unsized)} images are listed without a size, which their files tell")
     return unsized
+
+
+def write_image_list(path: Path, store: DetectionStore, categories: Categories) -> None:
+    """An annotation file without annotations: the images of a store that names them, and the categories."""
+    write_annotations(
+        path,
+        images=image_records(store, None),
+        annotations=(),
+        categories=category_table(categories),
+        info="images that were detected on",
+    )
 
 
 def list_left_out(

@@ -1,5 +1,6 @@
 """Categories: the one module in which ``category_id`` and label meet."""
 
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +43,22 @@ class Categories:
             return np.full(wanted.shape, -1, np.int64)
         labels = np.searchsorted(self.ids, wanted).clip(0, len(self.ids) - 1)
         return np.where(self.ids[labels] == wanted, labels, -1)
+
+    def labels_of_names(self, names: Sequence[str]) -> np.ndarray:
+        """Labels (K,) int64 of the categories with these names, in any case.
+
+        Raises ``UserError`` for an unknown name.
+        """
+        known: dict[str, list[int]] = {}
+        for label, name in enumerate(self.names):
+            known.setdefault(name.casefold(), []).append(label)
+        for name in names:
+            if name.casefold() not in known:
+                close = difflib.get_close_matches(name.casefold(), list(known), n=3, cutoff=0.5)
+                mend = f"; near: {', '.join(close)}" if close else ""
+                raise UserError(f"no category '{name}' among the {len(self)} of the model{mend}")
+        labels = [label for name in names for label in known[name.casefold()]]
+        return np.unique(np.array(labels, np.int64))
 
     def group(self, letter: str) -> np.ndarray:
         """Labels of a frequency group, 'r', 'c' or 'f'."""

@@ -35,6 +35,12 @@ def _tta_infer() -> Stage:
     return TTA_INFER
 
 
+def _predict() -> Stage:
+    from lvistk.stages.specifications.predict import PREDICT
+
+    return PREDICT
+
+
 def _evaluate() -> Stage:
     from lvistk.stages.specifications.evaluate import EVALUATE
 
@@ -73,6 +79,7 @@ STAGES: Mapping[str, Stage] = _Stages(
         "filter-missing": _filter_missing,
         "finetune": _finetune,
         "tta-infer": _tta_infer,
+        "predict": _predict,
         "evaluate": _evaluate,
         "import-weights": _import_weights,
     }

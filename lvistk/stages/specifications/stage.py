@@ -27,6 +27,8 @@ class Stage:
     uncounted: inputs that cannot change the result, such as validation data of a training.
     check: called as ``check(settings, inputs, out)`` before the folder ``out`` is touched; raises
     ``UserError`` for inputs that cannot be used.
+    complete: called as ``complete(plan, config=..., out=...)`` with the plan that a command line means, its
+    pipeline file and its ``--out``; returns the plan that runs.
     """
 
     command: str
@@ -41,6 +43,7 @@ class Stage:
     told_apart_by: tuple[str, ...] = ()
     uncounted: tuple[str, ...] = ()
     check: Callable[[Any, Any, Path], None] = lambda settings, inputs, out: None
+    complete: Callable[..., Any] | None = None
 
     @property
     def required(self) -> tuple[str, ...]:

@@ -6,8 +6,9 @@ from typing import Any
 
 from lvistk.artifacts import StageFolder
 from lvistk.config.inference import MergeSettings, PredictSettings, ViewSettings
-from lvistk.config.inputs import path
+from lvistk.config.inputs import Paths, path, paths
 from lvistk.config.ranges import OUTPUT_FORM, Seed
+from lvistk.errors import UserError
 from lvistk.stages.specifications.stage import Stage
 
 
@@ -34,9 +35,12 @@ class TtaInferInputs:
         made_by=("finetune", "train-repr", "import-weights"),
     )
     val: Path | None = path(
-        "LVIS annotation file that lists the images, with or without annotations.", required=True
+        "LVIS annotation file that lists the images, with or without annotations."
     )
-    val_images: Path | None = path("Folder of these images.", required=True)
+    val_images: Path | None = path("Folder of these images.")
+    images: Paths = paths(
+        "Instead of --val: images, folders, globs in quotes, text files that list paths; may be repeated."
+    )
 
 
 def run(
@@ -47,11 +51,20 @@ def run(
     return tta_infer.run(settings, inputs, out, device=device)
 
 
-def check(settings: TtaInferSettings, inputs: TtaInferInputs, out: Path) -> None:
-    from lvistk.stages.inference_check import check_images  # imports numpy
+def unread(settings: TtaInferSettings, inputs: TtaInferInputs) -> set[str]:
+    return {"val", "val_images"} if inputs.images else set()
 
-    assert inputs.model and inputs.val and inputs.val_images  # the runner has checked this
-    check_images(inputs.model, [inputs.val], inputs.val_images, out=out)
+
+def check(settings: TtaInferSettings, inputs: TtaInferInputs, out: Path) -> None:
+    if not inputs.images and (inputs.val is None or inputs.val_images is None):
+        raise UserError(
+            "tta-infer needs images: give --images, or --val and --val-images (in a pipeline file: [data])"
+        )
+    if not inputs.images:
+        from lvistk.stages.inference_check import check_images  # imports numpy
+
+        assert inputs.model and inputs.val and inputs.val_images  # as above, and the runner
+        check_images(inputs.model, [inputs.val], inputs.val_images, out=out)
 
 
 TTA_INFER = Stage(
@@ -59,8 +72,15 @@ TTA_INFER = Stage(
     help="Detect with several scales and flips, merge them, and write detections and LVIS results.",
     settings=TtaInferSettings,
     inputs=TtaInferInputs,
-    outputs=("detections", "results_segm.json", "results_bbox.json", "unreadable.json"),
+    outputs=(
+        "detections",
+        "results_segm.json",
+        "results_bbox.json",
+        "images.json",
+        "unreadable.json",
+    ),
     run=run,
     needs_device=True,
+    unread=unread,
     check=check,
 )
