@@ -37,7 +37,7 @@ class PseudoSource:
             )
         if not store.name(int(self._rows[0])):
             raise UserError(
-                f"{store.path}: names no images; make it with pseudo-label --source openimages"
+                f"{store.path}: names no images; make it with pseudo-label --source openimages or images"
             )
 
     def __len__(self) -> int:

@@ -13,6 +13,7 @@ from lvistk import artifacts, console
 from lvistk.config.load import apply_overrides, from_table
 from lvistk.config.model import ModelSettings
 from lvistk.config.train import AugmentSettings, LoopSettings
+from lvistk.data.images.listed_images import ListedImages
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.index.index_cache import cache_beside
 from lvistk.data.pool.open_images import OpenImages
@@ -204,6 +205,11 @@ def _images(plan: StagePlan) -> tuple[int, AnnotationIndex | None]:
         )
         most = plan.settings.max_images
         return (min(len(pool), most) if most else len(pool)), None
+    listed = plan.command == "tta-infer" or plan.settings.source == "images"
+    if listed and (inputs.images or plan.command == "pseudo-label"):
+        count = len(ListedImages(inputs.images or (inputs.pool,)))
+        most = getattr(plan.settings, "max_images", 0)
+        return (min(count, most) if most else count), None
     files = inputs.train if plan.command == "pseudo-label" else (inputs.val,)
     index = _index(files, plan.out)
     return len(index), index

@@ -1,4 +1,4 @@
-"""``pseudo-label``: detections on training images or on the Open Images pool (arXiv 2009.01559)."""
+"""``pseudo-label``: detections on training images or on unlabelled ones (arXiv 2009.01559)."""
 
 import time
 from pathlib import Path
@@ -10,6 +10,7 @@ import torch
 from lvistk import console
 from lvistk.artifacts import StageFolder, fingerprint
 from lvistk.data.images.leak_guard import build_guard
+from lvistk.data.images.listed_images import ListedImages
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.index.index_cache import cache_beside
 from lvistk.data.pool.open_images import OpenImages
@@ -34,10 +35,7 @@ def run(
     started = time.monotonic()
     torch_device = torch.device(device)
     model = load_model(inputs.model, device=torch_device)
-    if settings.source == "lvis":
-        images, role = _training_images(inputs, stage), "detections"
-    else:
-        images, role = _pool_images(inputs, settings, stage), "pseudo"
+    images, role = _images(settings, inputs, stage)
     predictor = Predictor(
         model, plan_views(settings.views), settings.merge, settings.predict, torch_device
     )
@@ -61,6 +59,21 @@ def run(
         "beyond_max_per_category": cut,
         "seconds": round(time.monotonic() - started, 1),
     }
+
+
+def _images(
+    settings: PseudoLabelSettings,
+    inputs: PseudoLabelInputs,
+    stage: StageFolder,
+) -> tuple[ImageList, str]:
+    """The images of the source, and the role of their detections."""
+    match settings.source:
+        case "lvis":
+            return _training_images(inputs, stage), "detections"
+        case "openimages":
+            return _pool_images(inputs, settings, stage), "pseudo"
+        case "images":
+            return _any_images(inputs, settings, stage), "pseudo"
 
 
 def _training_images(inputs: PseudoLabelInputs, stage: StageFolder) -> ImageList:
@@ -92,12 +105,7 @@ def _pool_images(
         f"{len(pool)} images in the pool; left out: {pool.unlisted} not in the list, "
         f"{pool.excluded} that an excluded annotation file has too, by their Flickr ids"
     )
-    chosen = np.arange(len(pool))
-    if 0 < settings.max_images < len(pool):
-        drawn = np.random.default_rng(settings.seed).choice(
-            len(pool), settings.max_images, replace=False
-        )
-        chosen = np.sort(drawn)
+    chosen = _drawn(len(pool), settings)
 
     def image(k: int) -> Image:
         i = int(chosen[k])
@@ -105,6 +113,36 @@ def _pool_images(
 
     ids = np.asarray(pool.ids[chosen]).view(np.int64)
     return ImageList(ids, image, name=lambda k: pool.name(int(chosen[k])), screen=screen)
+
+
+def _any_images(
+    inputs: PseudoLabelInputs, settings: PseudoLabelSettings, stage: StageFolder
+) -> ImageList:
+    """Any images, by names relative to the pool's folder, or ``max_images`` of them drawn by the seed."""
+    sources = inputs.images or (() if inputs.pool is None else (inputs.pool,))
+    listed = ListedImages(sources, root=inputs.pool)
+    if rank() != 0:  # rank 0 measures what must be kept out; the others read what it wrote
+        barrier()
+    screen = _screen(inputs, cache_beside(stage.path), settings.predict.workers)
+    if rank() == 0:
+        barrier()
+    console.say(f"{len(listed)} images; train-repr finds them with --pool {listed.root}")
+    chosen = _drawn(len(listed), settings)
+
+    def image(k: int) -> Image:
+        i = int(chosen[k])
+        return Image(int(listed.ids[i]), listed.path(i))
+
+    names = listed.names
+    return ImageList(listed.ids[chosen], image, name=lambda k: names[chosen[k]], screen=screen)
+
+
+def _drawn(total: int, settings: PseudoLabelSettings) -> np.ndarray:
+    """Indices of the images to label, ascending: all, or ``max_images`` drawn by the seed."""
+    if not 0 < settings.max_images < total:
+        return np.arange(total)
+    drawn = np.random.default_rng(settings.seed).choice(total, settings.max_images, replace=False)
+    return np.sort(drawn)
 
 
 def _screen(inputs: PseudoLabelInputs, cache: Path, workers: int) -> Screen | None:

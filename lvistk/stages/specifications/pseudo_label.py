@@ -16,7 +16,7 @@ from lvistk.stages.specifications.stage import Stage
 class PseudoLabelSettings:
     seed: Seed = 0
     """Of every random choice; the same seed repeats a run."""
-    source: Literal["lvis", "openimages"] = "lvis"
+    source: Literal["lvis", "openimages", "images"] = "lvis"
     views: ViewSettings = field(default_factory=ViewSettings)
     merge: MergeSettings = field(
         default_factory=lambda: MergeSettings(
@@ -25,7 +25,7 @@ class PseudoLabelSettings:
     )
     predict: PredictSettings = field(default_factory=PredictSettings)
     max_images: Natural = field(default=0, metadata={"was": "max_photos"})
-    """Label at most so many Open Images images; 0 all."""
+    """Label at most so many images of the pool, drawn by the seed; 0 all."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,12 @@ class PseudoLabelInputs:
     )
     train: Paths = paths("LVIS annotation file of the training images; may be repeated.")
     train_images: Path | None = path("Folder of the training images.")
-    pool: Path | None = path("Folder of unlabelled Open Images images.")
+    pool: Path | None = path("Folder of unlabelled images.")
     pool_list: Path | None = path(
         "Open Images list (CSV or ids) with rotations; without it every image of the folder."
+    )
+    images: Paths = paths(
+        "With --source images: folders, globs in quotes, text files that list paths; else all of --pool."
     )
     exclude: Paths = paths("Annotation file whose images must not be labelled; may be repeated.")
     exclude_images: Path | None = path(
@@ -56,9 +59,13 @@ def run(
 
 
 def unread(settings: PseudoLabelSettings, inputs: PseudoLabelInputs) -> set[str]:
-    if settings.source == "lvis":
-        return {"pool", "pool_list", "exclude"}
-    return {"train", "train_images"}
+    match settings.source:
+        case "lvis":
+            return {"pool", "pool_list", "exclude", "exclude_images", "images"}
+        case "openimages":
+            return {"train", "train_images", "images"}
+        case "images":
+            return {"train", "train_images", "pool_list"}
 
 
 def check(settings: PseudoLabelSettings, inputs: PseudoLabelInputs, out: Path) -> None:
@@ -70,10 +77,17 @@ def check(settings: PseudoLabelSettings, inputs: PseudoLabelInputs, out: Path) -
             raise UserError("pseudo-label --source lvis needs --train and --train-images")
         check_images(inputs.model, inputs.train, inputs.train_images, out=out)
         return
-    if inputs.pool is None:
+    if settings.source == "openimages" and inputs.pool is None:
         raise UserError(
             "pseudo-label --source openimages needs the input 'pool', a folder of unlabelled images: give "
             "--pool or, in a pipeline file, [data] pool"
+        )
+    if settings.source == "images" and inputs.pool is None and not inputs.images:
+        raise UserError("pseudo-label --source images needs --images, or --pool, a folder")
+    if settings.source == "images" and inputs.exclude and inputs.exclude_images is None:
+        raise UserError(
+            "--exclude: images of any source are told by what they show; give --exclude-images, the folder "
+            "of the excluded images"
         )
     if inputs.exclude_images is not None and not inputs.exclude:
         raise UserError("--exclude-images needs --exclude, the annotation files of these images")
@@ -81,14 +95,16 @@ def check(settings: PseudoLabelSettings, inputs: PseudoLabelInputs, out: Path) -
 
 PSEUDO_LABEL = Stage(
     command="pseudo-label",
-    help="Detect on training or Open Images images; the detections become labels or ignored regions.",
+    help="Detect on training or unlabelled images; the detections become labels or ignored regions.",
     settings=PseudoLabelSettings,
     inputs=PseudoLabelInputs,
     outputs=("detections", "unreadable.json", "excluded.json"),
     run=run,
     needs_device=True,
     unread=unread,
-    options={"source": "lvis: the training images; openimages: the pool's images."},
+    options={
+        "source": "lvis: the training images; openimages: a pool of Open Images; images: any images."
+    },
     told_apart_by=("source",),
     check=check,
 )
