@@ -36,12 +36,17 @@ ROOMS = (
     "inference",
     "planning",
     "stages",
+    "api",
     "cli",
 )
 SEALED = {"lvistk.evaluation.results_json": {"read_blocks"}}
 """Rooms within rooms: what others may import of them, from the folder itself and from nowhere below."""
 FORBIDDEN = {("models", "data"), ("engine", "data"), ("engine", "evaluation")}
 TORCH_FREE = (
+    "lvistk",
+    "lvistk.api.scores",
+    "lvistk.api.training",
+    "lvistk.api.detections",
     "lvistk.cli",
     "lvistk.planning.plan",
     "lvistk.planning.survey",
