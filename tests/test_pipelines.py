@@ -96,8 +96,9 @@ def test_every_row_of_a_ladder_loads_and_builds_on_earlier_stages(folder: Path) 
         pipeline, seen = row.seeds[0], set()
         for plan in pipeline.stages:
             for name in ("model", "init", "detections", "missing", "pseudo"):
-                needed = getattr(plan.inputs, name, None)
-                assert needed is None or needed in seen, f"{row.name}: {plan.name} needs {needed}"
+                value = getattr(plan.inputs, name, None) or ()
+                for needed in value if isinstance(value, tuple) else (value,):
+                    assert needed in seen, f"{row.name}: {plan.name} needs {needed}"
             seen.add(plan.out)
         assert row.settings.title, row.name
         text = (folder / f"{row.name}.toml").read_text()
