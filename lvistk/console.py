@@ -34,6 +34,7 @@ def is_main_process() -> bool:
 
 
 _outlives_reader = False
+_shows_json = False
 
 
 def outlive_reader() -> None:
@@ -42,10 +43,33 @@ def outlive_reader() -> None:
     _outlives_reader = True
 
 
+def use_json(on: bool) -> None:
+    """Whether results are JSON from now on: ``say`` then goes to standard error."""
+    global _shows_json
+    _shows_json = on
+
+
+def shows_json() -> bool:
+    """Whether whoever has results to show gives them to ``say_json`` and prints no tables."""
+    return _shows_json
+
+
 def say(text: str) -> None:
     """One line of information on standard output, from the main process only."""
     if is_main_process():
-        _write(sys.stdout, plain(text))
+        _write(sys.stderr if _shows_json else sys.stdout, plain(text))
+
+
+def say_json(value: Any) -> None:
+    """A result as one line of JSON on standard output, from the main process only."""
+    if is_main_process():
+        _write(sys.stdout, json.dumps(value, allow_nan=False))
+
+
+def log(text: str) -> None:
+    """A line about how a run goes on; with date and time if standard output is no terminal."""
+    stream = sys.stderr if _shows_json else sys.stdout
+    say(text if stream.isatty() else f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}")
 
 
 def warn(text: str) -> None:
@@ -176,7 +200,7 @@ class ProgressLine:
         now = time.monotonic()
         if now - self._spoken >= LINE_SECONDS:
             self._spoken = now
-            say(self._line(now))
+            log(self._line(now))
 
     def _line(self, now: float) -> str:
         rate = (self._done - self._start_done) / max(now - self._started, 1e-9)

@@ -162,3 +162,11 @@ def test_lines_of_a_file_stay_out_of_the_bar() -> None:
     os.close(ours)
     assert done.stdout.splitlines() == ["line 0", "line 1", "line 2"]
     assert "step" in drawn and "3/3" in drawn and "loss 1.5" in drawn and "line" not in drawn
+
+
+def test_lines_of_a_run_carry_the_time_in_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    console.log("epoch 1")
+    console.say("plain")
+    dated, plain = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d epoch 1", dated)
+    assert plain == "plain"

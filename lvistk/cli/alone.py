@@ -31,6 +31,7 @@ class Shared:
     force: bool = False
     resume_with_changes: bool = False
     dry_run: bool = False
+    json: bool = False
     device: str = "cpu"
 
 
@@ -51,6 +52,7 @@ def run_alone(stage: Stage, given: Mapping[str, Any]) -> None:
     from lvistk.stages.runner import run_stage
 
     shared = Shared(**{name: given[name] for name in _names(Shared) if name in given})
+    console.use_json(shared.json)
     settings = {name: given[name] for name in stage.options}
     inputs = {name: given[name] for name in _names(stage.inputs)}
     plan, origin, file = _meant(stage.command, shared, settings=settings, inputs=inputs)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from lvistk import console
 from lvistk.cli.ending import end_process
 from lvistk.stages.specifications import STAGES
 
@@ -17,6 +18,7 @@ def main() -> NoReturn:
     try:
         end_process(lambda: _run([_with_home(word) for word in sys.argv[1:]]))
     finally:
+        console.use_json(False)  # for whoever calls again in this process
         if "torch" not in sys.modules:  # its bindings complain at exit of what was not collected
             gc.freeze()
 

@@ -1,18 +1,30 @@
 """Options that several commands share, as Typer wants them."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from lvistk.cli import stage_options
+from lvistk.cli import completion, stage_options
 from lvistk.cli.stage_options import Option
+
+COMPLETED: dict[str, Callable[..., list[str]]] = {
+    "assign": completion.settings,
+    "stage": completion.stages_of_file,
+}
+"""What the shell completes, by name of the option."""
 
 
 def typed(option: Option) -> Any:
     """What Typer is told about an option or an argument."""
     if option.flags:
-        return typer.Option(*option.flags, metavar=option.metavar, help=option.help)
+        return typer.Option(
+            *option.flags,
+            metavar=option.metavar,
+            help=option.help,
+            autocompletion=COMPLETED.get(option.name),
+        )
     return typer.Argument(metavar=option.metavar, help=option.help, show_default=False)
 
 
@@ -23,6 +35,7 @@ Assign = Annotated[list[str] | None, typed(stage_options.ASSIGN)]
 Force = Annotated[bool, typed(stage_options.FORCE)]
 ResumeWithChanges = Annotated[bool, typed(stage_options.RESUME_WITH_CHANGES)]
 DryRun = Annotated[bool, typed(stage_options.DRY_RUN)]
+Json = Annotated[bool, typed(stage_options.JSON)]
 Seeds = Annotated[
     int | None,
     typer.Option("--seeds", min=1, help="Of a ladder: seeds 0, 1, ... of this number; default 1."),

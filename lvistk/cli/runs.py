@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from lvistk import console
+from lvistk.cli import completion
 from lvistk.cli.alone import Shared, plan_of
 from lvistk.cli.app import app
 from lvistk.cli.options import (
@@ -14,6 +15,7 @@ from lvistk.cli.options import (
     Device,
     DryRun,
     Force,
+    Json,
     Out,
     ResumeWithChanges,
     Seeds,
@@ -101,11 +103,13 @@ def compare(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="JSON file of all differences.")
     ] = None,
+    json: Json = False,
 ) -> None:
     """Differences of B to A with confidence intervals: AP, groups, boxes, gap, ratios, categories."""
     from lvistk.stages.compare import run
     from lvistk.stages.project import project_scores, typed_path
 
+    console.use_json(json)
     if a is None:
         out = out and typed_path(out)
         a, b = project_scores()
@@ -137,13 +141,18 @@ def run(
     ] = None,
     only: Annotated[
         list[str] | None,
-        typer.Option("--only", help="Run this stage, or row of a folder, alone; may be repeated."),
+        typer.Option(
+            "--only",
+            help="Run this stage, or row of a folder, alone; may be repeated.",
+            autocompletion=completion.stages_of_file,
+        ),
     ] = None,
     out: Out = None,
     assign: Assign = None,
     force: Force = False,
     resume_with_changes: ResumeWithChanges = False,
     dry_run: DryRun = False,
+    json: Json = False,
     device: Device = "auto",
     seeds: Seeds = None,
 ) -> None:
@@ -158,6 +167,7 @@ def run(
     from lvistk.stages.pipeline import run_pipeline
     from lvistk.stages.project import require_project, typed_path
 
+    console.use_json(json)
     if pipeline is None:
         out = out and typed_path(out)
         pipeline = require_project("PIPELINE")
@@ -200,13 +210,19 @@ def _no_seeds(seeds: int | None) -> None:
 @app.command("pipelines")
 def pipelines(
     name: Annotated[
-        str | None, typer.Argument(help="Pipeline to copy; without it they are listed.")
+        str | None,
+        typer.Argument(
+            help="Pipeline to copy; without it they are listed.",
+            autocompletion=completion.pipelines,
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File of the copy, by default NAME.toml.")
     ] = None,
+    json: Json = False,
 ) -> None:
     """List the pipelines that come with lvistk, or copy one to change it."""
+    console.use_json(json)
     from lvistk.stages.shipped import copy_pipeline, list_pipelines
 
     if name is None:
@@ -226,8 +242,10 @@ def status(
     ] = None,
     out: Out = None,
     assign: Assign = None,
+    json: Json = False,
 ) -> None:
     """Show each stage: state, inputs, age, time, scores."""
+    console.use_json(json)
     from lvistk.stages import pipeline as stages
     from lvistk.stages.project import enter_project, typed_path
     from lvistk.stages.shipped import shipped_names
@@ -245,7 +263,13 @@ def status(
 
 @app.command("settings")
 def settings(
-    command: Annotated[str, typer.Argument(help="A stage's command: train-repr, tta-infer, ...")],
+    command: Annotated[
+        str,
+        typer.Argument(
+            help="A stage's command: train-repr, tta-infer, ...",
+            autocompletion=completion.stage_commands,
+        ),
+    ],
     config: Config = None,
     stage: Stage = None,
     assign: Assign = None,
@@ -264,9 +288,11 @@ def demo(
     ] = (Path("runs/demo")),
     seed: Annotated[int, typer.Option("--seed", help="Seed of training.")] = 0,
     force: Force = False,
+    json: Json = False,
     device: Device = "auto",
 ) -> None:
     """Generate data, run the whole pipeline on it, and show scores and pictures (minutes)."""
     from lvistk.stages.demo import demo as run_demo
 
+    console.use_json(json)
     run_demo(out, seed=seed, force=force, device=device)

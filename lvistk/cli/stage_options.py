@@ -71,6 +71,13 @@ DRY_RUN = Option(
     kind=bool,
     default=False,
 )
+JSON = Option(
+    "json",
+    ("--json",),
+    "Print results as JSON, and all other lines on standard error.",
+    kind=bool,
+    default=False,
+)
 DEVICE = Option("device", ("--device",), "cpu, cuda, cuda:N, or auto.", default="auto")
 
 
@@ -82,7 +89,7 @@ def options_of(stage: Stage) -> list[Option]:
 
 
 def _shared(stage: Stage) -> Iterator[Option]:
-    yield from (CONFIG, STAGE, OUT, ASSIGN, FORCE, DRY_RUN)
+    yield from (CONFIG, STAGE, OUT, ASSIGN, FORCE, DRY_RUN, JSON)
     if marked(stage.settings(), "changeable"):
         yield RESUME_WITH_CHANGES
     if stage.needs_device:

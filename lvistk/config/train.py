@@ -176,5 +176,10 @@ class LoopSettings:
     """Evaluate on the validation split every so many epochs; 0: never."""
     tensorboard: bool = field(default=False, metadata=OPERATIONAL)
     """Also write the metrics for TensorBoard (needs the extra ``lvistk[tensorboard]``)."""
+    tracker: Literal["none", "wandb", "mlflow", "trackio"] = field(
+        default="none", metadata=OPERATIONAL
+    )
+    """Also send the metrics to Weights & Biases, MLflow or trackio (extras of these names). Their own
+    environment variables say where to and under which project."""
     max_steps: Natural = field(default=0, metadata=CHANGEABLE)
     """Stop after so many steps; 0 runs all epochs."""

@@ -2,25 +2,27 @@
 
 import resource
 import time
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from lvistk import console, distributed
-from lvistk.errors import UserError
+from lvistk.engine.trackers import Tracker
 
 
 class Meter:
     """Means over the steps since the last row; sums stay on the device until a row is written."""
 
     def __init__(
-        self, log: console.MetricsLog, *, device: torch.device, tensorboard: Path | None = None
+        self,
+        log: console.MetricsLog,
+        *,
+        device: torch.device,
+        trackers: Sequence[Tracker] = (),
     ) -> None:
-        self._log, self._device = log, device
-        self._board = _open_board(tensorboard) if tensorboard is not None else None
+        self._log, self._device, self._trackers = log, device, trackers
         self._reset()
 
     def _reset(self) -> None:
@@ -66,26 +68,13 @@ class Meter:
         if not console.is_main_process():
             return
         self._log.write(row)
-        if self._board is not None:
-            for name, value in row.items():
-                if name != "step" and isinstance(value, int | float):
-                    self._board.add_scalar(name, value, row["step"])
+        numbers = {k: v for k, v in row.items() if k != "step" and isinstance(v, int | float)}
+        for tracker in self._trackers:
+            tracker.log(numbers, row["step"])
 
     def close(self) -> None:
-        if self._board is not None:
-            self._board.close()
-
-
-def _open_board(folder: Path) -> Any:
-    if not console.is_main_process():
-        return None
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise UserError(
-            "loop.tensorboard needs tensorboard: pip install 'lvistk[tensorboard]'"
-        ) from None
-    return SummaryWriter(str(folder))
+        for tracker in self._trackers:
+            tracker.close()
 
 
 def _peak_memory(device: torch.device) -> float:

@@ -28,6 +28,7 @@ from lvistk.engine.precision import autocast, gradient_scaler
 from lvistk.engine.schedule import Schedule
 from lvistk.engine.state import TrainingState
 from lvistk.engine.stopping import StopRequest
+from lvistk.engine.trackers import Tracker, open_trackers
 from lvistk.errors import UserError
 from lvistk.models.model_file import CHECKPOINT_KIND
 
@@ -61,10 +62,9 @@ class Run:
         self._resume()
         self._warn_of_a_cut_cosine()
         self.guard = FiniteGuard(job.device)
-        board = job.folder / "tensorboard" if loop.tensorboard else None
         keep = self.state.step if console.is_main_process() else None
         log = console.MetricsLog(job.folder / METRICS, keep_steps=keep)
-        self.meter = Meter(log, device=job.device, tensorboard=board)
+        self.meter = Meter(log, device=job.device, trackers=_trackers(job))
         self.note = ""
         self.forward = _parallel(model, job.device)
         self._to_training_mode()
@@ -252,6 +252,20 @@ def _steps_per_epoch(job: Job) -> list[int]:
             f"an epoch has fewer than loop.batch_size = {batch} samples; lower the batch size"
         )
     return steps
+
+
+def _trackers(job: Job) -> list[Tracker]:
+    """What the main process sends its metrics to."""
+    if not console.is_main_process():
+        return []
+    model = job.description.get("settings", {})
+    settings = {"optim": to_table(job.optim), "loop": to_table(job.loop), "model": model}
+    return open_trackers(
+        job.folder,
+        tensorboard=job.loop.tensorboard,
+        tracker=job.loop.tracker,
+        settings=settings,
+    )
 
 
 def _parallel(model: nn.Module, device: torch.device) -> nn.Module:

@@ -79,9 +79,13 @@ def run(
         fixed=fixed,
         threads=threads,
     )
-    _print(found, samples=samples, level=level)
+    table = _table(found, sides, samples=samples, seed=seed, level=level)
+    if console.shows_json():
+        console.say_json(table)
+    else:
+        _print(found, samples=samples, level=level)
     if out is not None:
-        write_json(out, _table(found, sides, samples=samples, seed=seed, level=level))
+        write_json(out, table)
         console.say(f"wrote {out}")
     return found
 

@@ -49,7 +49,10 @@ def demo(out: Path, *, seed: int, force: bool, device: str) -> Path:
     pipeline = demo_pipeline(out, seed=seed)
     run_pipeline(pipeline, force=force, device=device)
     rows = score_rows(pipeline)
-    console.table("AP on the generated validation split, percent", COLUMNS, rows)
+    if console.shows_json():
+        console.say_json([dict(zip(COLUMNS, row, strict=True)) for row in rows])
+    else:
+        console.table("AP on the generated validation split, percent", COLUMNS, rows)
     pictures = out / "pictures"
     draw_pictures(pipeline, pictures)
     console.say(f"pictures of detections beside the ground truth: {pictures}")

@@ -129,6 +129,9 @@ def show(plans: Sequence[StagePlan], *, device: str, title: str) -> None:
     """Print what each stage would do, its inputs where it is one, and the sum."""
     forecaster = Forecaster(device)
     forecasts = [forecaster.forecast(plan) for plan in plans]
+    if console.shows_json():
+        console.say_json([dataclasses.asdict(one) for one in forecasts])
+        return
     rows = [
         (one.name, one.command, one.state, one.work, _time(one.seconds), _memory(one.memory_gb))
         for one in forecasts

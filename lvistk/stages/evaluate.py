@@ -65,7 +65,10 @@ def _lasting() -> Iterator[None]:
 
 
 def show(found: Outcome) -> None:
-    """The tables of scores, in percent."""
+    """The tables of scores, in percent; as JSON all that ``metrics.json`` holds."""
+    if console.shows_json():
+        console.say_json(found.metrics)
+        return
     rows = [
         [TITLES[name], *[_percent(found.metrics[name][key]) for key in SHOWN]]
         for name in TITLES

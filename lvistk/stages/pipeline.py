@@ -2,8 +2,9 @@
 
 import dataclasses
 import datetime
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lvistk import artifacts, console
 from lvistk.errors import UserError
@@ -11,6 +12,26 @@ from lvistk.stages.pipeline_file import Pipeline, StagePlan
 from lvistk.stages.runner import run_stage, wanted_of
 
 SCORES = ("AP", "APr", "APc", "APf")
+
+
+class StatusRow(NamedTuple):
+    """How far a stage is.
+
+    stage, command: its names
+    state: ``done``, ``unfinished``, ``not run``, or what is stale
+    inputs: names of the given inputs
+    age: seconds since it ended, or since it began
+    seconds: that it ran
+    scores: AP, APr, APc, APf of masks (else of boxes), 0 to 1, as far as they are known
+    """
+
+    stage: str
+    command: str
+    state: str
+    inputs: Sequence[str] = ()
+    age: float | None = None
+    seconds: float | None = None
+    scores: Mapping[str, float | None] = {}
 
 
 def run_pipeline(
@@ -42,8 +63,8 @@ def draw_data(pipeline: Pipeline) -> None:
     generate(pipeline.drawn, settings=settings)
 
 
-def status_rows(folder: Path) -> list[list[object]]:
-    """One row per stage folder below ``folder``: name, command, state, inputs, age, time, scores."""
+def status_rows(folder: Path) -> list[StatusRow]:
+    """A line of ``lvistk status`` per stage folder below ``folder``, in the order in which they began."""
     manifests = sorted(folder.glob(f"*/{artifacts.MANIFEST}"))
     if (folder / artifacts.MANIFEST).is_file():
         manifests = [folder / artifacts.MANIFEST]
@@ -54,23 +75,35 @@ def status_rows(folder: Path) -> list[list[object]]:
     return [_status_row(path, manifest) for path, manifest in stages]
 
 
-def pipeline_rows(pipeline: Pipeline) -> list[list[object]]:
+def pipeline_rows(pipeline: Pipeline) -> list[StatusRow]:
     """As ``status_rows``, in the order of the pipeline file, with stages that never ran."""
-    rows: list[list[object]] = []
+    rows = []
     for plan in pipeline.stages:
         if (plan.out / artifacts.MANIFEST).is_file():
             row = _status_row(plan.out, artifacts.read_manifest(plan.out))
-            row[0], row[2] = plan.name, _state(plan)
-            rows.append(row)
+            rows.append(row._replace(stage=plan.name, state=_state(plan)))
         else:
-            rows.append([plan.name, plan.command, "not run", "", None, None, *[None] * len(SCORES)])
+            rows.append(StatusRow(plan.name, plan.command, "not run"))
     return rows
 
 
-def print_status(rows: list[list[object]], *, title: str) -> None:
-    """Scores are in percent, of masks where there are masks."""
+def print_status(rows: Sequence[StatusRow], *, title: str) -> None:
+    """A table with scores in percent, or JSON."""
+    if console.shows_json():
+        console.say_json([row._asdict() for row in rows])
+        return
     columns = ("stage", "command", "state", "inputs", "age", "time", *SCORES)
-    console.table(title, columns, rows, left=4, spare=["inputs"])
+    cells = [
+        (
+            *row[:3],
+            ", ".join(row.inputs),
+            None if row.age is None else console.seconds(row.age),
+            None if row.seconds is None else console.seconds(row.seconds),
+            *(_percent(row.scores.get(name)) for name in SCORES),
+        )
+        for row in rows
+    ]
+    console.table(title, columns, cells, left=4, spare=["inputs"])
 
 
 def _state(plan: StagePlan) -> str:
@@ -90,21 +123,24 @@ def _unusable_input(plan: StagePlan) -> str:
     return "inputs"
 
 
-def _status_row(path: Path, manifest: dict[str, Any]) -> list[object]:
-    inputs = ", ".join(sorted(manifest.get("inputs", {})))
+def _status_row(path: Path, manifest: dict[str, Any]) -> StatusRow:
     moment = manifest.get("finished") or manifest.get("started")
-    age = _age(moment) if moment else None
-    took = manifest.get("seconds")
     summary = manifest.get("summary", {})
-    scores = [_percent(summary.get(name)) for name in SCORES]
-    state = "done" if manifest["state"] == "done" else "unfinished"
-    shown = console.seconds(took) if took is not None else None
-    return [path.name, manifest["command"], state, inputs, age, shown, *scores]
+    return StatusRow(
+        stage=path.name,
+        command=manifest["command"],
+        state="done" if manifest["state"] == "done" else "unfinished",
+        inputs=sorted(manifest.get("inputs", {})),
+        age=_age(moment) if moment else None,
+        seconds=manifest.get("seconds"),
+        scores={name: summary[name] for name in SCORES if name in summary},
+    )
 
 
-def _age(moment: str) -> str:
+def _age(moment: str) -> float:
+    """Seconds since an ISO date."""
     then = datetime.datetime.fromisoformat(moment)
-    return console.seconds((datetime.datetime.now(datetime.UTC) - then).total_seconds())
+    return (datetime.datetime.now(datetime.UTC) - then).total_seconds()
 
 
 def _percent(value: float | None) -> str | None:

@@ -53,7 +53,7 @@ def run_stage(
         console.say(f"{plan.name}: done ({plan.out})")
         return folder.manifest.get("summary", {})
     doing = "resuming" if folder.state == "resume" else "running"
-    console.say(f"{plan.name}: {doing} ({plan.out})")
+    console.log(f"{plan.name}: {doing} ({plan.out})")
     console.outlive_reader()
     started = time.monotonic()
     try:
@@ -67,7 +67,7 @@ def run_stage(
             folder.finish(outputs=present, summary=summary)
     finally:
         folder.close()
-    console.say(f"{plan.name}: finished in {console.seconds(time.monotonic() - started)}")
+    console.log(f"{plan.name}: finished in {console.seconds(time.monotonic() - started)}")
     return summary
 
 

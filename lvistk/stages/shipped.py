@@ -28,6 +28,9 @@ def find_pipeline(path: Path) -> Path:
 def list_pipelines() -> None:
     """Print name and first line of every shipped pipeline."""
     rows = [(name, _title(FOLDER / f"{name}.toml")) for name in shipped_names()]
+    if console.shows_json():
+        console.say_json([{"name": name, "title": title} for name, title in rows])
+        return
     console.table("pipelines that come with lvistk", ("name", "what"), rows, left=2)
 
 

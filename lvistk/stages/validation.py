@@ -67,7 +67,7 @@ def validator(
             numbers = {name: metrics["segm"][name] for name in SCORES}
             numbers["box_AP"] = metrics["bbox"]["AP"]
             shown = ", ".join(f"{name} {console.cell(v, digits=3)}" for name, v in numbers.items())
-            console.say(f"validation: {shown}")
+            console.log(f"validation: {shown}")
         _clear(folder)
         return numbers
 
