@@ -115,8 +115,12 @@ def table(
 
     A terminal that is too narrow gets it without lines, then without the ``spare`` columns too; text that
     is still too long goes on in the next line. Nothing is cut. A file or pipe gets no lines, at full width.
+    As JSON it is an object of ``title`` and ``rows``, whose keys are the columns (``name`` if one has none).
     """
     if not is_main_process():
+        return
+    if _shows_json:
+        say_json({"title": title, "rows": [_json_row(columns, row) for row in rows]})
         return
     if title:
         _write(sys.stdout, plain(title), colour="title")
@@ -128,6 +132,12 @@ def table(
         print_table(heads, cells, left=left, spare=spare)
     else:
         _write(sys.stdout, "\n".join(_table_lines(heads, cells, left=left)))
+
+
+def _json_row(columns: Sequence[str], row: Sequence[object]) -> dict[str, object]:
+    numbers = [None if isinstance(v, float) and not _is_finite(v) else v for v in row]
+    shown = [v if isinstance(v, int | float | str | None) else str(v) for v in numbers]
+    return dict(zip([name or "name" for name in columns], shown, strict=True))
 
 
 def _table_lines(

@@ -3,6 +3,9 @@
 import json
 from pathlib import Path
 
+import pytest
+
+from lvistk import console
 from lvistk.artifacts import StageFolder, Wanted
 from tests.command_line import Commands
 from tests.evaluation.worlds import annotation, both_result, image, world, write
@@ -44,3 +47,16 @@ def test_evaluate_and_compare(tmp_path: Path, lvistk: Commands) -> None:
     done = lvistk("compare", tmp_path / "a", tmp_path / "b", "--samples", 20, "--json")
     compared = only_json(done.out)
     assert isinstance(compared, dict) and compared["samples"] == 20
+
+
+def test_a_table_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    console.use_json(True)
+    try:
+        console.table("scores", ("", "AP"), [("masks", 1.25), ("boxes", float("nan"))])
+        console.say("a line")
+    finally:
+        console.use_json(False)
+    out, err = capsys.readouterr()
+    rows = [{"name": "masks", "AP": 1.25}, {"name": "boxes", "AP": None}]
+    assert json.loads(out) == {"title": "scores", "rows": rows}
+    assert err == "a line\n"
