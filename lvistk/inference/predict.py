@@ -2,8 +2,11 @@
 testing)."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +23,9 @@ from lvistk.inference.multi_view import Detector, LevelMoves, Masks, MultiViewBa
 from lvistk.inference.views import Size, View, plan_views
 from lvistk.masks.paste import paste_masks
 from lvistk.structures.detections import Detections
+
+PASTED_BEHIND = 2
+"""Batches whose masks may wait for being pasted."""
 
 
 @dataclass(eq=False)
@@ -61,7 +67,8 @@ class Predictor:
     ) -> Iterator[Detections | LeftOut]:
         """Detections of every image, in the images' order, or why it is left out.
 
-        The model's modules go into eval mode meanwhile and back into their own afterwards. Raises
+        The model's modules go into eval mode meanwhile and back into their own afterwards. With
+        ``predict.workers`` the masks of a batch are pasted while the next one is in the model. Raises
         ``UserError`` where the model gives numbers that are not finite.
         """
         batches = load_batches(
@@ -75,17 +82,36 @@ class Predictor:
         waiting: dict[int, Detections | LeftOut] = {}
         following = 0
         with _evaluating(self.model), contextlib.closing(batches):
-            for batch in batches:
-                waiting.update(batch.left_out)
-                if len(batch):
-                    waiting.update(zip(batch.indices, self.detect(batch), strict=True))
+            for outcomes in self._in_turn(batches):
+                waiting.update(outcomes)
                 while following in waiting:
                     yield waiting.pop(following)
                     following += 1
 
-    @torch.inference_mode()
+    def _in_turn(self, batches: Iterator[ImagesInViews]) -> Iterator[dict[int, Any]]:
+        """The outcomes of each batch by the images' indices."""
+        if self.predict.workers == 0:
+            for batch in batches:
+                yield _outcomes(batch, self._unfinished(batch))
+            return
+        ahead: deque[Future[dict[int, Any]]] = deque()
+        with ThreadPoolExecutor(1, thread_name_prefix="masks") as pool:
+            for batch in batches:
+                ahead.append(pool.submit(_outcomes, batch, self._unfinished(batch)))
+                while len(ahead) > PASTED_BEHIND or (ahead and ahead[0].done()):
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+
     def detect(self, images: ImagesInViews) -> list[Detections]:
         """Detections of each image of a batch, best box score first."""
+        return [finish() for finish in self._unfinished(images)]
+
+    @torch.inference_mode()
+    def _unfinished(self, images: ImagesInViews) -> list[Callable[[], Detections]]:
+        """All that the model has to do for a batch; what is left gives each image's detections."""
+        if not len(images):
+            return []
         views = MultiViewBatch(
             self.model, images, self.views, self.predict, self.device, moves=self.moves
         )
@@ -93,7 +119,7 @@ class Predictor:
         has_masks = self.model.settings.mask.enabled
         masks = make_masks(views, merged, self.merge) if has_masks else [None] * len(merged)
         return [
-            self._detections(image.image_id, size, candidates, mask)
+            partial(self._detections, image.image_id, size, candidates, mask)
             for image, size, candidates, mask in zip(
                 images.images, images.sizes, merged, masks, strict=True
             )
@@ -160,6 +186,12 @@ def predict_images(
 ) -> Iterator[Detections]:
     """Detections of every image, in the images' order (see ``Predictor.run``)."""
     return Predictor(model, plan_views(views), merge, predict, torch.device(device)).run(images)
+
+
+def _outcomes(batch: ImagesInViews, unfinished: list[Callable[[], Detections]]) -> dict[int, Any]:
+    """Detections, or why an image is left out, by the images' indices."""
+    detections = [finish() for finish in unfinished]
+    return {**batch.left_out, **dict(zip(batch.indices, detections, strict=True))}
 
 
 @contextlib.contextmanager

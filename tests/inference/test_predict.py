@@ -3,12 +3,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from lvistk.config.inference import MergeSettings, PredictSettings, ViewSettings
 from lvistk.errors import UserError
-from lvistk.inference.image_batches import Image, load_batches, plan_batches
-from lvistk.inference.predict import predict_images
-from lvistk.inference.views import View
+from lvistk.inference.image_batches import Image, LeftOut, load_batches, plan_batches
+from lvistk.inference.predict import Predictor, predict_images
+from lvistk.inference.views import View, plan_views
 from lvistk.masks import rle
 from tests.inference.colours import ColourDetector, gt, paint, write
 
@@ -66,6 +67,27 @@ def test_alone_and_in_a_batch_are_the_same(images) -> None:
         assert (a.image_id, a.masks) == (b.image_id, b.masks)
         np.testing.assert_array_equal(a.boxes, b.boxes)
         np.testing.assert_array_equal(a.scores, b.scores)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_threads_change_nothing(images, tmp_path: Path, batch_size: int) -> None:
+    """Images read ahead and masks pasted behind; one of seven is broken."""
+    broken = Image(99, tmp_path / "gone.png", (160, 200))
+    listed = [*images[:3], broken, *images[3:]]
+
+    def outcomes(workers: int) -> list:
+        settings = PredictSettings(workers=workers, batch_size=batch_size)
+        predictor = Predictor(
+            ColourDetector(), plan_views(MANY), MergeSettings(), settings, torch.device("cpu")
+        )
+        return [
+            one.reason
+            if isinstance(one, LeftOut)
+            else (one.image_id, one.boxes.tolist(), one.scores.tolist(), one.masks)
+            for one in predictor.outcomes(listed)
+        ]
+
+    assert outcomes(0) == outcomes(2)
 
 
 def test_features_that_do_not_fit_are_computed_again(images) -> None:
