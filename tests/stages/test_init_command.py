@@ -4,6 +4,8 @@ import json
 import re
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from lvistk.stages.pipeline_file import load_pipeline
@@ -83,6 +85,40 @@ def test_a_preset_gets_the_data(coco: Path, lvistk: Commands) -> None:
     assert [one.name for one in mine.stages] == [one.name for one in shipped.stages]
     assert mine.stages[0].settings == shipped.stages[0].settings
     assert mine.stages[0].inputs.train == (Path("lvistk-data/train.json"),)
+
+
+def picture(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.full((30, 40, 3), 99, np.uint8))
+
+
+def test_yolo_and_labelme_are_converted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lvistk: Commands
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    yolo, sheets = tmp_path / "yolo", tmp_path / "sheets"
+    for name in ("train/a", "train/b", "val/c"):
+        picture(yolo / f"images/{name}.jpg")
+        labels = yolo / f"labels/{name}.txt"
+        labels.parent.mkdir(parents=True, exist_ok=True)
+        labels.write_text("0 0.1 0.1 0.9 0.1 0.9 0.9\n")
+    (yolo / "data.yaml").write_text("names: [cup]\n")
+    for name in "abcde":
+        picture(sheets / f"{name}.jpg")
+        shape = {"label": "cup", "shape_type": "polygon", "points": [[1, 1], [30, 1], [30, 20]]}
+        sheet = {"shapes": [shape], "imagePath": f"{name}.jpg", "imageHeight": 30, "imageWidth": 40}
+        (sheets / f"{name}.json").write_text(json.dumps(sheet))
+    assert lvistk("init", "yolo", "--preset", "mask_rcnn_r50").code == 0
+    inputs = load_pipeline(Path("lvistk.toml")).stages[0].inputs
+    assert inputs.train_images == Path("yolo/images/train")
+    assert inputs.val_images == Path("yolo/images/val")
+    counts = [len(json.loads(path.read_text())["images"]) for path in (*inputs.train, inputs.val)]
+    assert counts == [2, 1]
+    assert lvistk("init", "sheets", "--preset", "mask_rcnn_r50", "--force").code == 0
+    inputs = load_pipeline(Path("lvistk.toml")).stages[0].inputs
+    assert inputs.train_images == Path("sheets")
+    counts = [len(json.loads(path.read_text())["images"]) for path in (*inputs.train, inputs.val)]
+    assert counts == [4, 1]
 
 
 @pytest.mark.parametrize(
