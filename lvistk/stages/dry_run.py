@@ -158,10 +158,14 @@ def _memory(gigabytes: float | None) -> str | None:
 
 def _lacking(plan: StagePlan) -> list[str]:
     """Inputs that the stage requires and that nobody gives."""
-    required = list(plan.stage.required)
-    if getattr(plan.settings, "source", None) == "openimages":
-        required.append("pool")
-    return [name for name in required if getattr(plan.inputs, name) in (None, ())]
+    inputs, source = plan.inputs, getattr(plan.settings, "source", "")
+    lacking = [name for name in plan.stage.required if getattr(inputs, name) in (None, ())]
+    has_images = bool(getattr(inputs, "images", ()))
+    if source in ("openimages", "images") and inputs.pool is None:
+        lacking += [] if source == "images" and has_images else ["pool"]
+    if plan.command == "tta-infer" and inputs.val is None and not has_images:
+        lacking.append("val")
+    return lacking
 
 
 def _state(plan: StagePlan) -> str:
@@ -201,13 +205,15 @@ def _epoch_steps(plan: StagePlan, index: AnnotationIndex) -> int:
 
 def _images(plan: StagePlan) -> tuple[int, AnnotationIndex | None]:
     """The number of images that are detected on, and the index that lists them."""
-    inputs = plan.inputs
-    if plan.command == "pseudo-label" and plan.settings.source == "openimages":
+    inputs, source = plan.inputs, getattr(plan.settings, "source", "")
+    if source == "openimages":
         pool = OpenImages.open(
             inputs.pool, list_path=inputs.pool_list, cache=cache_beside(plan.out)
         )
-        most = plan.settings.max_images
-        return (min(len(pool), most) if most else len(pool)), None
+        return _at_most(len(pool), plan.settings.max_images), None
+    if source == "images" or (inputs.images and source != "lvis"):
+        count = len(ListedImages(inputs.images or (inputs.pool,)))
+        return _at_most(count, getattr(plan.settings, "max_images", 0)), None
     listed = plan.command == "tta-infer" or plan.settings.source == "images"
     if listed and (inputs.images or plan.command == "pseudo-label"):
         count = len(ListedImages(inputs.images or (inputs.pool,)))
@@ -216,6 +222,11 @@ def _images(plan: StagePlan) -> tuple[int, AnnotationIndex | None]:
     files = inputs.train if plan.command == "pseudo-label" else (inputs.val,)
     index = _index(files, plan.out)
     return len(index), index
+
+
+def _at_most(count: int, most: int) -> int:
+    """``count``, or ``most`` where that is not 0 and less."""
+    return min(count, most) if most else count
 
 
 def _index(files: Sequence[Path], out: Path) -> AnnotationIndex:
