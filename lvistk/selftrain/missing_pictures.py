@@ -29,8 +29,9 @@ def draw_missing_sheet(
     how many are drawn; without any, nothing is written.
     """
     filled = np.concatenate([np.zeros(0, np.int64), *_filled_rows(missing)])
-    chosen = filled[np.unique(np.linspace(0, len(filled) - 1, IMAGES).astype(int))]
-    cells = [_cell(index, missing, int(row), root) for row in (chosen if len(filled) else filled)]
+    spread = np.unique(np.linspace(0, max(len(filled) - 1, 0), IMAGES).astype(int))
+    chosen = filled[spread] if len(filled) else filled
+    cells = [_cell(index, missing, int(row), root) for row in chosen]
     drawn = [cell for cell in cells if cell is not None]
     if drawn:
         write_picture(path, contact_sheet(drawn, size=CELL, columns=COLUMNS))
