@@ -236,29 +236,36 @@ def status(
     target: Annotated[
         Path | None,
         typer.Argument(
-            help="Pipeline file, or a folder that holds stage folders; by default the project's "
-            "lvistk.toml, else runs."
+            help="Pipeline file, a folder of stage folders or of a ladder's pipeline files; by default "
+            "the project's lvistk.toml, else runs."
         ),
     ] = None,
     out: Out = None,
     assign: Assign = None,
     json: Json = False,
+    seeds: Seeds = None,
 ) -> None:
-    """Show each stage: state, inputs, age, time, scores."""
+    """Show each stage: state, inputs, age, time, scores; of a ladder each row."""
     console.use_json(json)
     from lvistk.stages import pipeline as stages
+    from lvistk.stages.ladder import is_ladder, load_ladder, print_ladder
     from lvistk.stages.project import enter_project, typed_path
     from lvistk.stages.shipped import shipped_names
 
     if target is None:
         out = out and typed_path(out)
         target = enter_project() or Path("runs")
+    if is_ladder(target):
+        rows = load_ladder(target, seeds=seeds or 1, assignments=assign or (), out=out)
+        print_ladder(rows, title=str(target))
+        return
+    _no_seeds(seeds)
     if target.suffix == ".toml" or (not target.exists() and target.name in shipped_names()):
         loaded = load_pipeline(target, assignments=assign or (), out=out, more={})
-        rows = stages.pipeline_rows(loaded) or stages.status_rows(loaded.out)
+        lines = stages.pipeline_rows(loaded) or stages.status_rows(loaded.out)
     else:
-        rows = stages.status_rows(target)
-    stages.print_status(rows, title=str(target))
+        lines = stages.status_rows(target)
+    stages.print_status(lines, title=str(target))
 
 
 @app.command("settings")

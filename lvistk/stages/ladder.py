@@ -13,13 +13,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from lvistk import console
+from lvistk import artifacts, console
 from lvistk.artifacts import BusyError
 from lvistk.config.load import nearest
 from lvistk.config.row import RowSettings
 from lvistk.errors import UserError
-from lvistk.stages.pipeline import run_pipeline
+from lvistk.stages.pipeline import SCORES, run_pipeline
 from lvistk.stages.pipeline_file import Pipeline, StagePlan, load_pipeline
 
 WAIT_SECONDS = 20.0
@@ -110,6 +111,40 @@ def distinct_stages(rows: Sequence[LadderRow]) -> list[StagePlan]:
     """Every stage of the rows once, in the order in which they run."""
     pipelines = [row.seeds[seed] for seed in range(len(rows[0].seeds)) for row in rows]
     return list({plan.out: plan for one in pipelines for plan in one.stages}.values())
+
+
+def is_done(plan: StagePlan) -> bool:
+    """Whether the stage's folder says that it is finished."""
+    manifest = plan.out / artifacts.MANIFEST
+    return manifest.is_file() and artifacts.read_manifest(plan.out)["state"] == "done"
+
+
+def print_ladder(rows: Sequence[LadderRow], *, title: str) -> None:
+    """One line per row and seed: the first stage that is not done, or the scores in percent; or JSON."""
+    lines = [_status(row, seed) for seed in range(len(rows[0].seeds)) for row in rows]
+    if console.shows_json():
+        console.say_json(lines)
+        return
+    cells = [
+        (one["row"], one["seed"], one["state"], *map(_percent, map(one["scores"].get, SCORES)))
+        for one in lines
+    ]
+    console.table(title, ("row", "seed", "state", *SCORES), cells, left=3)
+
+
+def _status(row: LadderRow, seed: int) -> dict[str, Any]:
+    left = [plan for plan in row.seeds[seed].stages if not is_done(plan)]
+    summary = {} if left else artifacts.read_manifest(row.score(seed).out)["summary"]
+    return {
+        "row": row.name,
+        "seed": seed,
+        "state": f"{left[0].name} is next" if left else "done",
+        "scores": {name: summary.get(name) for name in SCORES},
+    }
+
+
+def _percent(value: float | None) -> str | None:
+    return None if value is None else f"{100 * value:.1f}"
 
 
 def run_ladder(rows: Sequence[LadderRow], *, device: str) -> None:

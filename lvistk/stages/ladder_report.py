@@ -21,7 +21,7 @@ from lvistk.report.ladder import (
     step_of,
 )
 from lvistk.stages.compare import compare_sides, side_inputs
-from lvistk.stages.ladder import LadderRow, load_ladder
+from lvistk.stages.ladder import LadderRow, is_done, load_ladder
 from lvistk.whole_file import whole_file, write_json
 
 SAMPLES = 300
@@ -46,7 +46,7 @@ def run(folders: Sequence[Path], out: Path | None, *, seeds: int | None, threads
     """
     if len(folders) > 1:
         raise UserError("report takes one ladder at a time: its rows are compared with each other")
-    rows = load_ladder(folders[0], seeds=seeds or _seeds_done(folders[0]))
+    rows = load_ladder(folders[0], seeds=seeds or seeds_done(folders[0]))
     root = rows[0].seeds[0].out
     results = _results(rows, cache=root / COMPARISONS, threads=threads)
     if not any(one.seeds for one in results):
@@ -61,17 +61,12 @@ def run(folders: Sequence[Path], out: Path | None, *, seeds: int | None, threads
     return page
 
 
-def _seeds_done(folder: Path) -> int:
+def seeds_done(folder: Path) -> int:
     """The number of seeds of which some row has scores, at least 1."""
     for seeds in range(1, MOST_SEEDS):
-        if not any(_is_done(row, seeds - 1) for row in load_ladder(folder, seeds=seeds)):
+        if not any(is_done(row.score(seeds - 1)) for row in load_ladder(folder, seeds=seeds)):
             return max(seeds - 1, 1)
     return MOST_SEEDS
-
-
-def _is_done(row: LadderRow, seed: int) -> bool:
-    manifest = row.score(seed).out / artifacts.MANIFEST
-    return manifest.is_file() and artifacts.read_manifest(manifest.parent)["state"] == "done"
 
 
 def _results(rows: Sequence[LadderRow], *, cache: Path, threads: int) -> list[RowResult]:
@@ -79,7 +74,7 @@ def _results(rows: Sequence[LadderRow], *, cache: Path, threads: int) -> list[Ro
     results = []
     with console.progress("report: rows", len(rows)) as line:
         for row in rows:
-            done = [seed for seed in range(len(row.seeds)) if _is_done(row, seed)]
+            done = [seed for seed in range(len(row.seeds)) if is_done(row.score(seed))]
             steps = {
                 other: [
                     _steps(
@@ -89,7 +84,7 @@ def _results(rows: Sequence[LadderRow], *, cache: Path, threads: int) -> list[Ro
                         threads=threads,
                     )
                     for seed in done
-                    if _is_done(named[other], seed)
+                    if is_done(named[other].score(seed))
                 ]
                 for other in row.settings.over
             }

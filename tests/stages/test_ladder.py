@@ -107,6 +107,8 @@ def test_a_ladder_runs_shares_and_reports(folder: Path, lvistk: Commands) -> Non
     run = lvistk("run", str(folder), "--device", "cpu")
     assert run.code == 0
     assert (train / "model.safetensors").stat().st_mtime_ns == modified
+    assert any("2_second" in line and "done" in line for line in lvistk("status", str(folder)).out)
+    assert any("first is next" in x for x in lvistk("status", str(folder), "--seeds", "2").out)
     assert lvistk("report", str(folder), "--threads", "1").code == 0
     root = rows[0].seeds[0].out
     text = (root / "ladder.md").read_text()

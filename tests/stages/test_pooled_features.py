@@ -42,16 +42,17 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return read_tensors(folder / "model.safetensors")
 
 
+SHARED = "second.freeze=['backbone', 'neck', 'rpn', 'box_features']"
+
+
 @pytest.mark.parametrize(
     "others",
     [
         (),
-        (
-            "second.model.mask.mask_iou=true",
-            "second.freeze=['backbone', 'neck', 'rpn', 'box_features']",
-        ),
+        (SHARED,),
+        pytest.param((SHARED, "second.model.mask.mask_iou=true"), marks=pytest.mark.slow),
     ],
-    ids=("heads", "shared layers frozen, mask scoring"),
+    ids=("heads", "shared layers frozen", "mask scoring"),
 )
 def test_with_as_many_views_as_epochs_nothing_differs(root: Path, others: tuple[str, ...]) -> None:
     tag = f"{len(others)}"
