@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lvistk.config.load import update
+from lvistk.config.load import merge, update
 from lvistk.config.model import ModelSettings
 from lvistk.errors import UserError
 from lvistk.importing import inferred_settings as fs
@@ -50,8 +50,8 @@ def model_settings(
     stages = len(shapes.get("cascade", {}).get("ious", [0.5]))
     preset = fs.toolbox_settings(imported.toolbox, style=imported.style, stages=stages, coco=coco)
     if imported.toolbox == "mmdetection" and shapes["classifier"]["kind"] == "seesaw":
-        preset = fs.merged(preset, SEESAW)
-    table = fs.merged(fs.merged(preset, config), shapes)
+        preset = merge(preset, SEESAW)
+    table = merge(merge(preset, config), shapes)
     table |= _pixel_settings(tensors, imported.style)
     settings = update(ModelSettings(), table, where=imported.toolbox)
     _check_anchors(tensors, settings)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from lvistk.config.load import merge
 from lvistk.errors import UserError
 from lvistk.importing.parameter_names import Toolbox
 from lvistk.models.resnet import ARCHITECTURES, BasicBlock
@@ -139,14 +140,14 @@ def shape_settings(weights: Weights, *, num_categories: int | None) -> dict[str,
 
 def toolbox_settings(toolbox: Toolbox, *, style: Style, stages: int, coco: bool) -> dict[str, Any]:
     """Settings that no shape tells: the toolbox's own configuration of such models."""
-    settings = merged(TOOLBOX[toolbox], INPUT[style])
+    settings = merge(TOOLBOX[toolbox], INPUT[style])
     if coco:
         settings["detection"] = {"score_threshold": 0.05, "max_detections": 100}
     if stages == 1:
         return settings
     if toolbox not in CASCADE or stages != 3:
         raise UserError(f"a cascade of {stages} stages is no model of {toolbox} that is known here")
-    return merged(settings, CASCADE[toolbox])
+    return merge(settings, CASCADE[toolbox])
 
 
 def category_rows(weights: Weights, *, num_categories: int | None) -> int:
@@ -184,16 +185,6 @@ def architecture(weights: Weights) -> str:
 def number_of(weights: Weights, pattern: str) -> int:
     """How many different numbers the names have at the pattern's group."""
     return len({match[1] for name in weights if (match := re.match(pattern, name))})
-
-
-def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """``base`` with ``changes``, table by table."""
-    result = dict(base)
-    for key, value in changes.items():
-        old = result.get(key)
-        both = isinstance(old, Mapping) and isinstance(value, Mapping)
-        result[key] = merged(old, value) if both else value  # pyright: ignore[reportArgumentType]  # just checked
-    return result
 
 
 def _kind(weights: Weights, categories: int) -> str:

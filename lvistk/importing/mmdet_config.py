@@ -5,8 +5,9 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+from lvistk.config.load import merge
 from lvistk.errors import UserError
-from lvistk.importing.inferred_settings import Style, merged
+from lvistk.importing.inferred_settings import Style
 
 Config = Mapping[str, Any]
 _UNKNOWN = object()
@@ -124,9 +125,9 @@ def config_settings(config: Config) -> dict[str, Any]:
     if len(box_heads) > 1 and "stage_loss_weights" in heads:
         given = heads["stage_loss_weights"]
         weights = _numbers(given, "stage_loss_weights", count=len(box_heads))
-        table = merged(table, {"cascade": {"loss_weights": weights}})
+        table = merge(table, {"cascade": {"loss_weights": weights}})
     table["rpn"] = _smooth_l1(_table(_table(model, "rpn_head"), "loss_bbox"))
-    return merged(table, _test_settings(_table(model, "test_cfg")))
+    return merge(table, _test_settings(_table(model, "test_cfg")))
 
 
 def _test_settings(test: Config) -> dict[str, Any]:

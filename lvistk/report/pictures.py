@@ -36,14 +36,14 @@ def drawn(pixels: np.ndarray, instances: Detections, names: Sequence[str], *, sc
     scores: whether captions show the score
     """
     instances = instances.select(np.argsort(_box_areas(instances), kind="stable"))
-    captions = [
-        f"{names[int(label)]} {score:.0%}" if scores else names[int(label)]
-        for label, score in zip(instances.labels, instances.scores, strict=True)
-    ]
+    labels = instances.labels
+    captions = [names[int(label)] for label in labels]
+    if scores:
+        captions = draw.captions(labels, instances.scores, names=names)
     picture = draw.draw_instances(
         pixels,
         boxes=instances.boxes,
-        labels=instances.labels,
+        labels=labels,
         masks=instances.masks,
         captions=captions,
     )

@@ -9,7 +9,7 @@ from lvistk.config.missing import MissingRule
 from lvistk.data.images.decode import ImageError, read_image
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.store.detection_store import DetectionStore
-from lvistk.drawing import contact_sheet, draw_instances, side_by_side, write_picture
+from lvistk.drawing import captions, contact_sheet, draw_instances, side_by_side, write_picture
 from lvistk.errors import UserError
 from lvistk.selftrain.hidden import OVERLAPS, HiddenMatches, curve, variants
 from lvistk.whole_file import whole_file
@@ -70,12 +70,7 @@ def _cell(
         boxes=detections.boxes,
         labels=detections.labels,
         masks=detections.masks,
-        captions=[
-            f"{names[label]} {score:.0%}"
-            for label, score in zip(
-                detections.labels.tolist(), detections.scores.tolist(), strict=True
-            )
-        ],
+        captions=captions(detections.labels, detections.scores, names=names),
     )
     return side_by_side([annotated, taken], titles=("annotated", "taken for missing"))
 

@@ -130,9 +130,6 @@ def _beside_gt(
         boxes=detections.boxes,
         labels=detections.labels,
         masks=detections.masks,
-        captions=[
-            f"{names[label]} {score:.0%}"
-            for label, score in zip(detections.labels, detections.scores, strict=True)
-        ],
+        captions=draw.captions(detections.labels, detections.scores, names=names),
     )
     return draw.side_by_side([annotated, detected], titles=["annotated", "detected"])

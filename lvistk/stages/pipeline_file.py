@@ -34,7 +34,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lvistk.config.load import expanded, nearest, parse_assignments, update
+from lvistk.config.load import expanded, merge, nearest, parse_assignments, update
 from lvistk.config.row import RowSettings
 from lvistk.errors import UserError
 from lvistk.stages.pipeline_base import read_pipeline_toml
@@ -280,25 +280,13 @@ def _resolve(value: Any, earlier: Mapping[str, StagePlan]) -> Any:
 
 def _merge_assignments(table: dict[str, Any], changes: Mapping[str, Any], path: Path) -> None:
     stages = table.get("stage", {})
-    for key, value in changes.items():
-        if key in stages and isinstance(value, Mapping):
-            _merge_into(stages[key], value)
-        elif isinstance(value, Mapping):
-            _merge_into(table.setdefault(key, {}), value)
-        else:
-            table[key] = value
+    of_stages = {k: v for k, v in changes.items() if k in stages and isinstance(v, Mapping)}
+    stages.update(merge(stages, of_stages))
+    table.update(merge(table, {k: v for k, v in changes.items() if k not in of_stages}))
     unknown = [key for key in changes if key not in stages and key not in _known_tables()]
     if unknown:
         known = [*stages, *_known_tables()]
         raise UserError(f"{path.name} --set {unknown[0]}: unknown{nearest(unknown[0], known)}")
-
-
-def _merge_into(table: dict[str, Any], changes: Mapping[str, Any]) -> None:
-    for key, value in changes.items():
-        if isinstance(value, Mapping) and isinstance(table.get(key), dict):
-            _merge_into(table[key], value)
-        else:
-            table[key] = value
 
 
 def _known_tables() -> list[str]:
