@@ -1,5 +1,6 @@
 """A detection store gives the scores of the two results files that would be written from it."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,10 +14,21 @@ from lvistk.config.evaluation import EvaluateSettings
 from lvistk.data.store.detection_store import DetectionWriter
 from lvistk.errors import UserError
 from lvistk.evaluation.evaluate import Results, evaluate
+from lvistk.masks import rle
+from lvistk.stages import export
 from lvistk.structures.categories import Categories
 from lvistk.structures.detections import Detections
 from tests.evaluation.random_worlds import random_world
-from tests.evaluation.worlds import FAST, assert_official, write
+from tests.evaluation.worlds import (
+    FAST,
+    SIDE,
+    annotation,
+    assert_official,
+    both_result,
+    image,
+    world,
+    write,
+)
 from tests.reference.evaluation import evaluate_plainly
 
 
@@ -173,3 +185,26 @@ def test_store_of_which_some_files_have_masks(tmp_path: Path) -> None:
         UserError, match=r"00001\.h5: has no masks, but other files of the store have"
     ):
         evaluate(gt_path, Results(store), FAST)
+
+
+def test_empty_masks_beside_boxes_count_by_the_box_officially_and_not_in_a_store(
+    tmp_path: Path,
+) -> None:
+    """As docs/evaluate.md says: the same detections, and two scores, unless the area is chosen."""
+    nothing = {"size": [SIDE, SIDE], "counts": rle.encode(np.zeros((SIDE, SIDE))).decode()}
+    gt = world([image(1), image(2, negative=(1,))], [annotation(1, 1, 1, (5, 5, 10, 10))])
+    results = [both_result(1, 1, (5, 5, 10, 10), 0.5)]
+    results.append(both_result(2, 1, (20, 20, 10, 10), 0.8) | {"segmentation": nothing})
+    gt_path, path = write(tmp_path, gt, results)
+    export.run(path, tmp_path / "a.h5", kind="store", annotations=gt_path)
+    scores = {
+        (area, file.suffix): evaluate(
+            gt_path, Results(file), dataclasses.replace(FAST, area=area)
+        ).metrics["segm"]["AP"]
+        for area in ("official", "mask", "box")
+        for file in (path, tmp_path / "a.h5")
+    }
+    low, high = scores["official", ".json"], scores["official", ".h5"]
+    assert (low, high) == (pytest.approx(0.5), pytest.approx(1.0))
+    assert scores["mask", ".json"] == scores["mask", ".h5"] == high
+    assert scores["box", ".json"] == scores["box", ".h5"] == low
