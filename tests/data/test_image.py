@@ -153,3 +153,14 @@ def test_every_broken_image_is_named(image: Path, tmp_path: Path) -> None:
         read_image(image, size=(32, 50))
     (tmp_path / "trailing.jpg").write_bytes(whole + b"\x00junk")
     assert read_image(tmp_path / "trailing.jpg").shape == (32, 48, 3)
+
+
+def test_opencv_adds_no_lines_about_a_broken_image(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.png"
+    data = cv2.imencode(".png", np.zeros((40, 50, 3), np.uint8))[1].tobytes()
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(ImageError, match=r"a\.png"):
+        read_image(path, size=(1, 1))
+    assert capfd.readouterr().err == ""

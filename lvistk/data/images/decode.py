@@ -1,5 +1,6 @@
 """Images from disk: decoded, turned upright, checked."""
 
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -102,6 +103,7 @@ def _decode(data: np.ndarray, path: Path, *, reduce: int, as_stored: bool) -> np
         return cv2.resize(whole, size, interpolation=cv2.INTER_AREA)
     if is_cut_jpeg(data.data):
         raise ImageError(f"{path}: JPEG is cut short; fetch it again")
+    _silence_opencv()
     flag = REDUCED[reduce] | (cv2.IMREAD_IGNORE_ORIENTATION if as_stored else 0)
     try:
         image = cv2.imdecode(data, flag)
@@ -110,3 +112,9 @@ def _decode(data: np.ndarray, path: Path, *, reduce: int, as_stored: bool) -> np
     if image is None:
         raise ImageError(f"{path}: not an image that can be decoded; fetch it again")
     return image
+
+
+@lru_cache(maxsize=1)
+def _silence_opencv() -> None:
+    """Once per process: OpenCV writes lines of its own about broken images, which are told in one of ours."""
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
