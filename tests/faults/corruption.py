@@ -7,6 +7,7 @@ because it was made again, passed over, or the change means nothing. Anything el
 """
 
 import argparse
+import json
 import os
 import random
 import shutil
@@ -138,7 +139,8 @@ class Corruption:
         whole = self._run(words)
         assert whole.changes
         shutil.rmtree(out)
-        self._run(words, die_at=whole.changes - 4)
+        self._run(words, die_at=whole.changes - 16)
+        assert json.loads((out / "stage.json").read_text())["state"] == "running"
         assert len(list(out.glob("checkpoints/step_*.safetensors"))) == 2
         shutil.copytree(out, self._kept / "stopped")
 

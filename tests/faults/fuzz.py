@@ -21,6 +21,7 @@ import cv2
 import msgspec
 import numpy as np
 
+from lvistk import console
 from lvistk.data.images.decode import read_image
 from lvistk.data.index.annotation_chunk import parse_masks
 from lvistk.data.index.annotation_index import AnnotationIndex
@@ -239,7 +240,7 @@ def fuzz(name: str, folder: Path, *, count: int, seed: int) -> Figures:
                 read(random.Random(f"{seed} {number}"))
             figures.read += 1
         except UserError as error:
-            text = str(error)
+            text = console.plain(str(error))  # as commands print it
             if "\n" in text or len(text) > MOST_CHARACTERS or not text.isprintable():
                 figures.lost.append(f"input {number}: not one line: {text[:200]!r}")
             else:

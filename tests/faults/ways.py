@@ -10,7 +10,7 @@ def flip(rng: random.Random, data: bytes, first: int = 0, last: int | None = Non
     """One bit changed, of the bytes from ``first`` to before ``last``."""
     changed = bytearray(data)
     stop = len(data) if last is None else min(last, len(data))
-    changed[rng.randrange(min(first, stop - 1), stop)] ^= 1 << rng.randrange(8)
+    changed[rng.randrange(max(min(first, stop - 1), 0), stop)] ^= 1 << rng.randrange(8)
     return bytes(changed)
 
 
