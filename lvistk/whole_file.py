@@ -12,21 +12,26 @@ from typing import Any
 
 from lvistk.errors import UserError
 
+SAFETENSORS_PART = ".tmp??????"
+"""Names of the temporary files that safetensors writes beside a file; a killed process leaves them."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, *, replaced: bool = False) -> Iterator[Path]:
     """A temporary path in the same folder that becomes ``path`` when the block ends well.
 
     The data reach the disk before the name does, so a killed process or a full disk leaves no half file. The
     temporary file is always the same as long as no other process writes ``path`` at the same time: what a
     killed process left of it goes when the file is written again.
+
+    replaced: the writer puts another file in the temporary one's place, which a lock cannot protect: it
+    gets a name of this process's own.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.part")
     with room_for(path):
-        lock = _locked(temporary)
+        lock = None if replaced else _locked(temporary)
     if lock is None:
         temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from lvistk import console
 from lvistk.artifacts.fingerprints import describe_output
-from lvistk.artifacts.lock import LOCK, StageLock
+from lvistk.artifacts.lock import LOCK, StageLock, remove_stale_lock
 from lvistk.artifacts.manifest import (
     MANIFEST,
     input_items,
@@ -24,6 +24,7 @@ from lvistk.artifacts.manifest import (
 )
 from lvistk.artifacts.standing import Standing, Wanted, standing
 from lvistk.errors import UserError
+from lvistk.whole_file import SAFETENSORS_PART
 
 
 @dataclass
@@ -53,6 +54,7 @@ class StageFolder:
         if not force:
             now = _require_same(path, wanted, resume_with_changes=resume_with_changes)
             if now.is_done:
+                remove_stale_lock(path)
                 return cls(path, wanted.command, "done", read_manifest(path))
         path.mkdir(parents=True, exist_ok=True)
         lock = StageLock(path)
@@ -211,9 +213,10 @@ def _holds_nothing(path: Path) -> bool:
 
 def _remove_parts(path: Path) -> None:
     """Remove what writers left that were killed; nobody else writes here while the lock is held."""
-    for part in path.rglob(".*.part"):
-        if part.is_file():
-            part.unlink(missing_ok=True)
+    for pattern in (".*.part", SAFETENSORS_PART):
+        for part in path.rglob(pattern):
+            if part.is_file():
+                part.unlink(missing_ok=True)
 
 
 def _is_part(path: Path) -> bool:

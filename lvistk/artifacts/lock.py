@@ -1,5 +1,6 @@
 """One process at a time in a stage folder."""
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -55,3 +56,10 @@ def _open(path: Path) -> int:
         if path.is_symlink():
             raise UserError(f"{path}: is a link, which a run does not follow; remove it") from error
         raise
+
+
+def remove_stale_lock(folder: Path) -> None:
+    """Remove the lock of a run that was killed after it had finished; one that is held stays."""
+    if (folder / LOCK).is_file():
+        with contextlib.suppress(UserError, OSError):
+            StageLock(folder).release()

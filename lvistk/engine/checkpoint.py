@@ -17,7 +17,7 @@ from torch import Tensor
 from lvistk import console
 from lvistk.errors import UserError
 from lvistk.models.tensor_file import read_table, read_tensors, write_tensors
-from lvistk.whole_file import whole_file, write_json
+from lvistk.whole_file import SAFETENSORS_PART, whole_file, write_json
 
 BEST = "best.safetensors"
 
@@ -54,8 +54,9 @@ def keep_best(folder: Path, *, step: int, score: float | None) -> None:
 
 def remove_leftovers(folder: Path) -> None:
     """Remove the partly written checkpoints of a run that was killed."""
-    for part in folder.glob(".*.part"):
-        part.unlink(missing_ok=True)
+    for pattern in (".*.part", SAFETENSORS_PART):
+        for part in folder.glob(pattern):
+            part.unlink(missing_ok=True)
 
 
 def read_newest(folder: Path) -> Checkpoint | None:

@@ -25,7 +25,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], *, table: Mapping[s
     """Write ``tensors`` and the JSON values of ``table``; a full disk is a ``UserError``."""
     flat = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
     text = json.dumps({DIGEST: _digest(flat, table), **table}, allow_nan=False)
-    with whole_file(path) as temporary:
+    with whole_file(path, replaced=True) as temporary:
         temporary.touch()
         mode = temporary.stat().st_mode
         try:

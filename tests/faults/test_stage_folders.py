@@ -19,6 +19,7 @@ from lvistk.artifacts import (
     standing,
 )
 from lvistk.artifacts.fingerprints import describe_images, same_input
+from lvistk.artifacts.lock import StageLock
 from lvistk.errors import UserError
 from lvistk.whole_file import write_json
 
@@ -108,6 +109,17 @@ def test_many_processes_get_the_lock_one_at_a_time(tmp_path: Path) -> None:
     running = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(6)]
     assert [one.communicate()[1] for one in running] == [""] * 6
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_lock_of_a_run_that_was_killed_at_its_end_goes(tmp_path: Path) -> None:
+    folder = finished(tmp_path / "s")
+    (folder / ".lock").touch()
+    assert StageFolder.open(folder, wanted()).state == "done"
+    assert not (folder / ".lock").exists()
+    held = StageLock(folder)
+    assert StageFolder.open(folder, wanted()).state == "done"
+    assert (folder / ".lock").exists()
+    held.release()
 
 
 def test_a_linked_lock_is_not_followed(tmp_path: Path) -> None:
