@@ -62,6 +62,22 @@ def test_suffixes_and_upper_case_and_a_loop_of_links(tmp_path: Path) -> None:
     assert all(pool.path(i).is_file() for i in range(4))
 
 
+def test_a_damaged_cache_and_what_a_killed_build_left_are_replaced(tmp_path: Path) -> None:
+    root, cache = put(tmp_path / "pool", *(f"{i}.jpg" for i in IDS)), tmp_path / "cache"
+    pool = OpenImages.open(root, cache=cache)
+    ids, file = pool.ids.tolist(), pool.cached / "ids.bin"
+    sound = file.read_bytes()
+    (cache / f".{pool.cached.name}.1.part").mkdir()
+    (cache / f".{pool.cached.name}.1.old").mkdir()
+    file.write_bytes(sound[:9] + bytes([sound[9] ^ 1]) + sound[10:])
+    assert OpenImages.open(root, cache=cache).ids.tolist() == ids
+    assert file.read_bytes() == sound
+    assert not [path.name for path in cache.iterdir() if path.name.startswith(".")]
+    for text in ("", "[]", "{", '{"notes": 3}'):
+        (pool.cached / "arrays.json").write_text(text)
+        assert OpenImages.open(root, cache=cache).ids.tolist() == ids
+
+
 def test_a_guard_that_cannot_guard_is_refused(tmp_path: Path) -> None:
     root = put(tmp_path / "pool", *(f"{i}.jpg" for i in IDS))
     with_url = {

@@ -52,7 +52,7 @@ def built_folder(
         return built_folder(paths, user_cache(), build)
     if (folder / TABLE).is_file():
         return folder
-    with _lock(cache / f"{folder.name}.lock"):
+    with locked(cache / f"{folder.name}.lock"):
         if not (folder / TABLE).is_file():
             for left in cache.glob(f".{folder.name}.*.part"):  # of a build that was killed
                 shutil.rmtree(left)
@@ -109,7 +109,8 @@ def _is_own(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of the file ``path``, which is made and stays."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)

@@ -21,7 +21,7 @@ import numpy as np
 
 from lvistk.artifacts import fingerprint
 from lvistk.data.index.flat_arrays import DAMAGED, TABLE, FlatWriter, check_arrays, map_arrays
-from lvistk.data.index.index_cache import user_cache
+from lvistk.data.index.index_cache import locked, user_cache
 from lvistk.data.index.lvis_json import AnnotationFile, ImageRecord
 from lvistk.data.pool.pool_list import PoolList, flickr_id, read_list
 from lvistk.errors import UserError
@@ -79,13 +79,15 @@ class OpenImages:
         digest = hashlib.blake2b(json.dumps(request).encode(), digest_size=16).hexdigest()
         cached = (cache or user_cache()) / f"openimages-{digest}"
         if not _is_current(folder, cached):
-            _build(
-                folder,
-                cached,
-                list_path=list_path,
-                exclude=exclude,
-                compares_content=compares_content,
-            )
+            with locked(cached.with_name(f"{cached.name}.lock")):
+                if not _is_current(folder, cached):
+                    _build(
+                        folder,
+                        cached,
+                        list_path=list_path,
+                        exclude=exclude,
+                        compares_content=compares_content,
+                    )
         pool = cls(folder, cached)
         if not len(pool):
             raise UserError(
@@ -162,8 +164,9 @@ def _build(
             banned[known] = np.isin(listed.flickr_ids[index[known]], _flickr_ids(exclude))
             notes["excluded"] = int(banned.sum())
             keep &= ~banned
+    for left in cached.parent.glob(f".{cached.name}.*"):  # of builds that were killed
+        shutil.rmtree(left, ignore_errors=True)
     temporary = cached.with_name(f".{cached.name}.{os.getpid()}.part")
-    shutil.rmtree(temporary, ignore_errors=True)
     with FlatWriter(temporary) as writer:
         writer.append("ids", on_disk.ids[keep])
         writer.append("folder", on_disk.folder[keep])
@@ -173,10 +176,7 @@ def _build(
     old = cached.with_name(f".{cached.name}.{os.getpid()}.old")
     if cached.exists():  # processes that have it open keep their pages
         cached.rename(old)
-    try:
-        temporary.rename(cached)
-    except OSError:  # another process built the same at the same time
-        shutil.rmtree(temporary)
+    temporary.rename(cached)
     shutil.rmtree(old, ignore_errors=True)
 
 
