@@ -142,7 +142,10 @@ def fit(
     device: torch.device,
     frozen: Sequence[nn.Module] = (),
 ) -> dict[str, Any]:
-    """Train, then write model.safetensors, metrics.jsonl and curves.png; returns the summary."""
+    """Train, then write model.safetensors, metrics.jsonl and curves.png; returns the summary.
+
+    Nothing in the model's file depends on the clock: equal trainings give equal files.
+    """
     if settings.loop.compile:
         model.backbone.compile()
         model.neck.compile()
@@ -176,7 +179,8 @@ def fit(
         "short_edge": max(settings.augment.short_edges),
         "long_edge": settings.augment.long_edge,
     }
-    training = {"command": stage.command, **summary}
+    told = {name: value for name, value in summary.items() if name != "photos_per_s"}
+    training = {"command": stage.command, **told}
     save_model(stage.file(MODEL), model, extra={"training": training, "input": size})
     write_card(stage.path, summary=summary, manifest=stage.manifest)
     draw_curves(stage.file(METRICS), stage.file("curves.png"))

