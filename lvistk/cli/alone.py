@@ -36,11 +36,11 @@ class Shared:
 
 
 class _Meant(NamedTuple):
-    """A stage to run, where it comes from in words, and the pipeline file that it comes from."""
+    """A stage to run, the pipeline file that it comes from, and the inputs that were typed, by name."""
 
     plan: StagePlan
-    origin: str
     file: Path | None
+    typed: Mapping[str, Any]
 
 
 def run_alone(stage: Stage, given: Mapping[str, Any]) -> None:
@@ -55,11 +55,13 @@ def run_alone(stage: Stage, given: Mapping[str, Any]) -> None:
     console.use_json(shared.json)
     settings = {name: given[name] for name in stage.options}
     inputs = {name: given[name] for name in _names(stage.inputs)}
-    plan, origin, file = _meant(stage.command, shared, settings=settings, inputs=inputs)
+    plan, file, typed = _meant(stage.command, shared, settings=settings, inputs=inputs)
     if stage.complete is not None:
         plan = stage.complete(plan, config=file, out=shared.out)
-    if origin:
-        console.say(origin)
+    if file is not None and shared.config is None:
+        from lvistk.stages.project import origin
+
+        console.say(origin(plan, file, typed=typed))
     if shared.dry_run:
         from lvistk.stages.dry_run import show
 
@@ -87,7 +89,7 @@ def _meant(
 ) -> _Meant:
     """The stage that a command line means: without ``--config`` from the project file, if any."""
     from lvistk.stages.one_stage import plan_from_file
-    from lvistk.stages.project import enter_project, origin, typed_path
+    from lvistk.stages.project import enter_project, typed_path
 
     if command not in STAGES:
         raise UserError(f"unknown stage '{command}'{nearest(command, STAGES)}")
@@ -104,17 +106,14 @@ def _meant(
             raise UserError("--stage names a stage of a pipeline file: give --config too")
         folder = out or Path("runs") / stage_name(command)
         plan = plan_alone(command, out=folder, assignments=assignments)
-        return _Meant(with_inputs(with_settings(plan, settings), typed), "", None)
+        return _Meant(with_inputs(with_settings(plan, settings), typed), None, typed)
     plan = plan_from_file(
         file, command, name=shared.stage, assignments=assignments, out=out, options=settings
     )
     plan = with_settings(plan, settings)
     changed = with_inputs(plan, typed)
-    if shared.config is not None:
-        return _Meant(changed, "", file)
-    own_folder = out is not None or plan.stage.complete is not None
-    if (
-        changed.inputs != plan.inputs and not own_folder
-    ):  # the stage's folder is for the file's inputs
+    has_own = out is not None or plan.stage.complete is not None  # a folder of its own
+    if shared.config is None and changed.inputs != plan.inputs and not has_own:
+        # the stage's folder is for the file's inputs
         changed = dataclasses.replace(changed, out=plan.out.with_name(f"{plan.out.name}_typed"))
-    return _Meant(changed, origin(changed, file, typed=typed), file)
+    return _Meant(changed, file, typed)

@@ -61,6 +61,8 @@ class Forecaster:
             return self._of_training(plan, base)
         if plan.command in DETECTING:
             return self._of_detecting(plan, base)
+        if plan.command == "predict":
+            return dataclasses.replace(base, work=f"{len(ListedImages(plan.inputs.images))} images")
         return base
 
     def _of_training(self, plan: StagePlan, base: Forecast) -> Forecast:

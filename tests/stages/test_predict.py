@@ -203,6 +203,31 @@ def test_mistakes_are_one_line(
     assert words in lvistk(*given, *paths, "--out", tmp_path / "out").error()
 
 
+def test_bare_in_a_project(
+    world: Path, tmp_path: Path, lvistk: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model comes from the last training, the folder is the run's own, and the line says which."""
+    (tmp_path / "lvistk.toml").write_text(
+        f"""
+        out = "runs"
+        [stage.learn]
+        command = "import-weights"
+        inputs = {{ checkpoint = "{world}/model.safetensors" }}
+        """
+    )
+    monkeypatch.chdir(tmp_path)
+    assert lvistk("run", "lvistk.toml").code == 0
+    image = world / "train2017" / "000000000001.jpg"
+    for number, folder in ((0.001, "runs/predict"), (0.002, "runs/predict-2")):
+        line = ["predict", image, *SMALL, "--min-score", number]
+        shown = lvistk(*line, "--dry-run")
+        assert shown.code == 0 and any("1 images" in text for text in shown.out), shown
+        done = lvistk(*line)
+        assert done.code == 0, done
+        assert f"stage predict in {folder}; model from learn; images as typed" in done.out[0]
+        assert DetectionStore.open(Path(folder)).image_ids.tolist() == [1]
+
+
 def test_without_images_or_model(world: Path, tmp_path: Path, lvistk: Commands) -> None:
     assert "needs the input 'images'" in lvistk("predict", "--out", tmp_path / "a").error()
     told = lvistk("predict", world / "train2017", "--out", tmp_path / "a").error()
