@@ -170,7 +170,7 @@ def plain(text: str) -> str:
 
     Line ends and tabs stay.
     """
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return _CONTROL.sub(lambda sign: sign[0].encode("unicode_escape").decode(), text)
 
 
 def cell(value: object, *, digits: int = 2) -> str:

@@ -66,8 +66,8 @@ class GroupSoftmaxSettings:
     """Categories without a training example: ``zero``, they join no group and are never detected;
     ``member``, members of the rarest group that are never positive."""
     start: Literal["stage_1", "anew"] = "stage_1"
-    """What it starts from where ``finetune`` puts it in another classifier's place: that one's rows,
-    or random weights."""
+    """What it starts from if ``finetune`` replaces another classifier by it: that one's rows, or random
+    weights."""
 
 
 @dataclass(frozen=True)

@@ -95,10 +95,10 @@ def _limits(settings: Any, name: str) -> str:
 @lru_cache
 def _meanings(kind: type) -> dict[str, str]:
     """The string below each field in the class's source, on one line; those of its bases too."""
-    found = {}
+    meanings = {}
     for base in kind.__bases__:
         if dataclasses.is_dataclass(base):
-            found |= _meanings(base)
+            meanings |= _meanings(base)
     source = ast.parse(inspect.getsource(kind)).body[0]
     assert isinstance(source, ast.ClassDef)
     for field, below in zip(source.body, source.body[1:], strict=False):
@@ -107,8 +107,8 @@ def _meanings(kind: type) -> dict[str, str]:
                 ast.AnnAssign(target=ast.Name(id=name)),
                 ast.Expr(value=ast.Constant(value=str(text))),
             ):
-                found[name] = " ".join(text.split())
-    return found
+                meanings[name] = " ".join(text.split())
+    return meanings
 
 
 def _own_words(kind: type) -> str:

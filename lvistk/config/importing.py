@@ -30,7 +30,7 @@ class ImportWeightsSettings:
     drop: tuple[str, ...] = ()
     """Beginnings of parameter names that the user gives up."""
     model: dict[str, Any] = field(default_factory=dict, metadata={"overrides": ModelSettings})
-    """Changes to the settings that were found."""
+    """Changes to the settings that were inferred from the checkpoint."""
 
 
 @dataclass(frozen=True)

@@ -44,10 +44,10 @@ def source_rows(
     if number == len(coco):
         return SourceRows(coco.ids, tuple(_normal_names([name]) for name in coco.names))
     if number == COCO_IDS:
-        places = np.arange(1, COCO_IDS + 1)
-        used = np.isin(places, coco.ids)
+        every_id = np.arange(1, COCO_IDS + 1)
+        used = np.isin(every_id, coco.ids)
         return SourceRows(
-            np.where(used, places, 0), tuple(_normal_names([name]) for name in COCO_NAMES)
+            np.where(used, every_id, 0), tuple(_normal_names([name]) for name in COCO_NAMES)
         )
     given = "none were given" if ids is None else f"{len(ids)} were given"
     raise UserError(

@@ -57,12 +57,17 @@ def run(
 ) -> Comparison:
     """Print the differences of B to A with intervals, and write them to ``out`` (JSON).
 
-    ``boundary`` and ``fixed`` compare boundary AP and AP-fixed too, which takes about as long again each.
+    a, b: folders of ``evaluate`` stages or, with ``gt``, results as ``evaluate`` takes them
+    gt: annotation file
+    samples: resamples of the images
+    seed: of the resamples
+    level: confidence of the intervals, 0 to 1
+    boundary, fixed: whether boundary AP and AP-fixed are compared too; each takes about as long again
+    unknown_images: what is done with detections in images that are not in the ground truth, see
+        ``EvaluateSettings``; only with ``gt``, folders have their own rule
+    threads: 0 is one per core
 
-    ``a`` and ``b`` are ``evaluate`` stage folders or, with ``gt``, results as ``evaluate`` takes them.
-    ``unknown_images``: what becomes of detections in images that are not in the ground truth, see
-    ``EvaluateSettings``; only with ``gt``, folders have their own rule. Raises ``UserError`` where the two
-    have different ground truth instances or rules, or where inputs have changed since.
+    Raises ``UserError`` if the two have different ground truth or rules, or inputs have changed since.
     """
     if unknown_images is not None and gt is None:
         raise UserError(
@@ -70,7 +75,7 @@ def run(
         )
     unknown = unknown_images or "refuse"
     sides = (side_inputs(a, gt, unknown), side_inputs(b, gt, unknown))
-    found = compare_sides(
+    comparison = compare_sides(
         *sides,
         samples=samples,
         seed=seed,
@@ -79,15 +84,15 @@ def run(
         fixed=fixed,
         threads=threads,
     )
-    table = _table(found, sides, samples=samples, seed=seed, level=level)
+    table = _table(comparison, sides, samples=samples, seed=seed, level=level)
     if console.shows_json():
         console.say_json(table)
     else:
-        _print(found, samples=samples, level=level)
+        _print(comparison, samples=samples, level=level)
     if out is not None:
         write_json(out, table)
         console.say(f"wrote {out}")
-    return found
+    return comparison
 
 
 def compare_sides(
@@ -153,19 +158,19 @@ def _require_same(a: Inputs, b: Inputs) -> None:
 
 def _evaluate(one: Inputs, *, boundary: bool, fixed: bool, threads: int) -> Side:
     settings = dataclasses.replace(one.settings, boundary=boundary, fixed=fixed, threads=threads)
-    found = evaluate(one.gt, one.results, settings)
-    for line in found.warnings:
+    evaluation = evaluate(one.gt, one.results, settings)
+    for line in evaluation.warnings:
         console.warn(f"{one.name}: {line}")
-    return side_of(found, fixed_detections=settings.fixed_detections, threads=threads)
+    return side_of(evaluation, fixed_detections=settings.fixed_detections, threads=threads)
 
 
-def _print(found: Comparison, *, samples: int, level: float) -> None:
+def _print(comparison: Comparison, *, samples: int, level: float) -> None:
     columns = ("A", "B", "B - A", f"{100 * level:g}% interval", "error", "B ahead")
     console.say(f"differences in points, {samples} resamples of the images")
     for table, title in TITLES.items():
-        if table in found.scores:
-            console.table("", (title, *columns), [_row(one) for one in found.scores[table]])
-    for table, rows in found.categories.items():
+        if table in comparison.scores:
+            console.table("", (title, *columns), [_row(one) for one in comparison.scores[table]])
+    for table, rows in comparison.categories.items():
         moved = [one for one in rows if one.difference]
         moved.sort(key=lambda one: -abs(one.difference or 0.0))
         if moved:
@@ -183,7 +188,7 @@ def _row(one: Difference) -> Sequence[object]:
 
 
 def _table(
-    found: Comparison, sides: Sequence[Inputs], *, samples: int, seed: int, level: float
+    comparison: Comparison, sides: Sequence[Inputs], *, samples: int, seed: int, level: float
 ) -> dict[str, Any]:
     return {
         "a": sides[0].name,
@@ -192,8 +197,8 @@ def _table(
         "samples": samples,
         "seed": seed,
         "level": level,
-        "scores": _listed(found.scores),
-        "categories": _listed(found.categories),
+        "scores": _listed(comparison.scores),
+        "categories": _listed(comparison.categories),
     }
 
 

@@ -27,17 +27,19 @@ TITLES = {
 def run(settings: EvaluateSettings, inputs: EvaluateInputs, stage: StageFolder) -> dict[str, Any]:
     """Evaluate ``inputs.detections`` against ``inputs.val``; the mask (else box) scores are returned."""
     assert inputs.val and inputs.detections  # the runner has checked that they are given
-    found = _evaluate(inputs.val, inputs.detections, inputs.boxes, settings)
-    for line in found.warnings:
+    outcome = _evaluate(inputs.val, inputs.detections, inputs.boxes, settings)
+    for line in outcome.warnings:
         console.warn(line)
-    write_json(stage.file("metrics.json"), found.metrics)
-    rows = per_category(found)
+    write_json(stage.file("metrics.json"), outcome.metrics)
+    rows = per_category(outcome)
     write_csv(stage.file("per_category.csv"), rows)
     write_json(stage.file("per_category.json"), rows)
     if settings.curves:
-        write_curves(stage.file("curves.npz"), found)
-    show(found)
-    return {key: found.metrics["segm" if "segm" in found.metrics else "bbox"][key] for key in SHOWN}
+        write_curves(stage.file("curves.npz"), outcome)
+    show(outcome)
+    return {
+        key: outcome.metrics["segm" if "segm" in outcome.metrics else "bbox"][key] for key in SHOWN
+    }
 
 
 def _evaluate(gt: Path, results: Path, boxes: Path | None, settings: EvaluateSettings) -> Outcome:
@@ -64,18 +66,18 @@ def _lasting() -> Iterator[None]:
             gc.enable()
 
 
-def show(found: Outcome) -> None:
+def show(outcome: Outcome) -> None:
     """The tables of scores, in percent; as JSON all that ``metrics.json`` holds."""
     if console.shows_json():
-        console.say_json(found.metrics)
+        console.say_json(outcome.metrics)
         return
     rows = [
-        [TITLES[name], *[_percent(found.metrics[name][key]) for key in SHOWN]]
+        [TITLES[name], *[_percent(outcome.metrics[name][key]) for key in SHOWN]]
         for name in TITLES
-        if name in found.metrics
+        if name in outcome.metrics
     ]
     console.table("scores (%)", ("", *SHOWN), rows)
-    ratios = found.metrics.get("segm_by_area_ratio")
+    ratios = outcome.metrics.get("segm_by_area_ratio")
     if ratios:
         lines = [
             [label, one["truths"], _percent(one["AP"]), _percent(one.get("box_AP"))]
@@ -84,7 +86,7 @@ def show(found: Outcome) -> None:
         console.table(
             "by mask area over box area (%)", ("ratio", "instances", "mask AP", "box AP"), lines
         )
-    console.say(" ".join(f"{name} {took:.2f} s" for name, took in found.seconds.items()))
+    console.say(" ".join(f"{name} {took:.2f} s" for name, took in outcome.seconds.items()))
 
 
 def _percent(value: float | None) -> float | None:

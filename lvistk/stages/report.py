@@ -19,16 +19,21 @@ def run(
     examples: int = 12,
     threads: int = 0,
 ) -> Path:
-    """Write the page about ``runs`` (pipeline folders, stage folders, ``metrics.json``); returns it.
+    """Write the page about some runs; returns its path.
 
-    Evaluations whose inputs are still there are done again, for curves and kinds of error. ``images``:
-    the folder of the images, where no stage names it; ``examples``: how many are shown. ``out``: by default
-    ``report.html`` in the first run's folder. Raises ``UserError`` for a folder that is no run.
+    runs: pipeline folders, stage folders, or files ``metrics.json``
+    out: the page; None: ``report.html`` in the first run's folder
+    images: folder of the images, if no stage names it
+    examples: most images shown
+    threads: of evaluations, 0 is one per core
+
+    Evaluations are done again if their inputs still exist, for curves and kinds of error. Raises
+    ``UserError`` for a folder that is no run.
     """
-    found = read_runs(runs)
+    every_run = read_runs(runs)
     first = runs[0] if runs[0].is_dir() else runs[0].parent
     page = out or first / "report.html"
-    scored = [stage for one in found for stage in one.stages if stage.is_score]
+    scored = [stage for one in every_run for stage in one.stages if stage.is_score]
     examined: list[Examined] = []
     reasons: list[str] = []
     with console.progress("report: evaluations", len(scored)) as line:
@@ -42,7 +47,7 @@ def run(
                     console.warn(f"{again}: no images and no curves of that evaluation on the page")
             line.advance()
     text = render(
-        found,
+        every_run,
         examined,
         reasons=reasons,
         images=images,
