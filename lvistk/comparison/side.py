@@ -39,37 +39,37 @@ class Side(NamedTuple):
     categories: dict[str, list[float | None]]
 
 
-def side_of(found: Evaluation, *, fixed_detections: int, threads: int) -> Side:
+def side_of(evaluation: Evaluation, *, fixed_detections: int, threads: int) -> Side:
     """The side of an evaluation, which may be forgotten then. ``fixed_detections`` is AP-fixed's limit."""
-    metrics, ranges = found.metrics, found.ranges
+    metrics, ranges = evaluation.metrics, evaluation.ranges
     parts: dict[str, Part] = {}
-    for table, scored in found.scores.items():
+    for table, scored in evaluation.scores.items():
         if table.endswith("_fixed"):
-            behind = fixed_outcomes(found, table, limit=fixed_detections, threads=threads)
+            behind = fixed_outcomes(evaluation, table, limit=fixed_detections, threads=threads)
         else:
-            behind = outcomes(found, table, threads=threads)
+            behind = outcomes(evaluation, table, threads=threads)
         parts[table] = Part(metrics[table], behind)
         for bucket, label in enumerate(ranges.ratio_labels):
             values = _of_bucket(metrics.get(RATIO, {}).get(label, {}), table)
             range_ = ranges.ratio_range(bucket)
             if values and scored.precision.shape[3] > range_:
-                behind = outcomes(found, table, range_=range_, threads=threads)
+                behind = outcomes(evaluation, table, range_=range_, threads=threads)
                 parts[f"{table} {label}"] = Part(values, behind)
     return Side(
-        gt_ids=found.gt.arrays.ids,
-        images=len(found.gt.arrays.image_ids),
-        names=found.gt.names,
-        frequency=found.gt.frequency,
+        gt_ids=evaluation.gt.arrays.ids,
+        images=len(evaluation.gt.arrays.image_ids),
+        names=evaluation.gt.names,
+        frequency=evaluation.gt.frequency,
         ratio_labels=ranges.ratio_labels,
         parts=parts,
         gap=metrics.get("box_mask_gap", {}),
         categories={
             table: [
-                average(found.scores[table].precision[:, :, c, 0])
-                for c in range(len(found.gt.names))
+                average(evaluation.scores[table].precision[:, :, c, 0])
+                for c in range(len(evaluation.gt.names))
             ]
             for table in KINDS
-            if table in found.scores
+            if table in evaluation.scores
         },
     )
 

@@ -63,13 +63,13 @@ def by_ratio(
 
     ``gt_counts (C, R)``.
     """
-    found: dict[str, dict[str, float | int | None]] = {}
+    by_label: dict[str, dict[str, float | int | None]] = {}
     for bucket, label in enumerate(ranges.ratio_labels):
         range_ = ranges.ratio_range(bucket)
-        found[label] = {
+        by_label[label] = {
             "AP": average_precision(precision, range_=range_),
             "AP50": average_precision(precision, range_=range_, iou=0.5),
             "AP75": average_precision(precision, range_=range_, iou=0.75),
             "truths": int(gt_counts[:, range_].sum()),
         }
-    return found
+    return by_label

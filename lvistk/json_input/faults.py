@@ -52,8 +52,8 @@ def plain_message(error: Exception) -> str:
 def _byte_of(error: Exception, message: str) -> int | None:
     if isinstance(error, UnicodeDecodeError):
         return error.start
-    found = re.search(r"\(byte (\d+)\)", message)
-    return int(found[1]) if found else None
+    match = re.search(r"\(byte (\d+)\)", message)
+    return int(match[1]) if match else None
 
 
 def _lines(view: memoryview) -> int:
@@ -77,7 +77,7 @@ def record_at(view: memoryview, byte: int) -> str:
         end = _closing(after)
         text = before[start:] + after[:end]
         ids = {
-            name: found[1].decode() for name, kind in _IDS.items() if (found := kind.search(text))
+            name: match[1].decode() for name, kind in _IDS.items() if (match := kind.search(text))
         }
         if "id" in ids and "image_id" in ids:
             return f"annotation {ids['id']}: "
