@@ -56,17 +56,21 @@ def planned_steps(basis: Basis, rates: Rates) -> Steps:
 
 
 def fitting_steps(basis: Basis, rates: Rates) -> Steps:
-    """The largest size beside which a third of the wanted steps fits, else the least steps.
+    """The largest size beside which a third of the wanted steps fits.
 
-    Where even the smallest size leaves no time for the least steps, these are planned, over the hours.
+    Else the size that shows half of the objects well enough (``rules.modest_size``), with the steps that fit,
+    if these are the least that teach; else the largest size beside which the least steps fit. Where no size
+    leaves time for these, they are planned at the smallest, over the hours.
     """
     wanted_size = rules.wanted_size(basis.fp).value
     sizes = [s for s in rules.SIZES if s <= wanted_size][::-1] or [rules.SIZES[0]]
     least = rules.LEAST_STEPS[basis.wishes.start]
     budget = _budget(basis)
     tries = [steps_at(basis, rates, size) for size in sizes]
-    for enough in (max(least, basis.wanted_steps.value / FROM_WANTED), least):
-        for steps in tries:
+    modest = [one for one in tries if one.size == rules.modest_size(basis.fp)]
+    third = max(least, basis.wanted_steps.value / FROM_WANTED)
+    for enough, candidates in ((third, tries), (least, modest), (least, tries)):
+        for steps in candidates:
             if steps.first >= enough and steps.seconds <= budget * 1.001:
                 return steps
     return steps_at(basis, rates, sizes[-1], at_least=least)

@@ -115,6 +115,17 @@ def wanted_size(fp: Fingerprint) -> Reasoned:
     return Reasoned(size, why)
 
 
+def modest_size(fp: Fingerprint) -> float:
+    """The smallest shorter side at which half of the objects have 16 px, at most the wanted one.
+
+    With little time more steps at this size teach more than fewer at a larger one (docs/init.md has the
+    measurement).
+    """
+    middle = max(float(np.median(fp.relative_sides)), 1e-6)
+    size = next((one for one in SIZES if one * middle >= SMALL_SIDE), SIZES[-1])
+    return min(size, wanted_size(fp).value)
+
+
 def training_sizes(size: float) -> tuple[int, ...]:
     """Three shorter sides around ``size``: scale jitter of an eighth, as between 640 and 800 of the paper."""
     return tuple(max(32, round(size * factor / 16) * 16) for factor in (0.875, 1.0, 1.125))
@@ -141,16 +152,16 @@ def too_small(fp: Fingerprint, size: float) -> str:
 def crop(fp: Fingerprint, size: float) -> Crop | None:
     """A crop that shows small objects larger at the cost of whole images of shorter side ``size``.
 
-    None where few objects are small there, where large ones would not fit into a crop, or where hardly
-    anything would be gained.
+    None where no whole image would be too large for the objects, where few of them are small at ``size``,
+    where large ones would not fit into a crop, or where hardly anything would be gained.
     """
     small = float((fp.sides_at(size) < SMALL_SIDE).mean())
-    if small < SMALL_SHARE:
+    wanted = WANTED_SIDE / max(float(np.quantile(fp.relative_sides, 0.25)), 1e-6)
+    if small < SMALL_SHARE or wanted <= SIZES[-1]:
         return None
     aspect = min(float(np.median(fp.aspects)), LARGEST_ASPECT)
     side = max(96, round(size * aspect**0.5 / 32) * 32)
     large = float(np.quantile(fp.relative_sides, 0.95))
-    wanted = WANTED_SIDE / max(float(np.quantile(fp.relative_sides, 0.25)), 1e-6)
     most = min(wanted, LARGEST_IN_CROP * side / large, MOST_ENLARGED * size)
     shown = int(min(most, float(np.median(fp.short_edges))) // 32) * 32
     if shown < LEAST_ENLARGED * size:

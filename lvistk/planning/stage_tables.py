@@ -127,6 +127,10 @@ def finetuning(basis: Basis, steps: Steps) -> list[Table]:
             note="stage 2: balanced classifier and better masks on a frozen representation",
         ),
         classifier,
+        Table(
+            "stage.finetune.augment",
+            (Choice("rotate_probability", 0.0, "stage 2 sees images as they are"),),
+        ),
         Table("stage.finetune.optim", (Choice("lr", rate, "half of stage 1's, as the demo's"),)),
         Table(
             "stage.finetune.loop",

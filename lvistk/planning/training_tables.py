@@ -30,6 +30,9 @@ def data_tables(basis: Basis, steps: Steps) -> list[Table]:
             (
                 Choice("short_edges", list(edges), why),
                 Choice("long_edge", int(edge.value), edge.reason),
+                Choice(
+                    "rotate_probability", 0.25, "stage 1 rotates in the paper; share of the demo's"
+                ),
                 *([Choice("crop", steps.crop.side, steps.crop.reason)] if steps.crop else []),
             ),
             "" if steps.crop else "whole images: every object is seen with what is around it",

@@ -118,6 +118,14 @@ def test_small_objects_of_large_images_are_seen_in_crops(tmp_path: Path) -> None
     assert rules.crop(mixed, 800) is None  # large ones would not fit
 
 
+def test_with_little_time_steps_go_first() -> None:
+    """Half of the objects at 16 px, and more steps, before larger images with fewer."""
+    fp = fingerprint(object_side=0.14, images=2000)
+    assert rules.modest_size(fp) == 128 < rules.wanted_size(fp).value
+    sizes = [planned(fp, hours=h).settings("augment")["short_edges"][1] for h in (0.6, 40.0)]
+    assert sizes[0] <= 128 < sizes[1]
+
+
 def test_anchors_fit_the_boxes() -> None:
     fp = fingerprint(object_side=0.1)
     small = rules.anchors(fp, 224)
