@@ -104,7 +104,7 @@ class ImageDetections:
         return np.stack(bitmaps) if bitmaps else np.zeros((0, *self.size), bool)
 
     def __getitem__(self, keep: int | slice | np.ndarray | list[int]) -> "ImageDetections":
-        """Some of the detections: ``found[0]``, ``found[:5]``, ``found[found.scores > 0.5]``."""
+        """Some of the detections: by number, slice, indices or a bool array ``scores > 0.5``."""
         chosen = np.atleast_1d(np.arange(len(self))[keep])
         picked = self.detections.select(chosen)
         return ImageDetections(picked, self.categories, source=self.source, pixels=self._pixels)

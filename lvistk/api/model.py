@@ -117,6 +117,40 @@ class Model:
         ]
         return detected[0] if alone else detected
 
+    def masks_for(
+        self,
+        image: "str | Path | np.ndarray | PIL.Image.Image",
+        boxes: np.ndarray,
+        names: Sequence[str],
+        *,
+        scores: np.ndarray | None = None,
+    ) -> ImageDetections:
+        """Masks for boxes of any detector, in one image; the model detects nothing itself.
+
+        image: a path, an array or a PIL image, as for ``predict``.
+        boxes: (N, 4) xyxy in pixels of the image.
+        names: N names of categories of the model.
+        scores: (N,), by which the detections are ordered, best first; 1 by default.
+
+        Raises ``UserError`` for an unknown category, or where the lengths differ.
+        """
+        values = np.ones(len(boxes)) if scores is None else np.asarray(scores)
+        if not len(boxes) == len(names) == len(values):
+            raise UserError(f"{len(boxes)} boxes, {len(names)} names and {len(values)} scores")
+        labels = [int(self.categories.labels_of_names([name])[0]) for name in names]
+        given = Detections(
+            image_id=0,
+            size=(0, 0),  # the image's is known when it is read
+            boxes=np.asarray(boxes, np.float32).reshape(-1, 4),
+            scores=values.astype(np.float32),
+            labels=np.array(labels, np.int32),
+        ).select(np.argsort(-values, kind="stable"))
+        predictor = self._predictor(0.0, (), tta=False, views=None, merge=None, batch_size=1)
+        predictor.given = {0: given}
+        listed = _image(image, 0)
+        (masked,) = predictor.run([listed])
+        return self._detections(listed, masked)
+
     def stream(
         self,
         sources: str | Path | Sequence[str | Path],

@@ -89,8 +89,8 @@ class Card:
         code = (
             "import lvistk\n\n"
             'model = lvistk.load("model.safetensors")  # or this folder\n'
-            'found = model.predict("image.jpg", min_score=0.3)\n'
-            'print(found)\nfound.draw().save("picture.png")'
+            'detections = model.predict("image.jpg", min_score=0.3)\n'
+            'print(detections)\nfound.draw().save("picture.png")'
         )
         return (
             f"## Use\n\n```python\n{code}\n```\n\nOr `lvistk predict image.jpg --model .` on the command "

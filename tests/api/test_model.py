@@ -57,13 +57,13 @@ def test_one_image_in_every_form(world: Path, model: lvistk.Model) -> None:
     forms = [path, str(path), pixels, PIL.Image.fromarray(pixels)]
     forms.append(np.dstack([pixels, np.full(pixels.shape[:2], 7, np.uint8)]))
     for form in forms:
-        found = model.predict(form, min_score=0.0, views=SMALL)
+        detections = model.predict(form, min_score=0.0, views=SMALL)
         first = model.predict(path, min_score=0.0, views=SMALL)
-        assert found.size == pixels.shape[:2]
-        np.testing.assert_array_equal(found.boxes, first.boxes)
-        np.testing.assert_array_equal(found.scores, first.scores)
-        assert found.rle == first.rle
-        np.testing.assert_array_equal(found.draw().pixels, first.draw().pixels)
+        assert detections.size == pixels.shape[:2]
+        np.testing.assert_array_equal(detections.boxes, first.boxes)
+        np.testing.assert_array_equal(detections.scores, first.scores)
+        assert detections.rle == first.rle
+        np.testing.assert_array_equal(detections.draw().pixels, first.draw().pixels)
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     assert model.predict(grey, views=SMALL).size == pixels.shape[:2]
 
@@ -71,38 +71,38 @@ def test_one_image_in_every_form(world: Path, model: lvistk.Model) -> None:
 def low(model: lvistk.Model, image: Path) -> lvistk.ImageDetections:
     """Many detections of a model with drawn weights, whose scores are low."""
     merge = lvistk.api.model.MergeSettings(score_threshold=0.0001, max_detections=12)
-    found = model.predict(image, min_score=0.0, views=SMALL, merge=merge)
-    assert len(found) == 12
-    return found
+    detections = model.predict(image, min_score=0.0, views=SMALL, merge=merge)
+    assert len(detections) == 12
+    return detections
 
 
 def test_what_is_given_back(world: Path, model: lvistk.Model) -> None:
     image = world / "train2017" / "000000000001.jpg"
-    found = low(model, image)
-    assert found.masks.shape == (12, *found.size) and found.masks.dtype == bool
-    for mask, counts in zip(found.masks, found.rle, strict=True):
-        np.testing.assert_array_equal(mask, rle.decode(counts, found.size))
-    assert found.names == [model.names[label] for label in found.labels]
-    assert (np.diff(found.scores) <= 0).all()
-    best = found[:2]
-    assert len(best) == 2 and best.rle == found.rle[:2]
-    assert len(found[found.scores > found.scores[4]]) <= 4
-    assert found[-1].scores[0] == found.scores[-1]
+    detections = low(model, image)
+    assert detections.masks.shape == (12, *detections.size) and detections.masks.dtype == bool
+    for mask, counts in zip(detections.masks, detections.rle, strict=True):
+        np.testing.assert_array_equal(mask, rle.decode(counts, detections.size))
+    assert detections.names == [model.names[label] for label in detections.labels]
+    assert (np.diff(detections.scores) <= 0).all()
+    best = detections[:2]
+    assert len(best) == 2 and best.rle == detections.rle[:2]
+    assert len(detections[detections.scores > detections.scores[4]]) <= 4
+    assert detections[-1].scores[0] == detections.scores[-1]
     with pytest.raises(IndexError):
-        found[12]
-    assert f"12 detections in {image}" in repr(found)
+        detections[12]
+    assert f"12 detections in {image}" in repr(detections)
 
 
 def test_lvis_records(world: Path, model: lvistk.Model) -> None:
-    found = low(model, world / "train2017" / "000000000001.jpg")
-    both = found.to_lvis(image_id=5)
+    detections = low(model, world / "train2017" / "000000000001.jpg")
+    both = detections.to_lvis(image_id=5)
     x, y, w, h = both[3]["bbox"]
-    np.testing.assert_allclose([x, y, x + w, y + h], found.boxes[3], atol=1e-4)
-    assert both[3]["segmentation"]["counts"].encode() == found.rle[3]
-    assert both[3]["category_id"] == found.category_ids[3] and both[3]["image_id"] == 5
-    assert found.to_lvis()[0]["image_id"] == "000000000001.jpg"
-    assert all("bbox" not in one for one in found.to_lvis(kind="segm"))
-    assert all("segmentation" not in one for one in found.to_lvis(kind="bbox"))
+    np.testing.assert_allclose([x, y, x + w, y + h], detections.boxes[3], atol=1e-4)
+    assert both[3]["segmentation"]["counts"].encode() == detections.rle[3]
+    assert both[3]["category_id"] == detections.category_ids[3] and both[3]["image_id"] == 5
+    assert detections.to_lvis()[0]["image_id"] == "000000000001.jpg"
+    assert all("bbox" not in one for one in detections.to_lvis(kind="segm"))
+    assert all("segmentation" not in one for one in detections.to_lvis(kind="bbox"))
 
 
 def test_pictures(world: Path, model: lvistk.Model, tmp_path: Path) -> None:
@@ -171,15 +171,31 @@ def test_no_model_is_told(tmp_path: Path) -> None:
 
 
 def test_supervision_is_named_where_it_is_missing(world: Path, model: lvistk.Model) -> None:
-    found = low(model, world / "train2017" / "000000000001.jpg")
+    detections = low(model, world / "train2017" / "000000000001.jpg")
     try:
         import supervision
     except ModuleNotFoundError:
         with pytest.raises(lvistk.UserError, match="pip install supervision"):
-            found.to_supervision()
+            detections.to_supervision()
         return
-    theirs = found.to_supervision()
+    theirs = detections.to_supervision()
     assert isinstance(theirs, supervision.Detections)
-    np.testing.assert_array_equal(theirs.xyxy, found.boxes)
-    np.testing.assert_array_equal(theirs.mask, found.masks)
-    assert theirs.data["class_name"].tolist() == found.names
+    np.testing.assert_array_equal(theirs.xyxy, detections.boxes)
+    np.testing.assert_array_equal(theirs.mask, detections.masks)
+    assert theirs.data["class_name"].tolist() == detections.names
+
+
+def test_masks_for_given_boxes(world: Path, model: lvistk.Model) -> None:
+    """The model's own boxes in any order come back with its own masks."""
+    path = world / "train2017" / "000000000001.jpg"
+    merge = lvistk.api.model.MergeSettings(score_threshold=0.0001, max_detections=12)
+    own = model.predict(path, min_score=0.0, merge=merge)
+    order = np.random.default_rng(0).permutation(len(own))
+    names = [own.names[k] for k in order]
+    masked = model.masks_for(path, own.boxes[order], names, scores=own.scores[order])
+    np.testing.assert_array_equal(masked.scores, own.scores)
+    np.testing.assert_allclose(masked.boxes, own.boxes, atol=1e-4)
+    assert (masked.masks != own.masks).mean() < 0.01
+    assert len(model.masks_for(path, np.zeros((0, 4)), [])) == 0
+    with pytest.raises(lvistk.UserError, match="1 boxes, 2 names"):
+        model.masks_for(path, np.zeros((1, 4)), ["c10", "c11"])

@@ -73,10 +73,10 @@ def test_an_array_of_boxes(world: Path) -> None:
 def test_detections_of_a_model(world: Path) -> None:
     """By file names, masks and boxes each by their own ranking: as the store of tta-infer."""
     model = lvistk.load(world / "model.safetensors", device="cpu")
-    found = model.predict(sorted((world / "train2017").iterdir()), min_score=0.0)
-    scores = lvistk.evaluate(world / "train.json", found, settings=FEW)
-    segm = [record for one in found for record in one.to_lvis(kind="segm")]
-    bbox = [record for one in found for record in one.to_lvis(kind="bbox")]
+    detections = model.predict(sorted((world / "train2017").iterdir()), min_score=0.0)
+    scores = lvistk.evaluate(world / "train.json", detections, settings=FEW)
+    segm = [record for one in detections for record in one.to_lvis(kind="segm")]
+    bbox = [record for one in detections for record in one.to_lvis(kind="bbox")]
     (world / "segm.json").write_text(json.dumps(segm))
     (world / "bbox.json").write_text(json.dumps(bbox))
     same = lvistk.evaluate(
