@@ -33,7 +33,7 @@ def whole_file(path: Path, *, replaced: bool = False) -> Iterator[Path]:
     with room_for(path):
         lock = None if replaced else _locked(temporary)
     if lock is None:
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+        temporary = path.with_name(f".{path.name}.{os.uname().nodename[:32]}.{os.getpid()}.part")
     try:
         with room_for(path):
             yield temporary

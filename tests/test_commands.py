@@ -107,12 +107,21 @@ def test_short_commands_killed_and_run_again(
         assert (out / file).read_bytes() == (whole / file).read_bytes(), file
 
 
+def program(*command: object) -> list[str]:
+    """``lvistk`` with these words, as a process is started."""
+    return [sys.executable, "-m", "lvistk", *map(str, command)]
+
+
+def environment() -> dict[str, str]:
+    """Of a process that runs this code, on one thread."""
+    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
 def killed(command: list[object], *, when: Path) -> None:
     """Run ``command`` in a process of its own and kill it as soon as the file ``when`` is there."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "lvistk", *map(str, command)],
-        env=environment,
+        program(*command),
+        env=environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

@@ -13,11 +13,13 @@ from lvistk.artifacts.manifest import (
     read_manifest,
     versions,
 )
+from lvistk.artifacts.portion import Portion
 from lvistk.artifacts.standing import Rules, Standing, Wanted, differences, standing
 
 __all__ = [
     "MANIFEST",
     "BusyError",
+    "Portion",
     "Rules",
     "StageFolder",
     "Standing",

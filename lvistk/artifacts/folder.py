@@ -22,6 +22,7 @@ from lvistk.artifacts.manifest import (
     versions,
     write_manifest,
 )
+from lvistk.artifacts.portion import Portion
 from lvistk.artifacts.standing import Standing, Wanted, standing
 from lvistk.errors import UserError
 from lvistk.whole_file import SAFETENSORS_PART
@@ -29,22 +30,34 @@ from lvistk.whole_file import SAFETENSORS_PART
 
 @dataclass
 class StageFolder:
-    """One run of a stage on disk, held by one process (or one group of ranks) at a time."""
+    """One run of a stage on disk, held by one process (or one group of ranks) at a time.
+
+    portion: the part of the images that this process makes, if other jobs make the others; such a run never
+    finishes the stage.
+    """
 
     path: Path
     command: str
     state: Literal["new", "resume", "done"]
     manifest: dict[str, Any]
+    portion: Portion | None = None
     _lock: StageLock | None = field(default=None, repr=False)
 
     @classmethod
     def open(
-        cls, path: Path, wanted: Wanted, *, force: bool = False, resume_with_changes: bool = False
+        cls,
+        path: Path,
+        wanted: Wanted,
+        *,
+        force: bool = False,
+        resume_with_changes: bool = False,
+        portion: Portion | None = None,
     ) -> "StageFolder":
         """Open ``path`` for the run ``wanted``.
 
         force: delete what the folder holds and start anew.
         resume_with_changes: go on though changeable settings differ.
+        portion: what this process makes while others may be in the folder, each with its own portion.
 
         Raises ``UserError`` where the folder holds a run with other settings or inputs, belongs to
         something else, holds an input, or is in use.
@@ -57,8 +70,10 @@ class StageFolder:
                 remove_stale_lock(path)
                 return cls(path, wanted.command, "done", read_manifest(path))
         path.mkdir(parents=True, exist_ok=True)
-        lock = StageLock(path)
+        lock = StageLock(path, shared=portion is not None)
         try:
+            if portion is not None:
+                return cls._shared(path, wanted, lock, portion)
             if force:
                 _clear(path)
             _remove_parts(path)
@@ -77,14 +92,7 @@ class StageFolder:
         if old is not None and now.is_done:
             lock.release()
             return cls(path, wanted.command, "done", old)
-        manifest = {
-            "command": wanted.command,
-            "settings": dict(wanted.settings),
-            "inputs": dict(wanted.inputs),
-            "state": "running",
-            "versions": versions(),
-            "started": _now(),
-        }
+        manifest = _new_manifest(wanted)
         if old is not None:
             kept = {
                 name: old[name]
@@ -97,7 +105,24 @@ class StageFolder:
         if now.changed:
             manifest["changes"] = [*manifest.get("changes", []), _change(path, now.changed)]
         write_manifest(path, manifest)
-        return cls(path, wanted.command, "new" if old is None else "resume", manifest, lock)
+        return cls(path, wanted.command, "new" if old is None else "resume", manifest, None, lock)
+
+    @classmethod
+    def _shared(
+        cls, path: Path, wanted: Wanted, lock: StageLock, portion: Portion
+    ) -> "StageFolder":
+        """The folder for one of several jobs: none of them removes or rewrites what another may use.
+
+        A finished run stays as it is, damaged or not: to mend it is left to the run of the whole stage.
+        """
+        if not (path / MANIFEST).is_file():
+            write_manifest(path, _new_manifest(wanted))
+        _require_same(path, wanted, resume_with_changes=False)
+        manifest = read_manifest(path)
+        if manifest["state"] == "done":
+            lock.release()
+            return cls(path, wanted.command, "done", manifest)
+        return cls(path, wanted.command, "resume", manifest, portion, lock)
 
     def file(self, name: str) -> Path:
         return self.path / name
@@ -125,6 +150,17 @@ class StageFolder:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
+
+
+def _new_manifest(wanted: Wanted) -> dict[str, Any]:
+    return {
+        "command": wanted.command,
+        "settings": dict(wanted.settings),
+        "inputs": dict(wanted.inputs),
+        "state": "running",
+        "versions": versions(),
+        "started": _now(),
+    }
 
 
 def _with_kept(wanted: Wanted, old: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One process at a time in a stage folder."""
+"""One run at a time in a stage folder; jobs that each make a portion of it share the lock."""
 
 import contextlib
 import fcntl
@@ -15,20 +15,23 @@ class BusyError(UserError):
 
 
 class StageLock:
-    """An exclusive lock on the file ``.lock`` of a folder, held until ``release`` or the process's end.
+    """A lock on the file ``.lock`` of a folder, held until ``release`` or the process's end.
+
+    Several processes hold it together if each asked for it ``shared``; otherwise one has it alone.
 
     The file is removed while the lock is held, so that a process that had opened it before gets a lock
     on a file without a name; it notices and tries again with the file that has the name now.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, shared: bool = False) -> None:
         """Raises ``BusyError`` where another process holds the lock; ``UserError`` where ``.lock`` is a
         link."""
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         self._path = folder / LOCK
         while True:
             self._handle = _open(self._path)
             try:
-                fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(self._handle, kind | fcntl.LOCK_NB)
             except OSError:
                 os.close(self._handle)
                 raise BusyError(f"{folder}: another process is running this stage") from None
@@ -45,7 +48,11 @@ class StageLock:
         return (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino)
 
     def release(self) -> None:
-        self._path.unlink(missing_ok=True)
+        """Let go; the last that holds the lock removes its file."""
+        with contextlib.suppress(BlockingIOError):  # others share it
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if self._is_current():
+                self._path.unlink()
         os.close(self._handle)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lvistk import console
+from lvistk.artifacts import Portion
 from lvistk.config.load import nearest
 from lvistk.errors import UserError
 from lvistk.stages.pipeline_file import (
@@ -32,6 +33,7 @@ class Shared:
     resume_with_changes: bool = False
     dry_run: bool = False
     json: bool = False
+    shard: str | None = None
     device: str = "cpu"
 
 
@@ -72,6 +74,7 @@ def run_alone(stage: Stage, given: Mapping[str, Any]) -> None:
         force=shared.force,
         resume_with_changes=shared.resume_with_changes,
         device=shared.device,
+        portion=Portion.parse(shared.shard) if shared.shard else None,
     )
 
 

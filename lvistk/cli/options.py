@@ -40,4 +40,5 @@ Seeds = Annotated[
     int | None,
     typer.Option("--seeds", min=1, help="Of a ladder: seeds 0, 1, ... of this number; default 1."),
 ]
+Shard = Annotated[str | None, typed(stage_options.SHARD)]
 Device = Annotated[str, typed(stage_options.DEVICE)]

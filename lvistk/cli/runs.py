@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from lvistk import console
+from lvistk.artifacts import Portion
 from lvistk.cli import completion
 from lvistk.cli.alone import Shared, plan_of
 from lvistk.cli.app import app
@@ -19,6 +20,7 @@ from lvistk.cli.options import (
     Out,
     ResumeWithChanges,
     Seeds,
+    Shard,
     Stage,
 )
 from lvistk.errors import UserError
@@ -153,6 +155,7 @@ def run(
     resume_with_changes: ResumeWithChanges = False,
     dry_run: DryRun = False,
     json: Json = False,
+    shard: Shard = None,
     device: Device = "auto",
     seeds: Seeds = None,
 ) -> None:
@@ -199,6 +202,7 @@ def run(
         force=force,
         resume_with_changes=resume_with_changes,
         device=device,
+        portion=Portion.parse(shard) if shard else None,
     )
 
 

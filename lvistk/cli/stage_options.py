@@ -78,6 +78,12 @@ JSON = Option(
     kind=bool,
     default=False,
 )
+SHARD = Option(
+    "shard",
+    ("--shard",),
+    "Make one portion of the images, beside other jobs; a run without it then finishes.",
+    metavar="I/N",
+)
 DEVICE = Option("device", ("--device",), "cpu, cuda, cuda:N, or auto.", default="auto")
 
 
@@ -92,6 +98,8 @@ def _shared(stage: Stage) -> Iterator[Option]:
     yield from (CONFIG, STAGE, OUT, ASSIGN, FORCE, DRY_RUN, JSON)
     if marked(stage.settings(), "changeable"):
         yield RESUME_WITH_CHANGES
+    if stage.in_portions:
+        yield SHARD
     if stage.needs_device:
         yield DEVICE
 

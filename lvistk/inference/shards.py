@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lvistk import console
+from lvistk.artifacts import Portion
 from lvistk.data.store.detection_shard import open_shard
 from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
 from lvistk.distributed import rank, world_size
@@ -71,18 +72,30 @@ class _Allowance:
 
 
 def write_shards(
-    predictor: Predictor, images: ImageList, *, writer: DetectionWriter, label: str
+    predictor: Predictor,
+    images: ImageList,
+    *,
+    writer: DetectionWriter,
+    label: str,
+    portion: Portion | None = None,
 ) -> None:
     """Predict and write this rank's shards that are not there yet.
 
-    Shard k holds images k * ``shard_images`` and following and belongs to rank k modulo the world size.
+    Shard k holds images k * ``shard_images`` and following and belongs to rank k modulo the world size; with
+    a ``portion``, the ranks of all its jobs are counted through.
     Nothing is gathered: with a shared disk the store is whole when every rank is through. Images that
     cannot be read are left out. A shard that lacks images which can be read now is written again. Raises
     ``UserError`` where more cannot be read than ``max_unreadable`` allows, and where shards of an earlier
     start hold images that the list has elsewhere now, or not at all.
     """
     size = predictor.predict.shard_images
-    ranges = own_shards(len(images), size=size, rank=rank(), world_size=world_size())
+    number, count = (portion.number - 1, portion.count) if portion else (0, 1)
+    ranges = own_shards(
+        len(images),
+        size=size,
+        rank=number * world_size() + rank(),
+        world_size=count * world_size(),
+    )
     allowance = _Allowance(predictor.predict.max_unreadable, len(images))
     missing = _missing_shards(ranges, images, writer, predictor, allowance)
     for k in sorted(ranges.keys() - set(missing)) if predictor.quota.limit else ():

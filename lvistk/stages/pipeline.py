@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lvistk import artifacts, console
+from lvistk.artifacts import Portion
 from lvistk.errors import UserError
 from lvistk.stages.pipeline_file import Pipeline, StagePlan
 from lvistk.stages.runner import run_stage, wanted_of
@@ -41,15 +42,24 @@ def run_pipeline(
     force: bool = False,
     resume_with_changes: bool = False,
     device: str = "auto",
+    portion: Portion | None = None,
 ) -> None:
     """Run what is not done yet.
 
     only: names of the stages to run; without any, all in order. The rest as ``run_stage``.
     """
     wanted = [pipeline.stage(name) for name in only] or list(pipeline.stages)
+    if portion is not None and len(wanted) != 1:
+        raise UserError("--shard is for one stage: give --only NAME too")
     draw_data(pipeline)
     for plan in wanted:
-        run_stage(plan, force=force, resume_with_changes=resume_with_changes, device=device)
+        run_stage(
+            plan,
+            force=force,
+            resume_with_changes=resume_with_changes,
+            device=device,
+            portion=portion,
+        )
 
 
 def draw_data(pipeline: Pipeline) -> None:

@@ -11,6 +11,7 @@ from lvistk.config.load import marked, older_table, to_table, update
 from lvistk.errors import UserError
 from lvistk.no_memory import tell_of_bad_alloc
 from lvistk.stages.pipeline_file import StagePlan
+from lvistk.stages.specifications import STAGES
 from lvistk.stages.specifications.stage import Stage
 from lvistk.whole_file import room_for
 
@@ -24,50 +25,57 @@ def run_stage(
     force: bool = False,
     resume_with_changes: bool = False,
     device: str = "auto",
+    portion: artifacts.Portion | None = None,
 ) -> dict[str, Any]:
     """Run ``plan`` unless it is done; returns the stage's summary.
 
     force: delete what the folder holds and start anew.
     resume_with_changes: go on though settings that change only the rest of a run differ.
     device: ``cpu``, ``cuda``, ``cuda:N`` or ``auto``.
+    portion: make this part of the images alone; a run without it finishes the stage.
 
     Raises ``UserError`` where an input is missing, or where the folder holds a run with other settings
     or inputs; nothing is deleted then.
     """
     stage = plan.stage
     _require_inputs(plan)
+    if portion is not None:
+        _require_portions(plan, force=force)
     main = console.is_main_process()
     if not main and not stage.needs_device:
         return {}  # rank 0 does it; the others wait at the next stage's first barrier
     chosen = _join_ranks(device) if stage.needs_device else "cpu"
     if main:
         with room_for(plan.out):
-            folder = _open(plan, force=force, resume_with_changes=resume_with_changes)
+            folder = _open(
+                plan, force=force, resume_with_changes=resume_with_changes, portion=portion
+            )
     _barrier(stage)
     if not main:
         manifest = artifacts.read_manifest(plan.out)
         state = "done" if manifest["state"] == "done" else "resume"
-        folder = artifacts.StageFolder(plan.out, stage.command, state, manifest)
+        folder = artifacts.StageFolder(plan.out, stage.command, state, manifest, portion)
     _barrier(stage)
     if folder.state == "done":
         console.say(f"{plan.name}: done ({plan.out})")
         return folder.manifest.get("summary", {})
     doing = "resuming" if folder.state == "resume" else "running"
-    console.log(f"{plan.name}: {doing} ({plan.out})")
+    named = f"{plan.name} {portion}" if portion else plan.name
+    console.log(f"{named}: {doing} ({plan.out})")
     console.outlive_reader()
     started = time.monotonic()
     try:
         with room_for(plan.out):
             summary = _call(plan, folder, device=chosen)
         _barrier(stage)
-        if main:
+        if main and portion is None:
             seconds = folder.manifest.get("seconds", 0.0) + time.monotonic() - started
             folder.manifest["seconds"] = round(seconds, 1)
             present = [name for name in stage.outputs if folder.file(name).exists()]
             folder.finish(outputs=present, summary=summary)
     finally:
         folder.close()
-    console.log(f"{plan.name}: finished in {console.seconds(time.monotonic() - started)}")
+    console.log(f"{named}: finished in {console.seconds(time.monotonic() - started)}")
     return summary
 
 
@@ -103,14 +111,37 @@ def is_finished(plan: StagePlan) -> bool:
     return artifacts.read_manifest(plan.out)["state"] == "done"
 
 
-def _open(plan: StagePlan, *, force: bool, resume_with_changes: bool) -> artifacts.StageFolder:
+def _require_portions(plan: StagePlan, *, force: bool) -> None:
+    if not plan.stage.in_portions:
+        able = ", ".join(name for name, one in STAGES.items() if one.in_portions)
+        raise UserError(
+            f"{plan.name}: --shard divides the images of {able}; run {plan.command} without it"
+        )
+    if force:
+        raise UserError(
+            f"{plan.name}: --force would delete what other jobs make; delete {plan.out} before the first "
+            "--shard"
+        )
+
+
+def _open(
+    plan: StagePlan,
+    *,
+    force: bool,
+    resume_with_changes: bool,
+    portion: artifacts.Portion | None,
+) -> artifacts.StageFolder:
     """The folder, once everything that the run reads is known to be sound."""
     wanted = wanted_of(plan)
     artifacts.require_apart(plan.out, wanted)
     if force or not artifacts.standing(plan.out, wanted).is_done:
         plan.stage.check(plan.settings, plan.inputs, plan.out)
     return artifacts.StageFolder.open(
-        plan.out, wanted, force=force, resume_with_changes=resume_with_changes
+        plan.out,
+        wanted,
+        force=force,
+        resume_with_changes=resume_with_changes,
+        portion=portion,
     )
 
 

@@ -53,9 +53,10 @@ def run(
     )
     folder = stage.file("detections")
     writer = DetectionWriter(folder, categories=model.categories, role="detections")
-    write_shards(predictor, images, writer=writer, label=f"{len(predictor.views)} views")
+    label = f"{len(predictor.views)} views"
+    write_shards(predictor, images, writer=writer, label=label, portion=stage.portion)
     barrier()
-    if rank() != 0:
+    if rank() != 0 or stage.portion is not None:
         return {}
     cut = cut_store(folder, settings.merge.max_per_category) if predictor.quota.limit else 0
     store = DetectionStore.open(folder)

@@ -101,6 +101,7 @@ PSEUDO_LABEL = Stage(
     outputs=("detections", "unreadable.json", "excluded.json"),
     run=run,
     needs_device=True,
+    in_portions=True,
     unread=unread,
     options={
         "source": "lvis: the training images; openimages: a pool of Open Images; images: any images."

@@ -22,6 +22,7 @@ class Stage:
     options: settings that have an option of their own, each with the option's help.
     unread: called as ``unread(settings, inputs)``; names of inputs that such a run does not read, though
     they may be given: a pipeline's ``[data]`` fills the inputs of all stages.
+    in_portions: several jobs may each make a portion of it (``--shard``), and another one finishes it.
     told_apart_by: settings that tell the stages of this command in a pipeline file apart, such as the
     source of ``pseudo-label``.
     uncounted: inputs that cannot change the result, such as validation data of a training.
@@ -38,6 +39,7 @@ class Stage:
     outputs: tuple[str, ...]
     run: Callable[..., dict[str, Any]]
     needs_device: bool = False
+    in_portions: bool = False
     options: Mapping[str, str] = field(default_factory=dict)
     unread: Callable[[Any, Any], set[str]] = lambda settings, inputs: set()
     told_apart_by: tuple[str, ...] = ()

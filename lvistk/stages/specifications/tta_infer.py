@@ -82,5 +82,6 @@ TTA_INFER = Stage(
     run=run,
     needs_device=True,
     unread=unread,
+    in_portions=True,
     check=check,
 )
