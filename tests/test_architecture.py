@@ -54,6 +54,7 @@ TORCH_FREE = (
     "lvistk.stages.pipeline_file",
     "lvistk.stages.one_stage",
     "lvistk.stages.project",
+    "lvistk.stages.snakefile",
     "lvistk.stages.specifications",
     "lvistk.artifacts",
     "lvistk.console",
