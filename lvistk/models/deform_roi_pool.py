@@ -93,10 +93,12 @@ def _groups_by_samples(
     while ratios[-1] < most:
         ratios.append(min(2 * ratios[-1], most))
     cells = (boxes[:, 2:] - boxes[:, :2]) / size  # (R, 2) per bin
-    limits = cells.new_tensor([2.0 * ratio for ratio in ratios[:-1]])
-    step = torch.bucketize(cells.contiguous(), limits)  # (R, 2) index into ratios
+    step = torch.zeros_like(cells, dtype=torch.int64)  # (R, 2) index into ratios
+    for ratio in ratios[:-1]:
+        step += cells > 2 * ratio
     group = step[:, 0] * len(ratios) + step[:, 1]
-    numbers = torch.bincount(group, minlength=len(ratios) ** 2).tolist()
+    kinds = torch.arange(len(ratios) ** 2, device=boxes.device)
+    numbers = (group[:, None] == kinds).sum(dim=0).tolist()  # the one wait for the device
     parts = group.argsort(stable=True).split(numbers)
     pairs = [(x, y) for x in ratios for y in ratios]
     groups = [(pair, part) for pair, part in zip(pairs, parts, strict=True) if len(part)]

@@ -43,10 +43,11 @@ class RoiPooler(nn.Module):
         return self.pool_by_level(features, rois, levels)
 
     def pool_by_level(self, features: Sequence[Tensor], rois: Tensor, levels: Tensor) -> Tensor:
-        """``forward`` by torchvision's operator, level after level."""
-        pooled, rows = [], []
-        for level, (feature, stride) in enumerate(zip(features, STRIDES, strict=True)):
-            inside = (levels == level).nonzero().squeeze(1)
+        """``forward`` by torchvision's operator, level after level; waits for the device once."""
+        order = levels.argsort(stable=True)  # (K,)
+        numbers = torch.stack([(levels == level).sum() for level in range(len(STRIDES))]).tolist()
+        pooled = []
+        for feature, stride, inside in zip(features, STRIDES, order.split(numbers), strict=True):
             part = roi_align(
                 full_precision(feature),  # boxes in half precision would be off by pixels
                 rois[inside].to(full_precision(feature[:0]).dtype),
@@ -56,5 +57,4 @@ class RoiPooler(nn.Module):
                 self.aligned,
             )
             pooled.append(part.to(feature.dtype))
-            rows.append(inside)
-        return torch.cat(pooled)[torch.cat(rows).argsort()]
+        return torch.cat(pooled)[order.argsort()]

@@ -145,7 +145,10 @@ class RegionProposalNetwork(nn.Module):
     def _suppress(self, boxes: Tensor, logits: Tensor, levels: Tensor, *, number: int) -> Proposals:
         width, height = (boxes[:, 2:] - boxes[:, :2]).unbind(dim=1)
         full = (width > 0) & (height > 0) & boxes.isfinite().all(dim=1) & logits.isfinite()
-        boxes, logits, levels = boxes[full], logits[full], levels[full]
+        rows = full.nonzero().squeeze(
+            1
+        )  # looked up once: each boolean index would wait for the device
+        boxes, logits, levels = boxes[rows], logits[rows], levels[rows]
         kept = batched_nms(boxes, logits, levels, self.settings.nms_iou)[:number]
         return Proposals(boxes[kept], logits[kept])
 

@@ -48,7 +48,7 @@ class RoiSamples:
 
     def count(self) -> Tensor:
         """0-d: N, as a mean over ranks."""
-        return mean_over_ranks(self.boxes.new_tensor(float(len(self))))
+        return mean_over_ranks(self.boxes.new_full((), float(len(self))))
 
     def positive_rows(self, values: Tensor) -> Tensor:
         """(K, ...): the rows of ``values (N, ...)`` that belong to positive RoIs."""
@@ -139,9 +139,10 @@ def _sample_image(
         positive_fraction=rule.positive_fraction,
         generator=generator,
     )
-    first = drawn.indices[: drawn.positives][drawn.valid[: drawn.positives]]
-    others = drawn.indices[drawn.positives :][drawn.valid[drawn.positives :]]
-    chosen = torch.cat([first, others])  # (N,)
+    number, positives = torch.stack(
+        [drawn.valid.sum(), drawn.valid[: drawn.positives].sum()]
+    ).tolist()  # the one wait for the device; boolean indices would be two
+    chosen = drawn.indices[(~drawn.valid).argsort(stable=True)[:number]]  # (N,)
     boxes, gt, positive = boxes[chosen], matches.gt[chosen], positive[chosen]
     labels = torch.full_like(gt, rule.background)
     gt_boxes, area_ratio = boxes, boxes.new_ones(len(boxes))
@@ -159,5 +160,5 @@ def _sample_image(
         weights=boxes.new_full((len(boxes),), target.loss_weight),
         is_gt=chosen >= len(candidates),
         lengths=[len(chosen)],
-        positives=[len(first)],
+        positives=[positives],
     )

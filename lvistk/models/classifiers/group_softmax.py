@@ -50,7 +50,7 @@ class GroupSoftmaxClassifier(Classifier):
             kept=torch.cat(kept, dim=1),  # (G + 1, N)
             lengths=samples.lengths,
             images=mean_over_ranks(
-                logits.new_tensor(float(len(images.targets)), dtype=torch.float32)
+                logits.new_full((), float(len(images.targets)), dtype=torch.float32)
             ),
             weights=samples.weights,
         )
