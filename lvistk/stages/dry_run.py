@@ -67,8 +67,8 @@ class Forecaster:
 
     def _of_training(self, plan: StagePlan, base: Forecast) -> Forecast:
         settings = plan.settings
-        index = _index(plan.inputs.train, plan.out)
-        loop, model = settings.loop, _model_of(plan)
+        index = index_of(plan.inputs.train, plan.out)
+        loop, model = settings.loop, model_made(plan)
         steps = _epoch_steps(plan, index) * loop.epochs
         steps = min(steps, loop.max_steps) if loop.max_steps else steps
         epochs = f"{loop.epochs} epoch" + "s" * (loop.epochs > 1)
@@ -88,8 +88,8 @@ class Forecaster:
         )
 
     def _of_detecting(self, plan: StagePlan, base: Forecast) -> Forecast:
-        views, model = plan.settings.views, _model_of_input(plan)
-        images, index = _images(plan)
+        views, model = plan.settings.views, model_given(plan)
+        images, index = detected_images(plan)
         count = len(views.short_edges) * (1 + views.flip)
         work = f"{images} images in {count} view" + "s" * (count > 1)
         if model is None:
@@ -100,6 +100,16 @@ class Forecaster:
         return dataclasses.replace(
             base, work=work, seconds=images * each / rates.inference + rates.start_seconds
         )
+
+    def rates(self, plan: StagePlan, model: ModelSettings) -> Rates:
+        """Measured rates of a stage that trains or detects with ``model``."""
+        settings = plan.settings
+        if plan.command in TRAININGS:
+            frozen = getattr(settings, "freeze", ())
+            return self._measured(model, settings.augment, settings.loop, None, frozen=frozen)
+        views = settings.views
+        augment = AugmentSettings(short_edges=views.short_edges[:1], long_edge=views.long_edge)
+        return self._measured(model, augment, LoopSettings(batch_size=1), None)
 
     def _measured(
         self,
@@ -195,6 +205,12 @@ def _inputs_in_words(plan: StagePlan) -> Mapping[str, str]:
 
 def _epoch_steps(plan: StagePlan, index: AnnotationIndex) -> int:
     """Steps of an epoch, repeats and pseudo-labelled images included."""
+    images = epoch_images(plan, index)
+    return max(1, math.ceil(images / plan.settings.loop.batch_size))
+
+
+def epoch_images(plan: StagePlan, index: AnnotationIndex) -> float:
+    """Images of an epoch, repeats and pseudo-labelled ones included."""
     settings = plan.settings
     factors = repeat_factors(
         index.row, index.labels, categories=len(index.categories), settings=settings.sampler
@@ -202,10 +218,10 @@ def _epoch_steps(plan: StagePlan, index: AnnotationIndex) -> int:
     images = float(factors.images.sum())
     if getattr(plan.inputs, "pseudo", None) is not None:
         images += settings.selftrain.pseudo_images_per_epoch
-    return max(1, math.ceil(images / settings.loop.batch_size))
+    return images
 
 
-def _images(plan: StagePlan) -> tuple[int, AnnotationIndex | None]:
+def detected_images(plan: StagePlan) -> tuple[int, AnnotationIndex | None]:
     """The number of images that are detected on, and the index that lists them."""
     inputs, source = plan.inputs, getattr(plan.settings, "source", "")
     if source == "openimages":
@@ -222,7 +238,7 @@ def _images(plan: StagePlan) -> tuple[int, AnnotationIndex | None]:
         most = getattr(plan.settings, "max_images", 0)
         return (min(count, most) if most else count), None
     files = inputs.train if plan.command == "pseudo-label" else (inputs.val,)
-    index = _index(files, plan.out)
+    index = index_of(files, plan.out)
     return len(index), index
 
 
@@ -231,7 +247,7 @@ def _at_most(count: int, most: int) -> int:
     return min(count, most) if most else count
 
 
-def _index(files: Sequence[Path], out: Path) -> AnnotationIndex:
+def index_of(files: Sequence[Path], out: Path) -> AnnotationIndex:
     return AnnotationIndex.open(files, cache=cache_beside(out), defects="skip")
 
 
@@ -243,23 +259,23 @@ def _aspect(index: AnnotationIndex | None) -> float:
     return float(np.median(sides.max(axis=0) / sides.min(axis=0)))
 
 
-def _model_of(plan: StagePlan) -> ModelSettings | None:
+def model_made(plan: StagePlan) -> ModelSettings | None:
     """Settings of the model that a training stage makes; None where they are known only later."""
     if plan.command == "train-repr":
         return plan.settings.model
     if plan.command == "finetune":
-        before = _model_of_input(plan)
+        before = model_given(plan)
         if before is None:
             return None
         return apply_overrides(before, plan.settings.model, where=plan.name)
     return None
 
 
-def _model_of_input(plan: StagePlan) -> ModelSettings | None:
+def model_given(plan: StagePlan) -> ModelSettings | None:
     """Settings of the model that a stage is given: of its file, else of the stage that will make it."""
     source = plan.sources.get("model")
     if source is not None and not is_finished(source):
-        return _model_of(source)
+        return model_made(source)
     if plan.inputs.model is None:
         return None
     from lvistk.models.model_file import model_path, model_table  # imports torch

@@ -73,6 +73,16 @@ def measure_rates(
     )
 
 
+def count_weights(
+    model: ModelSettings, categories: int, *, frozen: Sequence[str] = ()
+) -> tuple[int, int]:
+    """Numbers of a model of these settings, and of them those that are trained."""
+    detector = build_model(model, _categories(categories))
+    freeze(detector, frozen)
+    sizes = [(p.numel(), p.requires_grad) for p in detector.parameters()]
+    return sum(n for n, _ in sizes), sum(n for n, trained in sizes if trained)
+
+
 def _training_seconds(
     model: MaskRCNN, *, images: int, size: tuple[int, int], loop: LoopSettings, device: torch.device
 ) -> float:
