@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test test-slow bench lint format install clean
+.PHONY: demo test test-slow bench lint format docs wheels install clean
 
 install: $(VENV)/.installed
 
@@ -33,9 +33,17 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
+docs: install
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	$(BIN)/python -m tests.docs_pages
+	$(BIN)/mkdocs build --strict
+
+wheels: install
+	$(BIN)/python -m pip wheel --wheel-dir wheels '.[timm,cluster]' opencv-python-headless
+
 format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) build site wheels *.egg-info .pytest_cache .ruff_cache

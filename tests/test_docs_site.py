@@ -1,0 +1,53 @@
+"""Pages that are made from the code are current, every command has a page, and the site builds."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer.main
+import yaml
+
+from lvistk.cli.commands import app
+from tests.docs_pages import pages
+
+ROOT = Path(__file__).parents[1]
+GROUP = typer.main.get_command(app)
+COMMANDS: list[str] = sorted(GROUP.commands)  # pyright: ignore[reportAttributeAccessIssue]  # a group
+PAGES = {"plan": "scale"}
+"""Commands whose page has another name."""
+
+
+def test_pages_from_the_code_are_current() -> None:
+    for path, text in pages().items():
+        assert path.read_text(encoding="utf-8") == text, (
+            f"{path.name} is older than the code: python -m tests.docs_pages"
+        )
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_has_a_page_that_begins_with_it(name: str) -> None:
+    page = ROOT / "docs" / f"{PAGES.get(name, name)}.md"
+    assert page.is_file(), f"docs/{name}.md is missing"
+    assert f"lvistk {name}" in page.read_text(encoding="utf-8")
+
+
+def test_the_sites_navigation_has_every_page() -> None:
+    configuration = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    listed = set(re.findall(r"[\w-]+\.md", str(configuration["nav"])))
+    assert listed == {path.name for path in (ROOT / "docs").glob("*.md")}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    importlib.util.find_spec("mkdocs") is None,
+    reason="mkdocs is not installed: pip install 'lvistk[docs]'",
+)
+def test_the_site_builds_and_its_links_lead_somewhere(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    made = {path.parent.name for path in tmp_path.glob("*/index.html")}
+    assert {"commands", "troubleshooting", "scale", "architecture"} <= made
