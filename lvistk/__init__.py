@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lvistk.api.training import StageResult, run, train
     from lvistk.errors import UserError
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "ImageDetections",
     "Model",

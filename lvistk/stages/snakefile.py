@@ -98,7 +98,7 @@ def snakefile_text(pipeline: Pipeline, words: Sequence[str], *, shards: int) -> 
 
 def _all(pipeline: Pipeline) -> str:
     results = "".join(f"        {_literal(_result(plan))},\n" for plan in pipeline.stages)
-    return f"\nrule all:\n    default_target: True\n    localrule: True\n    input:\n{results}"
+    return f"\nrule all:\n    localrule: True\n    input:\n{results}"
 
 
 def _rule(plan: StagePlan, name: str, inputs: Sequence[str], call: _Call) -> str:
@@ -170,7 +170,7 @@ def _text(
 def _rule_names(plans: Sequence[StagePlan]) -> Mapping[str, str]:
     """Names that Snakemake takes, by the stages' names."""
     names: dict[str, str] = {}
-    taken = {"all"}
+    taken = {"all", "whole_pipeline"}
     for plan in plans:
         name = plan.name.replace("-", "_")
         name = f"stage_{name}" if name[0].isdigit() else name
