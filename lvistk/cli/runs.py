@@ -54,13 +54,13 @@ def report(
     seeds: Seeds = None,
 ) -> None:
     """Write one HTML page about runs; of a folder of a ladder's pipeline files the tables."""
-    from lvistk.stages.ladder import is_ladder
+    from lvistk.stages.ladder import find_ladder
     from lvistk.stages.project import project_runs, typed_path
 
-    if runs and is_ladder(runs[0]):
+    if runs and (ladder := find_ladder(runs[0])):
         from lvistk.stages.ladder_report import run as report_ladder
 
-        report_ladder(runs, out, seeds=seeds, threads=threads)
+        report_ladder([ladder, *runs[1:]], out, seeds=seeds, threads=threads)
         return
     _no_seeds(seeds)
     from lvistk.stages.report import run
@@ -163,7 +163,7 @@ def run(
     from lvistk.stages.ladder import (
         chosen_rows,
         distinct_stages,
-        is_ladder,
+        find_ladder,
         load_ladder,
         run_ladder,
     )
@@ -174,12 +174,12 @@ def run(
     if pipeline is None:
         out = out and typed_path(out)
         pipeline = require_project("PIPELINE")
-    if is_ladder(pipeline):
+    if ladder := find_ladder(pipeline):
         if force or resume_with_changes:
             raise UserError(
                 f"{pipeline}: a folder takes no --force or --resume-with-changes; give one of its files"
             )
-        rows = load_ladder(pipeline, seeds=seeds or 1, assignments=assign or (), out=out)
+        rows = load_ladder(ladder, seeds=seeds or 1, assignments=assign or (), out=out)
         rows = chosen_rows(rows, only or ())
         if dry_run:
             from lvistk.stages.dry_run import show
@@ -252,15 +252,15 @@ def status(
     """Show each stage: state, inputs, age, time, scores; of a ladder each row."""
     console.use_json(json)
     from lvistk.stages import pipeline as stages
-    from lvistk.stages.ladder import is_ladder, load_ladder, print_ladder
+    from lvistk.stages.ladder import find_ladder, load_ladder, print_ladder
     from lvistk.stages.project import enter_project, typed_path
     from lvistk.stages.shipped import shipped_names
 
     if target is None:
         out = out and typed_path(out)
         target = enter_project() or Path("runs")
-    if is_ladder(target):
-        rows = load_ladder(target, seeds=seeds or 1, assignments=assign or (), out=out)
+    if ladder := find_ladder(target):
+        rows = load_ladder(ladder, seeds=seeds or 1, assignments=assign or (), out=out)
         print_ladder(rows, title=str(target))
         return
     _no_seeds(seeds)

@@ -22,6 +22,7 @@ from lvistk.config.row import RowSettings
 from lvistk.errors import UserError
 from lvistk.stages.pipeline import SCORES, run_pipeline
 from lvistk.stages.pipeline_file import Pipeline, StagePlan, load_pipeline
+from lvistk.stages.shipped import FOLDER
 
 WAIT_SECONDS = 20.0
 """How long a process waits when all that is left is being run by others."""
@@ -60,6 +61,13 @@ def is_ladder(path: Path) -> bool:
     return path.is_dir() and any(
         "[row]" in file.read_text(encoding="utf-8") for file in path.glob("*.toml")
     )
+
+
+def find_ladder(path: Path) -> Path | None:
+    """The folder of a ladder that ``path`` is, or the shipped one that it names (``ladder``,
+    ``ladder/paper``) if there is no such path; None for anything else."""
+    folder = path if path.exists() else FOLDER / path
+    return folder if is_ladder(folder) else None
 
 
 def load_ladder(

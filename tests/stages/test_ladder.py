@@ -154,6 +154,16 @@ def test_rows_are_chosen_by_name(folder: Path) -> None:
         chosen_rows(rows, ["2_secnd"])
 
 
+def test_shipped_ladders_are_found_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lvistk: Commands
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert any("13_rfs" in line for line in lvistk("status", "ladder").out)
+    assert any("15_resnest101" in line for line in lvistk("status", "ladder/paper").out)
+    assert ladder.find_ladder(tmp_path) is None
+    assert "no such file" in lvistk("run", "laddr").error()
+
+
 def test_options_that_a_folder_does_not_take(folder: Path, lvistk: Commands) -> None:
     assert "takes no --force" in lvistk("run", str(folder), "--force").error()
     assert "--seeds" in lvistk("run", str(folder), "--set", "seed=1").error()
