@@ -23,7 +23,7 @@ from lvistk.config.missing import MissingRule
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.store.detection_store import DetectionStore
 from lvistk.selftrain.hidden import SCORES, HiddenMatches, match_hidden, sweep
-from lvistk.selftrain.missing import KnownOfImage, evidence
+from lvistk.selftrain.missing import Detected, Known, evidence
 from lvistk.selftrain.training_images import known_of_image
 
 REASONS = (0.6, 0.25, 0.15)
@@ -85,7 +85,7 @@ def matches_of(
             matches.append(
                 match_hidden(
                     store[row],
-                    evidence(store[row], known),
+                    evidence(Detected.of_image(store[row]), known),
                     boxes=every.boxes[hidden],
                     labels=every.labels[hidden],
                 )
@@ -94,8 +94,8 @@ def matches_of(
 
 
 def hide(
-    every: KnownOfImage, categories: int, hiding: Hiding, rng: np.random.Generator
-) -> tuple[KnownOfImage, np.ndarray]:
+    every: Known, categories: int, hiding: Hiding, rng: np.random.Generator
+) -> tuple[Known, np.ndarray]:
     """What is left of an image's annotations, and the indices of the hidden ones.
 
     Instances are visited in random order until the share is hidden; a whole category goes at once.
@@ -115,9 +115,9 @@ def hide(
             if reason == 1:
                 incomplete.add(int(every.labels[k]))
     absent = np.setdiff1d(np.arange(categories), every.labels)
-    known = KnownOfImage(
-        boxes=every.boxes[~hidden],
-        labels=every.labels[~hidden],
+    known = Known.of_image(
+        every.boxes[~hidden],
+        every.labels[~hidden],
         negative=absent[rng.random(len(absent)) < hiding.negative],
         not_exhaustive=np.intersect1d(every.labels[~hidden], np.array(sorted(incomplete), int)),
     )

@@ -76,7 +76,7 @@ def match_hidden(
     detections: Detections, evidence: Evidence, *, boxes: np.ndarray, labels: np.ndarray
 ) -> HiddenMatches:
     """The matches of one image whose hidden instances have ``boxes (H, 4)`` and ``labels (H,)``."""
-    iou, _ = overlaps(detections.boxes, boxes)  # (N, H)
+    iou = overlaps(detections.boxes, boxes)  # (N, H)
     same = detections.labels[:, None] == labels
     return HiddenMatches(
         evidence=evidence,
@@ -97,7 +97,7 @@ def hidden_instances(
     An instance is annotated when an annotation of its category has an IoU of ``MATCH_IOU`` with it; each
     annotation stands for one instance, the pairs of the largest IoU first.
     """
-    iou, _ = overlaps(full_boxes, boxes)  # (F, G)
+    iou = overlaps(full_boxes, boxes)  # (F, G)
     iou = np.where(full_labels[:, None] == labels, iou, 0.0)
     pairs = np.argwhere(iou >= MATCH_IOU)
     order = np.argsort(-iou[pairs[:, 0], pairs[:, 1]], kind="stable")

@@ -49,37 +49,120 @@ _NOTHING = Evidence(*([np.zeros(0, np.float32)] * 4), *([np.zeros(0, bool)] * 2)
 
 
 @dataclass(frozen=True, eq=False)
-class KnownOfImage:
-    """What is annotated in an image.
+class Lists:
+    """Labels of several images, one list per image: image i has ``labels[row[i]:row[i + 1]]``.
 
-    boxes: (G, 4) xyxy in pixels
-    labels: (G,)
-    negative: labels of categories verified absent
-    not_exhaustive: labels of categories of which instances may be unannotated
+    labels: (K,). row: (I + 1,) int64.
+    """
+
+    labels: np.ndarray
+    row: np.ndarray
+
+    @classmethod
+    def of_one(cls, labels: np.ndarray) -> "Lists":
+        """The list of one image."""
+        return cls(labels, np.array([0, len(labels)]))
+
+    def keys(self, size: int) -> np.ndarray:
+        """``image * size + label`` (K,) of every entry."""
+        return owners(self.row) * size + self.labels
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What is annotated in I images.
+
+    boxes: (G, 4) xyxy in pixels, of all images
+    annotated: the categories of these boxes, image by image
+    negative: categories verified absent
+    not_exhaustive: categories of which instances may be unannotated
     """
 
     boxes: np.ndarray
+    annotated: Lists
+    negative: Lists
+    not_exhaustive: Lists
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(G,) of the boxes."""
+        return self.annotated.labels
+
+    @classmethod
+    def of_image(
+        cls,
+        boxes: np.ndarray,
+        labels: np.ndarray,
+        *,
+        negative: np.ndarray,
+        not_exhaustive: np.ndarray,
+    ) -> "Known":
+        """What is annotated in one image."""
+        lists = (Lists.of_one(one) for one in (labels, negative, not_exhaustive))
+        return cls(boxes, *lists)
+
+
+@dataclass(frozen=True, eq=False)
+class Detected:
+    """N detections of I images; image i has those at ``row[i]:row[i + 1]``.
+
+    boxes: (N, 4). scores: (N,) float32. labels: (N,). row: (I + 1,) int64.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
     labels: np.ndarray
-    negative: np.ndarray
-    not_exhaustive: np.ndarray
+    row: np.ndarray
+
+    @classmethod
+    def of_image(cls, detections: Detections) -> "Detected":
+        """The detections of one image."""
+        row = np.array([0, len(detections)])
+        return cls(detections.boxes, detections.scores, detections.labels, row)
 
 
-def evidence(detections: Detections, known: KnownOfImage) -> Evidence:
-    """The evidence about the N detections of an image; without annotations all overlaps are 0."""
-    labels = detections.labels
-    iou, iof = overlaps(detections.boxes, known.boxes)  # (N, G)
-    same = labels[:, None] == known.labels
-    impossible = impossible_labels(
-        negative=known.negative, positive=known.labels, not_exhaustive=known.not_exhaustive
+def evidence(detected: Detected, known: Known) -> Evidence:
+    """The evidence about the detections of I images, of which ``known`` says what is annotated.
+
+    Overlaps are 0 in an image without annotations.
+    """
+    labels, image = detected.labels.astype(np.int64), owners(detected.row)
+    counts = np.diff(known.annotated.row)[image]  # annotations of each detection's image
+    detection = np.repeat(np.arange(len(labels)), counts)  # (P,) pairs within an image
+    annotation = np.arange(len(detection)) + np.repeat(
+        known.annotated.row[image] - (np.cumsum(counts) - counts), counts
     )
+    iou, iof = pair_overlaps(detected.boxes[detection], known.boxes[annotation])
+    same = labels[detection] == known.labels[annotation]
+    size = 1 + max((int(one.max(initial=0)) for one in _all_labels(labels, known)), default=0)
+    keys = image * size + labels
+    not_exhaustive = np.isin(keys, known.not_exhaustive.keys(size))
+    annotated = np.isin(keys, known.annotated.keys(size))
     return Evidence(
-        scores=detections.scores,
-        same_iou=(iou * same).max(axis=1, initial=0.0),
-        other_iou=(iou * ~same).max(axis=1, initial=0.0),
-        iof=iof.max(axis=1, initial=0.0),
-        possible=~np.isin(labels, impossible),
-        not_exhaustive=np.isin(labels, known.not_exhaustive),
+        scores=detected.scores,
+        same_iou=_largest(iou * same, counts),
+        other_iou=_largest(iou * ~same, counts),
+        iof=_largest(iof, counts),
+        possible=~np.isin(keys, known.negative.keys(size)) & (~annotated | not_exhaustive),
+        not_exhaustive=not_exhaustive,
     )
+
+
+def owners(row: np.ndarray) -> np.ndarray:
+    """The image (N,) int64 of each entry of lists that begin and end at ``row (I + 1,)``."""
+    return np.repeat(np.arange(len(row) - 1, dtype=np.int64), np.diff(row))
+
+
+def _all_labels(labels: np.ndarray, known: Known) -> tuple[np.ndarray, ...]:
+    return labels, known.labels, known.negative.labels, known.not_exhaustive.labels
+
+
+def _largest(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The largest of each ``counts (N,)`` following values, 0 or more; (N,) float32, 0 for none."""
+    largest, filled = np.zeros(len(counts), np.float32), counts > 0
+    if filled.any():
+        largest[filled] = np.maximum.reduceat(values, (np.cumsum(counts) - counts)[filled])
+    return largest
 
 
 def is_missing(evidence: Evidence, rule: MissingRule) -> np.ndarray:
@@ -102,29 +185,25 @@ def listed_score(rule: MissingRule) -> float:
     return rule.score if listed is None else listed
 
 
-def impossible_labels(
-    *, negative: np.ndarray, positive: np.ndarray, not_exhaustive: np.ndarray
-) -> np.ndarray:
-    """Labels that cannot have missed an instance in an image, by LVIS's federated lists.
+def pair_overlaps(boxes: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """IoU of each pair of boxes, and share of the first that lies in the second: (P,) float32 each.
 
-    ``negative``: verified absent. ``positive``: those with an annotation; unless they are
-    ``not_exhaustive`` too, all their instances are annotated.
+    boxes, others: (P, 4) xyxy. A box without area overlaps nothing.
     """
-    return np.union1d(negative, np.setdiff1d(positive, not_exhaustive))
-
-
-def overlaps(boxes: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """IoU, and share of the first box that lies in the second: (N, G) float32 each.
-
-    boxes: (N, 4), others: (G, 4), xyxy. A box without area overlaps nothing.
-    """
-    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    inter = np.clip(high - low, 0, None).prod(axis=2, dtype=np.float32)  # (N, G)
-    own = np.broadcast_to(_areas(boxes)[:, None], inter.shape)
+    low = np.maximum(boxes[:, :2], others[:, :2])
+    high = np.minimum(boxes[:, 2:], others[:, 2:])
+    inter = np.clip(high - low, 0, None).prod(axis=1, dtype=np.float32)
+    own = _areas(boxes)
     union = own + _areas(others) - inter
     iou = np.divide(inter, union, out=np.zeros_like(inter), where=union > 0)
     return iou, np.divide(inter, own, out=np.zeros_like(inter), where=own > 0)
+
+
+def overlaps(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """IoU (N, G) float32 of all boxes (N, 4) with all others (G, 4), xyxy."""
+    shape = len(boxes), len(others)
+    iou, _ = pair_overlaps(np.repeat(boxes, shape[1], axis=0), np.tile(others, (shape[0], 1)))
+    return iou.reshape(shape)
 
 
 def _areas(boxes: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from lvistk.errors import UserError
 from lvistk.selftrain.hidden import OVERLAPS, HiddenMatches, curve, variants
 from lvistk.whole_file import whole_file
 
-CELL = (620, 300)
+CELL = (620, 250)
 """Width and height of an image, drawn twice, on the sheet; pixels."""
 COLUMNS, IMAGES = 2, 12
 COLOURS = ("#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#64b5cd")

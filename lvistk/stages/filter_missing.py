@@ -1,6 +1,5 @@
 """``filter-missing``: keep the detections on training images that no annotation explains."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,18 @@ from lvistk.artifacts import StageFolder
 from lvistk.config.missing import MissingRule
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.index.index_cache import cache_beside
+from lvistk.data.store.cut_shard import cut_columns
 from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
-from lvistk.selftrain.missing import evidence, is_missing, listed_score
+from lvistk.selftrain.missing import evidence, is_missing
 from lvistk.selftrain.summary import show_summary, summarise_store
-from lvistk.selftrain.training_images import image_pairs, in_parts, known_of_image
+from lvistk.selftrain.training_images import (
+    detected_of,
+    known_of_images,
+    numbers_in_index,
+    only_images,
+)
 from lvistk.stages.missing_against import measure_against
 from lvistk.stages.specifications.filter_missing import FilterMissingInputs, FilterMissingSettings
-from lvistk.structures.detections import Detections
 from lvistk.whole_file import write_json
 
 
@@ -35,16 +39,16 @@ def run(
     index = AnnotationIndex.open(inputs.train, cache=cache_beside(stage.path), defects="skip")
     index.warn_of_defects()
     store = DetectionStore.open(*inputs.detections)
-    pairs = image_pairs(index, store)
-    if len(pairs) < len(index):
-        console.warn(
-            f"{len(index) - len(pairs)} of {len(index)} training images are not in "
-            f"{', '.join(map(str, inputs.detections))}"
-        )
     missing = stage.file("missing.h5")
     writer = DetectionWriter(missing, categories=index.categories, role="missing")
-    counts = _Counts()
-    writer.write_in_parts(0, _parts(index, store, pairs, settings, counts))
+    parts, confident = _missing_columns(index, store, settings)
+    writer.write_columns(0, parts)
+    images = sum(len(part["images/id"]) for part in parts)
+    if images < len(index):
+        console.warn(
+            f"{len(index) - images} of {len(index)} training images are not in "
+            f"{', '.join(map(str, inputs.detections))}"
+        )
     rows = summarise_store(DetectionStore.open(missing), index.categories)
     write_json(stage.file("per_category.json"), rows)
     show_summary(rows, title="taken for missing annotations")
@@ -52,10 +56,10 @@ def run(
         _draw_sheet(index, missing, inputs.train_images, stage)
     against = {}
     if inputs.against is not None:
-        against = measure_against(inputs.against, settings, index, store, pairs, stage=stage)
+        against = measure_against(inputs.against, settings, index, store, stage=stage)
     return {
-        "photos": len(pairs),
-        "confident": counts.confident,
+        "photos": images,
+        "confident": confident,
         "missing": sum(row["detections"] for row in rows),
         "missing_per_category": {
             str(row["id"]): row["detections"] for row in rows if row["detections"]
@@ -64,32 +68,25 @@ def run(
     }
 
 
-class _Counts:
-    """What is counted on the way: ``confident`` detections, whatever is annotated."""
-
-    confident = 0
-
-
-def _parts(
-    index: AnnotationIndex,
-    store: DetectionStore,
-    pairs: np.ndarray,
-    rule: MissingRule,
-    counts: _Counts,
-) -> Iterator[list[Detections]]:
-    """The missing annotations of the images, some images at a time."""
-    lowest = np.float32(min(rule.score, listed_score(rule)))
-    with console.progress("filter-missing", len(pairs)) as line:
-        for part in in_parts(pairs):
-            images = []
-            for i, row in part:
-                detections = store[row]
-                counts.confident += int((detections.scores >= rule.score).sum())
-                detections = detections.select(detections.scores >= lowest)
-                keep = is_missing(evidence(detections, known_of_image(index, i)), rule)
-                images.append(detections.select(keep))
-                line.advance()
-            yield images
+def _missing_columns(
+    index: AnnotationIndex, store: DetectionStore, rule: MissingRule
+) -> tuple[list[dict[str, np.ndarray]], int]:
+    """The columns of the missing annotations, shard by shard, and how many detections reach ``score``."""
+    parts, confident, first = [], 0, 0
+    every = numbers_in_index(index, store.image_ids)
+    with console.progress("filter-missing", len(store)) as line:
+        for shard in store.shards:
+            numbers = every[first : first + len(shard.image_ids)]
+            first += len(numbers)
+            chosen = np.flatnonzero(numbers >= 0)
+            columns = only_images(shard.columns(), chosen)
+            confident += int((columns["score"] >= np.float32(rule.score)).sum())
+            known = known_of_images(index, numbers[chosen])
+            parts.append(
+                cut_columns(columns, is_missing(evidence(detected_of(columns), known), rule))
+            )
+            line.advance(len(numbers))
+    return parts, confident
 
 
 def _draw_sheet(index: AnnotationIndex, missing: Path, root: Path, stage: StageFolder) -> None:

@@ -21,9 +21,13 @@ from lvistk.selftrain.hidden import (
     match_hidden,
     sweep,
 )
-from lvistk.selftrain.missing import evidence
-from lvistk.selftrain.training_images import in_parts, known_of_image
+from lvistk.selftrain.missing import Detected, evidence
+from lvistk.selftrain.training_images import image_pairs, known_of_image
+from lvistk.structures.detections import Detections
 from lvistk.whole_file import write_json
+
+PART = 1000
+"""Images whose matches are joined at once."""
 
 
 def measure_against(
@@ -31,21 +35,19 @@ def measure_against(
     rule: MissingRule,
     index: AnnotationIndex,
     store: DetectionStore,
-    pairs: np.ndarray,
     *,
     stage: StageFolder,
 ) -> dict[str, Any]:
     """Write ``against.json`` and ``against.png``, print their tables, and return what the summary tells.
 
     path: annotation file of these images, or of some of them, that has the instances which others lack
-    pairs: see ``training_images.image_pairs``
     """
     full = AnnotationIndex.open([path], cache=cache_beside(stage.path), defects="skip")
     full.warn_of_defects()
     index.categories.require_same_labels(
         full.categories, ours=str(index.sources[0]), theirs=str(path)
     )
-    matches = matches_of(index, full, store, pairs)
+    matches = matches_of(index, full, store)
     if not len(matches.hidden):
         raise UserError(f"{path}: has no instance that {index.sources[0]} lacks in these images")
     rows, chosen = sweep(matches, rule), matches.measure_rule(rule)
@@ -64,32 +66,36 @@ def measure_against(
 
 
 def matches_of(
-    index: AnnotationIndex, full: AnnotationIndex, store: DetectionStore, pairs: np.ndarray
+    index: AnnotationIndex, full: AnnotationIndex, store: DetectionStore
 ) -> HiddenMatches:
-    """Detections beside hidden instances, of the images of ``pairs`` that ``full`` has too."""
+    """Detections beside hidden instances, of the images that ``index``, ``full`` and ``store`` have."""
+    pairs = image_pairs(index, store)
     both = pairs[np.isin(index.image_ids[pairs[:, 0]], full.image_ids)]
     parts = []
     with console.progress("against", len(both)) as line:
-        for part in in_parts(both):
+        for first in range(0, len(both), PART):
             images = []
-            for i, row in part:
-                detections, known = store[row], known_of_image(index, i)
-                j = full.index_of(detections.image_id)
-                every = known_of_image(full, j)
-                hidden = hidden_instances(
-                    known.boxes, known.labels, full_boxes=every.boxes, full_labels=every.labels
-                )
-                images.append(
-                    match_hidden(
-                        detections,
-                        evidence(detections, known),
-                        boxes=every.boxes[hidden],
-                        labels=every.labels[hidden],
-                    )
-                )
+            for i, row in both[first : first + PART].tolist():
+                images.append(_matches_of_image(index, i, full, store[row]))
                 line.advance()
             parts.append(HiddenMatches.concatenate(images))
     return HiddenMatches.concatenate(parts)
+
+
+def _matches_of_image(
+    index: AnnotationIndex, i: int, full: AnnotationIndex, detections: Detections
+) -> HiddenMatches:
+    known = known_of_image(index, i)
+    every = known_of_image(full, full.index_of(detections.image_id))
+    hidden = hidden_instances(
+        known.boxes, known.labels, full_boxes=every.boxes, full_labels=every.labels
+    )
+    return match_hidden(
+        detections,
+        evidence(Detected.of_image(detections), known),
+        boxes=every.boxes[hidden],
+        labels=every.labels[hidden],
+    )
 
 
 def _show(rows: Sequence[dict[str, Any]], chosen: dict[str, Any], *, hidden: int) -> None:

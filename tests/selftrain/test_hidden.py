@@ -11,7 +11,7 @@ from lvistk.selftrain.hidden import (
     hidden_instances,
     match_hidden,
 )
-from lvistk.selftrain.missing import evidence
+from lvistk.selftrain.missing import Detected, evidence
 from tests.data.test_detection_store import CATEGORIES
 from tests.selftrain.test_missing import detections, known
 
@@ -37,9 +37,8 @@ def test_each_annotation_stands_for_one_instance() -> None:
 def image_matches() -> HiddenMatches:
     """Two hidden instances, B of category 0 and C of category 1; A is annotated."""
     detected = detections([A, B, B, C], [0.9, 0.8, 0.7, 0.6], [0, 0, 1, 2])
-    return match_hidden(
-        detected, evidence(detected, known([A], [0])), boxes=boxes(B, C), labels=np.array([0, 1])
-    )
+    proof = evidence(Detected.of_image(detected), known([A], [0]))
+    return match_hidden(detected, proof, boxes=boxes(B, C), labels=np.array([0, 1]))
 
 
 def test_precision_and_recall_by_hand() -> None:
@@ -74,7 +73,7 @@ def test_the_curve_starts_with_what_a_list_allows() -> None:
     detected = detections([B, C], [0.9, 0.4], [0, 1])
     image = known([], [], not_exhaustive=[1])
     matches = match_hidden(
-        detected, evidence(detected, image), boxes=boxes(C), labels=np.array([1])
+        detected, evidence(Detected.of_image(detected), image), boxes=boxes(C), labels=np.array([1])
     )
     recall, precision = curve(matches, MissingRule(not_exhaustive_score=0.3), region=False)
     assert (recall.tolist(), precision.tolist()) == ([1.0, 1.0], [1.0, 0.5])

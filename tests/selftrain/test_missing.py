@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,8 @@ from lvistk.config.missing import MissingRule
 from lvistk.data.index.lvis_json import read_categories
 from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
 from lvistk.errors import UserError
-from lvistk.selftrain.missing import (
-    KnownOfImage,
-    evidence,
-    impossible_labels,
-    is_missing,
-    overlaps,
-)
+from lvistk.masks.polygons import starts
+from lvistk.selftrain.missing import Detected, Evidence, Known, Lists, evidence, is_missing
 from lvistk.stages import filter_missing
 from lvistk.stages.specifications.filter_missing import (
     FILTER_MISSING,
@@ -48,17 +43,17 @@ def detections(boxes: list, scores: list, labels: list, image_id: int = 1) -> De
 
 def known(
     boxes: list, labels: list, *, negative: Sequence[int] = (), not_exhaustive: Sequence[int] = ()
-) -> KnownOfImage:
-    return KnownOfImage(
+) -> Known:
+    return Known.of_image(
         np.array(boxes, np.float32).reshape(-1, 4),
         np.array(labels, np.int32),
-        np.array(negative, np.int32),
-        np.array(not_exhaustive, np.int32),
+        negative=np.array(negative, np.int32),
+        not_exhaustive=np.array(not_exhaustive, np.int32),
     )
 
 
-def kept(detected: Detections, image: KnownOfImage, **changes: Any) -> list[int]:
-    keep = is_missing(evidence(detected, image), replace(PAPER, **changes))
+def kept(detected: Detections, image: Known, **changes: Any) -> list[int]:
+    keep = is_missing(evidence(Detected.of_image(detected), image), replace(PAPER, **changes))
     return np.flatnonzero(keep).tolist()
 
 
@@ -69,9 +64,10 @@ def test_by_hand() -> None:
         [0.9, 0.8, 0.7, 0.3],
         [0, 0, 1, 1],
     )
-    iou, iof = overlaps(detected.boxes, image.boxes)
-    np.testing.assert_allclose(iou[:, 0], [1, 0, 10 / 190, 0], rtol=1e-6)
-    np.testing.assert_allclose(iof[:, 0], [1, 0, 0.1, 0], rtol=1e-6)
+    proof = evidence(Detected.of_image(detected), image)
+    np.testing.assert_allclose(proof.same_iou, [1, 0, 0, 0])
+    np.testing.assert_allclose(proof.other_iou, [0, 0, 10 / 190, 0], rtol=1e-6)
+    np.testing.assert_allclose(proof.iof, [1, 0, 0.1, 0], rtol=1e-6)
     assert kept(detected, image) == [1, 2]
     assert kept(detected, image, max_iou=0.05) == [1]
     assert kept(detected, image, max_iof=0.05) == [1]
@@ -102,13 +98,6 @@ def test_overlap_with_another_category() -> None:
     assert kept(detected, refused, rule="federated", other_iou=1.0) == []
 
 
-def test_federated_lists() -> None:
-    impossible = impossible_labels(
-        negative=np.array([7]), positive=np.array([2, 3, 2]), not_exhaustive=np.array([3, 4])
-    )
-    assert impossible.tolist() == [2, 7]
-
-
 @pytest.mark.parametrize("seed", range(20))
 def test_against_the_twin(seed: int) -> None:
     draw = np.random.default_rng(seed)
@@ -134,6 +123,40 @@ def test_against_the_twin(seed: int) -> None:
                 **settings,
             )
             assert kept(detected, image, rule=rule, **settings) == wanted
+
+
+def test_many_images_at_once_are_as_each_alone() -> None:
+    """Images without detections or annotations among them, and labels that differ in size."""
+    draw = np.random.default_rng(1)
+    images = []
+    for size in (3, 0, 5, 0, 2):
+        corner = draw.integers(0, 20, (9, 2))
+        boxes = np.concatenate([corner, corner + draw.integers(1, 15, (9, 2))], axis=1).tolist()
+        count, labels = int(draw.integers(0, 5)), draw.integers(0, 4, 9).tolist()
+        lists = {"negative": [1] * (size > 2), "not_exhaustive": [0] * (size > 3)}
+        image = known(boxes[4 : 4 + count], labels[4 : 4 + count], **lists)
+        images.append((detections(boxes[:size], [0.6] * size, labels[:size]), image))
+    alone = [evidence(Detected.of_image(a), b) for a, b in images]
+    detected = Detected(
+        *(
+            np.concatenate([getattr(a, n) for a, _ in images])
+            for n in ("boxes", "scores", "labels")
+        ),
+        row=starts([len(a) for a, _ in images]),
+    )
+    joined = Known(
+        np.concatenate([b.boxes for _, b in images]),
+        *(
+            Lists(
+                np.concatenate([getattr(b, name).labels for _, b in images]),
+                starts([len(getattr(b, name).labels) for _, b in images]),
+            )
+            for name in ("annotated", "negative", "not_exhaustive")
+        ),
+    )
+    together, each = evidence(detected, joined), Evidence.concatenate(alone)
+    for field in fields(Evidence):
+        np.testing.assert_array_equal(getattr(together, field.name), getattr(each, field.name))
 
 
 def test_nothing_detected_and_nothing_annotated() -> None:
@@ -196,6 +219,13 @@ def test_stores_of_several_hosts_are_one(tmp_path: Path, train: Path, folder: St
     assert filter_missing.run(FilterMissingSettings(rule="paper"), given, folder)["missing"] == 4
     with pytest.raises(UserError, match="duplicate image id 1"):
         DetectionStore.open(parts[0], parts[0])
+
+
+def test_no_sheet_of_nothing(tmp_path: Path, train: Path, folder: StageFolder) -> None:
+    detected = store(tmp_path / "detections", train)
+    given = FilterMissingInputs(detections=(detected,), train=(train,), train_images=tmp_path)
+    summary = filter_missing.run(FilterMissingSettings(score=1.0), given, folder)
+    assert summary["missing"] == 0 and not folder.file("sheet.jpg").exists()
 
 
 def test_against_fuller_annotations(tmp_path: Path, train: Path, folder: StageFolder) -> None:

@@ -16,6 +16,7 @@ from lvistk.data.index.defects import Defect, count_by_kind
 from lvistk.data.index.flat_arrays import DAMAGED, check_arrays, map_arrays
 from lvistk.data.index.index_cache import built_folder, user_cache
 from lvistk.data.index.instances import EncodedBitmaps, Instances
+from lvistk.data.index.runs import gather_runs, run_starts
 from lvistk.errors import UserError
 from lvistk.masks import rle
 from lvistk.masks.polygons import Polygons
@@ -242,6 +243,13 @@ class AnnotationIndex:
         ending = image_key("/".join(parts)).casefold()
         names = self._names_by_last_part.get(ending.rsplit("/", 1)[-1], ())
         return len({one for key, one in names if f"/{key}".endswith(f"/{ending}")}) > 1
+
+    def listed(
+        self, kind: Literal["negative", "not_exhaustive"], images: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The labels (N,) int32 in a list of each of ``images (K,)``, and where the lists begin: (K + 1,)."""
+        start = self._arrays[f"{kind}_start"]
+        return gather_runs(self._arrays[kind], start, images), run_starts(start, images)
 
     def _list(self, name: str, i: int) -> np.ndarray:
         start = self._arrays[f"{name}_start"]

@@ -21,6 +21,7 @@ from lvistk.data.index.defects import Defect
 from lvistk.data.index.flat_arrays import FlatWriter, map_arrays
 from lvistk.data.index.image_table import ImageTable
 from lvistk.data.index.lvis_json import Broken
+from lvistk.data.index.runs import gather_runs
 from lvistk.masks.polygons import starts
 from lvistk.structures.categories import Categories
 
@@ -179,13 +180,6 @@ def _write_sorted(
         writer.append("points", gather_runs(arrays["points"], point_start, block))
         writer.append("rle", gather_runs(arrays["rle"], rle_start, block))
     writer.append("part_start", starts(np.concatenate(lengths)))
-
-
-def gather_runs(values: np.ndarray, start: np.ndarray, runs: np.ndarray) -> np.ndarray:
-    """The runs ``values[start[r]:start[r + 1]]`` for each r of ``runs``, one after the other."""
-    lengths = start[runs + 1] - start[runs]
-    shift = start[runs] - starts(lengths)[:-1]
-    return values[np.repeat(shift, lengths) + np.arange(lengths.sum())]
 
 
 def _write_categories(

@@ -1,5 +1,7 @@
 """A shard with fewer detections."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from lvistk.data.store.detection_shard import Shard
@@ -14,7 +16,11 @@ def cut_shard(shard: Shard, keep: np.ndarray, *, role: str) -> None:
 
     What the shard tells of the masks pooled for it (``level_moves``) goes: it counts detections that went.
     """
-    old = shard.columns()
+    write_shard_file(shard.path, cut_columns(shard.columns(), keep), role=role)
+
+
+def cut_columns(old: Mapping[str, np.ndarray], keep: np.ndarray) -> dict[str, np.ndarray]:
+    """The columns of a shard with those of its N detections that ``keep`` (N,) bool names."""
     new = {name: np.array(values) for name, values in old.items() if name != "level_moves"}
     for name in OF_DETECTIONS:
         if name in old:
@@ -25,4 +31,4 @@ def cut_shard(shard: Shard, keep: np.ndarray, *, role: str) -> None:
         lengths = np.diff(old["rle_offset"])
         new["rle"] = old["rle"][np.repeat(keep, lengths)]
         new["rle_offset"] = starts(lengths[keep].tolist())
-    write_shard_file(shard.path, new, role=role)
+    return new

@@ -15,7 +15,7 @@ Datasets are contiguous, so that each is a piece of the file that processes shar
 
 import itertools
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,17 +37,22 @@ OPEN_SHARDS = 64
 class DetectionWriter:
     """Writes shards into a folder, or one file where ``path`` ends in ``.h5``.
 
-    ``role`` says what the detections are for: ``detections``, ``missing`` or ``pseudo``.
+    ``role`` says what the detections are for: ``detections``, ``missing`` or ``pseudo``. Shard k is the file
+    of the number ``first + k * step``, so that stores of several hosts can be one.
     """
 
-    def __init__(self, path: Path, *, categories: Categories, role: str) -> None:
-        self.path = path
+    def __init__(
+        self, path: Path, *, categories: Categories, role: str, first: int = 0, step: int = 1
+    ) -> None:
+        self.path, self._first, self._step = path, first, step
         self._category_ids = np.asarray(categories.ids, np.int64)
         self._role = role
 
     def shard_path(self, k: int) -> Path:
         """Where shard ``k`` lies; a shard that is there is complete."""
-        return self.path if self.path.suffix == ".h5" else self.path / f"{k:05d}.h5"
+        if self.path.suffix == ".h5":
+            return self.path
+        return self.path / f"{self._first + k * self._step:05d}.h5"
 
     def has_shard(self, k: int) -> bool:
         return self.shard_path(k).is_file()
@@ -80,13 +85,9 @@ class DetectionWriter:
         columns["category_ids"] = self._category_ids
         write_shard_file(self.shard_path(k), columns, role=self._role)
 
-    def write_in_parts(self, k: int, parts: Iterable[Sequence[Detections]]) -> None:
-        """Write shard ``k`` of all images of ``parts``, of which one at a time is held as detections.
-
-        The columns of all are held: 24 bytes per image, 28 and its mask per detection.
-        """
-        columns = join_columns([_columns(part) for part in parts])
-        columns["category_ids"] = self._category_ids
+    def write_columns(self, k: int, parts: Sequence[Mapping[str, np.ndarray]]) -> None:
+        """Write shard ``k`` of the columns of one or more parts, whole or not at all (``join_columns``)."""
+        columns = join_columns(parts) | {"category_ids": self._category_ids}
         write_shard_file(self.shard_path(k), columns, role=self._role)
 
 
