@@ -24,6 +24,7 @@ class Ascending:
     """Each item is larger than the one before."""
 
 
+PART_PATTERN = r"^([1-9][0-9]{0,4}/[1-9][0-9]{0,4})?$"
 Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Natural = Annotated[int, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=1)]
@@ -35,6 +36,8 @@ BelowOne = Annotated[float, Meta(ge=0.0, lt=1.0)]
 NotNegative = Annotated[float, Meta(ge=0.0)]
 Positive = Annotated[float, Meta(gt=0.0)]
 Degrees = Annotated[float, Meta(ge=0.0, le=180.0)]
+Part = Annotated[str, Meta(pattern=PART_PATTERN)]
+"""``2/5``, the second of five parts; empty: all."""
 Lengths = Annotated[tuple[Count, ...], Meta(min_length=1)]
 
 
@@ -57,6 +60,8 @@ def _mark_text(mark: Any) -> str:
         return "ascending"
     if not isinstance(mark, Meta):
         return ""
+    if mark.pattern is not None:
+        return "such as 2/5, or empty"
     if mark.min_length is not None:
         same = mark.max_length == mark.min_length
         return f"{mark.min_length} of them" if same else f"at least {mark.min_length} of them"

@@ -95,12 +95,25 @@ class SelfTrainSettings:
 
     missing_score: Share = 0.0
     """Missing annotations that score less are not used; 0: all that filter-missing chose."""
+    pseudo_by: Literal["all", "group", "category"] = "all"
+    """What has a threshold of its own: all categories together, each frequency group, or each category."""
     pseudo_score: Share = 0.5
-    """Pseudo labels below are not used (ours)."""
+    """Pseudo labels below are not used (ours); with ``group``, that of categories without a group."""
+    pseudo_group_scores: tuple[Share, Share, Share] = (0.3, 0.4, 0.5)
+    """The same for rare, common and frequent categories (ours)."""
+    pseudo_quantile: Share = 0.8
+    """With ``category``, the share of each category's stored labels that is not used, those of the lowest
+    scores: rare categories keep as large a part as frequent ones (ours)."""
+    pseudo_per_image: Natural = 0
+    """Pseudo labels used per image, those of the highest scores; 0: all."""
     pseudo_images_per_epoch: Natural = 10_000
     """Pseudo-labelled images that join each epoch."""
     pseudo_weight: NotNegative = 0.5
-    """Loss weight of a pseudo-labelled image (ours)."""
+    """Loss weight of a pseudo-labelled image, the paper's lambda (ours)."""
+    pseudo_score_weight: bool = False
+    """Losses of boxes and masks on a pseudo label count times its score."""
+    pseudo_masks: bool = True
+    """Mask losses count for pseudo-labelled images; else boxes and categories alone."""
 
 
 @dataclass(frozen=True)

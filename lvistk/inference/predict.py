@@ -38,6 +38,7 @@ class Predictor:
         has none
     min_score: detections that end with less, as Soft-NMS may leave them, are left out
     quota: what detections must reach to be kept, with ``merge.max_per_category``
+    thresholds: (C,) smallest score that is kept, by category; None: ``merge.score_threshold`` for all
     """
 
     model: Detector
@@ -49,6 +50,7 @@ class Predictor:
     only: np.ndarray | None = None
     given: Mapping[int, Detections] | None = None
     min_score: float = 0.0
+    thresholds: np.ndarray | None = None
     quota: CategoryQuota = field(init=False)
 
     def __post_init__(self) -> None:
@@ -131,7 +133,7 @@ class Predictor:
         if self.only is not None:
             factors[np.setdiff1d(np.arange(len(factors)), self.only)] = 0
         merged = [
-            self.quota.select(merge_candidates(candidates, settings=self.merge))
+            self.quota.select(self._above(merge_candidates(candidates, settings=self.merge)))
             for candidates in views.candidates(self.merge, factors)
         ]
         return [part.select(part.scores >= self.min_score) for part in merged]
@@ -154,6 +156,12 @@ class Predictor:
                 Candidates(boxes.boxes, boxes.scores, boxes.labels.astype(np.int32), views)
             )
         return chosen
+
+    def _above(self, candidates: Candidates) -> Candidates:
+        """The candidates that reach their category's threshold."""
+        if self.thresholds is None:
+            return candidates
+        return candidates.select(candidates.scores >= self.thresholds[candidates.labels])
 
     def _detections(
         self, image_id: int, size: Size, candidates: Candidates, masks: Masks | None

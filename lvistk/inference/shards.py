@@ -37,6 +37,16 @@ class ImageList:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def select(self, own: np.ndarray) -> "ImageList":
+        """The images at ``own`` (K,), in that order."""
+        name = self.name
+        return ImageList(
+            self.ids[own],
+            lambda k: self.image(int(own[k])),
+            name=None if name is None else lambda k: name(int(own[k])),
+            screen=self.screen,
+        )
+
     def left_out(self, k: int, *, max_pixels: int) -> LeftOut | None:
         """Why image k is left out if it is read now; None where it can be used."""
         try:

@@ -112,10 +112,10 @@ class MaskBranch(nn.Module):
         logits = part.head.logits(masks.fused, rois.channels)
         gt = crop_targets(positives, targets, size=logits.shape[-1])
         count = positives.count()
-        losses = {"mask": self._mask_loss(logits, gt, positives.weights, count)}
+        losses = {"mask": self._mask_loss(logits, gt, positives.mask_weights, count)}
         if boundary is not None:
             losses["boundary"] = self.settings.boundary_weight * boundary_loss(
-                boundary, boundary_targets(gt), weights=positives.weights, normalizer=count
+                boundary, boundary_targets(gt), weights=positives.mask_weights, normalizer=count
             )
         if self.iou_head is not None and stage == len(self.stages) - 1:
             iou = self.iou_head(masks.pooled, logits, rois.channels)
@@ -137,7 +137,7 @@ class MaskBranch(nn.Module):
         positives, head = samples.only_positives(), self._stage(0).head
         channels = self._channels(positives.labels)
         logits = head.logits(head.features(pooled, None), channels)
-        losses = {"mask": self._mask_loss(logits, gt, positives.weights, positives.count())}
+        losses = {"mask": self._mask_loss(logits, gt, positives.mask_weights, positives.count())}
         if self.iou_head is not None:
             iou = self.iou_head(pooled, logits, channels)
             losses["mask_iou"] = self._iou_loss(iou, logits, gt, positives)
@@ -176,7 +176,7 @@ class MaskBranch(nn.Module):
         return self.settings.mask_iou_weight * mask_iou_loss(
             iou,
             wanted,
-            weights=positives.weights,
+            weights=positives.mask_weights,
             normalizer=mean_over_ranks((wanted > 0).sum().float()),
         )
 

@@ -72,6 +72,7 @@ class PooledRois:
         """What ``tensors`` and ``table`` were made of."""
         prefix = "samples."
         own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        own.setdefault("mask_weights", own["weights"])  # files of earlier releases have none
         lengths, positives = (list(table[name]) for name in LISTS)
         samples = RoiSamples(**own, lengths=lengths, positives=positives)
         return cls(

@@ -164,10 +164,10 @@ class RegionProposalNetwork(nn.Module):
         anchors = torch.cat(level_boxes)
         samples, gts, weights = [], [], []
         for target, generator in zip(targets, generators, strict=True):
-            chosen, gt = self._sample(anchors, target, generator)
+            chosen, matched = self._sample(anchors, target, generator)
             samples.append(chosen)
-            gts.append(gt)
-            weights.append(chosen.valid * target.loss_weight)
+            gts.append(_matched_boxes(anchors, chosen, matched, target))
+            weights.append(_weights(chosen, matched, target))
         indices = torch.stack([chosen.indices for chosen in samples])  # (B, S)
         valid = torch.stack([chosen.valid for chosen in samples])
         logits, deltas = self._at(features, indices)
@@ -195,7 +195,7 @@ class RegionProposalNetwork(nn.Module):
     def _sample(
         self, anchors: Tensor, target: Targets, generator: torch.Generator
     ) -> tuple[Sample, Tensor]:
-        """Anchors to learn from, and the ground truth box of each positive one (its anchor if invalid)."""
+        """Anchors to learn from, and the instance that each entry for positives is matched to (P,)."""
         settings = self.settings
         matches = match(anchors, target.boxes)
         positive = (matches.iou >= settings.iou_positive) | matches.is_best
@@ -209,11 +209,7 @@ class RegionProposalNetwork(nn.Module):
             positive_fraction=settings.positive_fraction,
             generator=generator,
         )
-        first = chosen.indices[: chosen.positives]
-        if not len(target):
-            return chosen, anchors[first]
-        valid = chosen.valid[: chosen.positives, None]
-        return chosen, torch.where(valid, target.boxes[matches.gt[first]], anchors[first])
+        return chosen, matches.gt[chosen.indices[: chosen.positives]]
 
     def _at(self, features: Sequence[Tensor], indices: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (B, S) and deltas (B, S, 4) at anchors ``indices (B, S)``, counted over levels."""
@@ -226,6 +222,25 @@ class RegionProposalNetwork(nn.Module):
         logits = logits.gather(2, ratio[..., None]).squeeze(2)
         deltas = deltas.gather(2, ratio[..., None, None].expand(-1, -1, 1, 4)).squeeze(2)
         return full_precision(logits), deltas
+
+
+def _matched_boxes(anchors: Tensor, chosen: Sample, matched: Tensor, target: Targets) -> Tensor:
+    """The ground truth box (P, 4) of each entry for positives; its anchor where the entry is invalid."""
+    first = chosen.indices[: chosen.positives]
+    if not len(target):
+        return anchors[first]
+    valid = chosen.valid[: chosen.positives, None]
+    return torch.where(valid, target.boxes[matched], anchors[first])
+
+
+def _weights(chosen: Sample, matched: Tensor, target: Targets) -> Tensor:
+    """Loss weight (S,) of each entry: the image's, for a positive times its instance's; 0 where invalid."""
+    weights = chosen.valid * target.loss_weight
+    if target.weights is None or not len(target):
+        return weights
+    return torch.cat(
+        [weights[: chosen.positives] * target.weights[matched], weights[chosen.positives :]]
+    )
 
 
 def _patches(features: Sequence[Tensor], position: Tensor) -> Tensor:

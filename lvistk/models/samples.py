@@ -22,7 +22,8 @@ class RoiSamples:
     gt: (N,) index of the matched ground truth in its image; 0 for background.
     gt_boxes: (N, 4) its box; the RoI itself for background.
     area_ratio: (N,) its mask area over its box area; 1 for background.
-    weights: (N,) loss weight of the image.
+    weights: (N,) loss weight of the image, for a positive RoI times that of its ground truth instance.
+    mask_weights: (N,) the same times the image's weight of mask losses.
     is_gt: (N,) bool, RoIs that are ground truth boxes themselves.
     lengths: number of RoIs of each image.
     positives: how many of them, the first ones, are positive.
@@ -35,6 +36,7 @@ class RoiSamples:
     gt_boxes: Tensor
     area_ratio: Tensor
     weights: Tensor
+    mask_weights: Tensor
     is_gt: Tensor
     lengths: list[int]
     positives: list[int]
@@ -67,6 +69,7 @@ class RoiSamples:
             gt_boxes=self.positive_rows(self.gt_boxes),
             area_ratio=self.positive_rows(self.area_ratio),
             weights=self.positive_rows(self.weights),
+            mask_weights=self.positive_rows(self.mask_weights),
             is_gt=self.positive_rows(self.is_gt),
             lengths=self.positives,
             positives=self.positives,
@@ -114,6 +117,7 @@ def sample_rois(
         gt_boxes=torch.cat([part.gt_boxes for part in parts]),
         area_ratio=torch.cat([part.area_ratio for part in parts]),
         weights=torch.cat([part.weights for part in parts]),
+        mask_weights=torch.cat([part.mask_weights for part in parts]),
         is_gt=torch.cat([part.is_gt for part in parts]),
         lengths=[len(part) for part in parts],
         positives=[number for part in parts for number in part.positives],
@@ -146,10 +150,13 @@ def _sample_image(
     boxes, gt, positive = boxes[chosen], matches.gt[chosen], positive[chosen]
     labels = torch.full_like(gt, rule.background)
     gt_boxes, area_ratio = boxes, boxes.new_ones(len(boxes))
+    weights = boxes.new_full((len(boxes),), target.loss_weight)
     if gts:
         labels = torch.where(positive, target.labels[gt], labels)
         gt_boxes = torch.where(positive[:, None], target.boxes[gt], gt_boxes)
         area_ratio = torch.where(positive, target.area_ratio[gt], area_ratio)
+        if target.weights is not None:
+            weights = torch.where(positive, weights * target.weights[gt], weights)
     return RoiSamples(
         boxes=boxes,
         image=torch.full_like(gt, image),
@@ -157,7 +164,8 @@ def _sample_image(
         gt=gt,
         gt_boxes=gt_boxes,
         area_ratio=area_ratio,
-        weights=boxes.new_full((len(boxes),), target.loss_weight),
+        weights=weights,
+        mask_weights=weights * target.mask_weight,
         is_gt=chosen >= len(candidates),
         lengths=[len(chosen)],
         positives=[positives],

@@ -90,6 +90,8 @@ class Forecaster:
     def _of_detecting(self, plan: StagePlan, base: Forecast) -> Forecast:
         views, model = plan.settings.views, model_given(plan)
         images, index = detected_images(plan)
+        if getattr(plan.settings, "fold", ""):
+            images = -(-images // int(plan.settings.fold.split("/")[1]))
         count = len(views.short_edges) * (1 + views.flip)
         work = f"{images} images in {count} view" + "s" * (count > 1)
         if model is None:
@@ -216,7 +218,9 @@ def epoch_images(plan: StagePlan, index: AnnotationIndex) -> float:
         index.row, index.labels, categories=len(index.categories), settings=settings.sampler
     )
     images = float(factors.images.sum())
-    if getattr(plan.inputs, "pseudo", None) is not None:
+    if getattr(settings, "fold", ""):
+        images *= 1 - 1 / int(settings.fold.split("/")[1])
+    if getattr(plan.inputs, "pseudo", ()):
         images += settings.selftrain.pseudo_images_per_epoch
     return images
 

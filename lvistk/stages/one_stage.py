@@ -128,6 +128,8 @@ def _chosen_inputs(pipeline: Pipeline, name: str) -> dict[str, str]:
     plan = pipeline.stage(name)
     inputs: dict[str, str] = {}
     for key in plan.sources:
+        if "[" in key:  # one of several results, all of which are taken
+            continue
         makers = [
             one
             for one in pipeline.stages

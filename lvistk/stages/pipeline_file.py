@@ -15,7 +15,8 @@
     command = "finetune"
     inputs = { model = "train_repr" }   # an earlier stage, or a path
 
-A required input that a stage does not name is the result of the last earlier stage that makes such.
+A required input that a stage does not name is the result of the last earlier stage that makes such. With
+``folds = k`` a stage is k stages (``folds.py``).
 
 A file may build on another one (``pipeline_base``). ``[generate]`` has a data set drawn into ``OUT/data``
 before the first stage (``lvistk generate`` has its settings), which ``[data]`` then names by default. A
@@ -37,6 +38,7 @@ from typing import Any
 from lvistk.config.load import expanded, merge, nearest, parse_assignments, update
 from lvistk.config.row import RowSettings
 from lvistk.errors import UserError
+from lvistk.stages.folds import Groups, accepts_several, expand_folds
 from lvistk.stages.pipeline_base import read_pipeline_toml
 from lvistk.stages.pipeline_row import DRAWN, drawn_paths, needed_stages, read_generate, read_row
 from lvistk.stages.shared_folders import shared_folder
@@ -51,7 +53,8 @@ HEAD_KEYS = ("name", "out", "seed", "data", "stage", "generate", "row")
 class StagePlan:
     """One run of a stage: what to run, on what, into which folder.
 
-    sources: the stages of the same file whose results are inputs of this one, by the input's name.
+    sources: the stages of the same file whose results are inputs of this one, by the input's name; one of
+        several results of an input by ``detections[1]``.
     """
 
     name: str
@@ -125,7 +128,8 @@ def load_pipeline(
     table["stage"] = {**table.get("stage", {}), **copy.deepcopy(dict(more or {}))}
     _merge_assignments(table, parse_assignments(assignments), path)
     _require_shape(table, path)
-    stages, name = table.get("stage", {}), table.get("name", path.stem)
+    name = table.get("name", path.stem)
+    stages, folds = expand_folds(table.get("stage", {}), where=path.name)
     folder = out or expanded(table.get("out", f"runs/{name}"))
     shared = {key: value for key, value in table.items() if key not in HEAD_KEYS}
     _check_shared(shared, path)
@@ -141,6 +145,7 @@ def load_pipeline(
             table=table,
             shared=shared,
             earlier=earlier,
+            folds=folds,
             out=folder / stage_name,
             where=f"{path.name} [stage.{stage_name}]",
         )
@@ -207,7 +212,7 @@ def with_inputs(plan: StagePlan, given: Mapping[str, Any]) -> StagePlan:
     """``plan`` with inputs from the command line; ``None`` and empty ones change nothing."""
     changes = {key: value for key, value in given.items() if value not in (None, (), [])}
     inputs = update(plan.inputs, changes, where=plan.command)
-    sources = {name: one for name, one in plan.sources.items() if name not in changes}
+    sources = {k: one for k, one in plan.sources.items() if k.partition("[")[0] not in changes}
     return dataclasses.replace(plan, inputs=inputs, sources=sources)
 
 
@@ -218,6 +223,7 @@ def _plan(
     table: Mapping[str, Any],
     shared: Mapping[str, Any],
     earlier: Mapping[str, StagePlan],
+    folds: Groups,
     out: Path,
     where: str,
 ) -> StagePlan:
@@ -236,26 +242,40 @@ def _plan(
     if not isinstance(given, Mapping):
         raise UserError(f'{where} inputs: expected a table such as {{ model = "train_repr" }}')
     data = table.get("data", {})
-    given = {**_makers(kind, {*data, *given}, earlier), **given}
+    given = {**_makers(kind, {*data, *given}, earlier, folds), **given}
     inputs = _inputs(kind.inputs, data, given, earlier, where)
     sources = {
         key: earlier[value]
         for key, value in given.items()
         if isinstance(value, str) and value in earlier
     }
+    sources |= {
+        f"{key}[{k}]": earlier[one]
+        for key, several in given.items()
+        if isinstance(several, list)
+        for k, one in enumerate(several)
+        if isinstance(one, str) and one in earlier
+    }
     return StagePlan(name, command, settings, inputs, out, sources)
 
 
 def _makers(
-    kind: Stage, given: Collection[str], earlier: Mapping[str, StagePlan]
-) -> dict[str, str]:
-    """The last earlier stages that make what ``kind`` requires and is not given, by the input's name."""
-    makers: dict[str, str] = {}
+    kind: Stage, given: Collection[str], earlier: Mapping[str, StagePlan], folds: Groups
+) -> dict[str, Any]:
+    """The last earlier stages that make what ``kind`` requires and is not given, by the input's name.
+
+    A folded stage counts where all its results are wanted.
+    """
+    groups = {name: list(group) for group in folds.values() for name in group}
+    makers: dict[str, Any] = {}
     for name in kind.required:
         if name not in given:
             for plan in earlier.values():
                 if any(plan.makes(typed) for typed in kind.made_by(name)):
-                    makers[name] = plan.name
+                    if plan.name not in groups:
+                        makers[name] = plan.name
+                    elif accepts_several(kind.command, name):
+                        makers[name] = groups[plan.name]
     return makers
 
 

@@ -1,6 +1,7 @@
 """``pseudo-label``: detections on training images or on unlabelled ones (arXiv 2009.01559)."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from lvistk.artifacts import StageFolder, fingerprint
 from lvistk.data.images.leak_guard import build_guard
 from lvistk.data.images.listed_images import ListedImages
 from lvistk.data.index.annotation_index import AnnotationIndex
+from lvistk.data.index.folds import in_fold
 from lvistk.data.index.index_cache import cache_beside
 from lvistk.data.pool.open_images import OpenImages
 from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
@@ -21,9 +23,13 @@ from lvistk.inference.image_batches import Image, Screen
 from lvistk.inference.predict import Predictor
 from lvistk.inference.shards import ImageList, write_shards
 from lvistk.inference.views import plan_views
+from lvistk.models.mask_rcnn import MaskRCNN
 from lvistk.models.model_file import load_model
+from lvistk.selftrain.summary import show_summary, summarise_store
+from lvistk.selftrain.thresholds import group_thresholds
 from lvistk.stages.specifications.pseudo_label import PseudoLabelInputs, PseudoLabelSettings
 from lvistk.stages.tta_infer import images_of_index, list_left_out, warn_of_nothing
+from lvistk.whole_file import write_json
 
 
 def run(
@@ -36,9 +42,7 @@ def run(
     torch_device = torch.device(device)
     model = load_model(inputs.model, device=torch_device)
     images, role = _images(settings, inputs, stage)
-    predictor = Predictor(
-        model, plan_views(settings.views), settings.merge, settings.predict, torch_device
-    )
+    predictor = _predictor(settings, model, torch_device)
     folder = stage.file("detections")
     writer = DetectionWriter(folder, categories=model.categories, role=role)
     label = f"labelling {settings.source} images"
@@ -52,6 +56,9 @@ def run(
         stage, images, store, max_pixels=settings.predict.max_pixels
     )
     warn_of_nothing(store, inputs.model)
+    rows = summarise_store(store, model.categories)
+    write_json(stage.file("per_category.json"), rows)
+    show_summary(rows, title=f"labels of {len(store)} images")
     return {
         "photos": len(store),
         "unreadable": unreadable,
@@ -70,18 +77,37 @@ def _images(
     """The images of the source, and the role of their detections."""
     match settings.source:
         case "lvis":
-            return _training_images(inputs, stage), "detections"
+            return _training_images(inputs, stage, fold=settings.fold), "detections"
         case "openimages":
             return _pool_images(inputs, settings, stage), "pseudo"
         case "images":
             return _any_images(inputs, settings, stage), "pseudo"
 
 
-def _training_images(inputs: PseudoLabelInputs, stage: StageFolder) -> ImageList:
+def _predictor(settings: PseudoLabelSettings, model: MaskRCNN, device: torch.device) -> Predictor:
+    """The predictor of these settings; with ``group_scores`` it looks from the lowest of them."""
+    merge, thresholds = settings.merge, None
+    if settings.group_scores:
+        rare, common, frequent = settings.group_scores
+        thresholds = group_thresholds(
+            model.categories, (rare, common, frequent), other=merge.score_threshold
+        )
+        merge = replace(merge, score_threshold=min(float(thresholds.min()), merge.score_threshold))
+    views = plan_views(settings.views)
+    return Predictor(model, views, merge, settings.predict, device, thresholds=thresholds)
+
+
+def _training_images(inputs: PseudoLabelInputs, stage: StageFolder, *, fold: str) -> ImageList:
+    """The training images, or those of one fold."""
     assert inputs.train_images is not None  # checked before the run
     index = AnnotationIndex.open(inputs.train, cache=cache_beside(stage.path), defects="skip")
     index.warn_of_defects()
-    return images_of_index(index, inputs.train_images)
+    images = images_of_index(index, inputs.train_images)
+    if not fold:
+        return images
+    own = np.flatnonzero(in_fold(images.ids, fold))
+    console.say(f"fold {fold}: {len(own)} of {len(images)} images")
+    return images.select(own)
 
 
 def _pool_images(

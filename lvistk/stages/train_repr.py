@@ -9,6 +9,8 @@ from torch import Tensor
 from lvistk import console
 from lvistk.artifacts import StageFolder
 from lvistk.data.index.annotation_index import AnnotationIndex
+from lvistk.data.index.folds import in_fold
+from lvistk.errors import UserError
 from lvistk.importing.backbone_weights import load_backbone_weights
 from lvistk.importing.category_rows import rows_by_name, rows_of_model
 from lvistk.models.build import build_model
@@ -38,12 +40,30 @@ def run(
     torch.manual_seed(settings.seed)
     model = _first_model(settings, inputs, index, prior=area_ratio_prior(index))
     loader = training_loader(
-        settings, inputs, index, pseudo=_pseudo(settings, inputs, index), device=place
+        settings,
+        inputs,
+        index,
+        pseudo=_pseudo(settings, inputs, index),
+        kept=_kept(settings, index),
+        device=place,
     )
     loader.report()
     report_thresholds(model)
     report_moved_levels(model, settings, index)
     return fit(model, settings, inputs, stage, loader=loader, device=place)
+
+
+def _kept(settings: TrainReprSettings, index: AnnotationIndex) -> np.ndarray | None:
+    """Which images (I,) are trained on: all but those of the fold; None for all."""
+    if not settings.fold:
+        return None
+    kept = ~in_fold(index.image_ids, settings.fold)
+    if not np.diff(index.row)[kept].any():
+        raise UserError(f"fold = {settings.fold}: no other image has annotations; take fewer folds")
+    console.say(
+        f"fold {settings.fold}: {int((~kept).sum())} of {len(kept)} images are not trained on"
+    )
+    return kept
 
 
 def _first_model(
@@ -91,15 +111,14 @@ def _rows_in(old: MaskRCNN, index: AnnotationIndex, *, source: str) -> np.ndarra
 def _pseudo(
     settings: TrainReprSettings, inputs: TrainReprInputs, index: AnnotationIndex
 ) -> PseudoSource | None:
-    if inputs.pseudo is None:
+    if not inputs.pseudo:
         return None
     assert inputs.pool is not None  # checked before the run
     source = open_pseudo_source(
         inputs.pseudo,
         inputs.pool,
         categories=index.categories,
-        score=settings.selftrain.pseudo_score,
-        weight=settings.selftrain.pseudo_weight,
+        settings=settings.selftrain,
     )
     taken = min(settings.selftrain.pseudo_images_per_epoch, len(source))
     console.say(f"pseudo-labelled images: {taken} of {len(source)} in each epoch")

@@ -60,9 +60,10 @@ def training_loader(
     index: AnnotationIndex,
     *,
     pseudo: ImageSource | None = None,
+    kept: np.ndarray | None = None,
     device: torch.device,
 ) -> TrainLoader:
-    """The batches of this rank, divided by ``loop.accumulate``."""
+    """The batches of this rank, divided by ``loop.accumulate``; ``kept``: see ``TrainingData``."""
     assert inputs.train_images is not None  # the runner has checked that it is given
     data = TrainingData(
         index,
@@ -76,6 +77,7 @@ def training_loader(
             max_pixels=settings.loader.max_pixels,
         ),
         pseudo=pseudo,
+        kept=kept,
         missing=None if inputs.missing is None else DetectionStore.open(inputs.missing),
     )
     world = distributed.world_size()

@@ -1,5 +1,6 @@
 """What is known to be wrong with the inputs of a training before its first step."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -23,7 +24,7 @@ def check_training(
     out: Path,
     loader: LoaderSettings,
     loop: LoopSettings,
-    pseudo: Path | None = None,
+    pseudo: Sequence[Path] = (),
 ) -> None:
     """Open annotations, stores and validation data; ``UserError`` for the first that cannot be used.
 
@@ -41,15 +42,16 @@ def check_training(
                 f"{inputs.missing}: holds none of the images of {inputs.train[0]}; give the result of "
                 "filter-missing on these annotations"
             )
-    if pseudo is not None:
-        check_store(pseudo, role="pseudo", categories=index.categories)
+    if pseudo:
+        check_store(*pseudo, role="pseudo", categories=index.categories)
     if loop.evaluate_epochs:
         check_validation(inputs, cache=cache, categories=index.categories, defects=loader.defects)
 
 
-def check_store(path: Path, *, role: Role, categories: Categories) -> DetectionStore:
-    """The detection store at ``path``; ``UserError`` unless it has this role and these categories."""
-    store = DetectionStore.open(path)
+def check_store(*paths: Path, role: Role, categories: Categories) -> DetectionStore:
+    """The detection store at one path or at several; ``UserError`` unless it has this role and these
+    categories."""
+    store, path = DetectionStore.open(*paths), paths[0]
     if store.role != role:
         raise UserError(
             f"{path}: a store of role '{store.role}', not '{role}'; give the result of {MAKERS[role]}"

@@ -44,6 +44,8 @@ class Targets:
     loss_weight: factor of the image's loss
     image_id: named in errors
     seed: of every random choice about this sample, so that none depends on workers, ranks or batches
+    weights: (G,) float32, factors of the losses of each instance; None: 1 for all
+    mask_weight: factor of the image's mask losses, beside ``loss_weight``
     """
 
     boxes: Tensor
@@ -56,6 +58,8 @@ class Targets:
     loss_weight: float = 1.0
     image_id: int = 0
     seed: int = 0
+    weights: Tensor | None = None
+    mask_weight: float = 1.0
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -77,6 +81,8 @@ class Targets:
             loss_weight=self.loss_weight,
             image_id=self.image_id,
             seed=self.seed,
+            weights=None if self.weights is None else self.weights.to(device, non_blocking=True),
+            mask_weight=self.mask_weight,
         )
 
     def pin_memory(self) -> "Targets":
@@ -90,4 +96,5 @@ class Targets:
             ignore_boxes=self.ignore_boxes.pin_memory(),
             negative_labels=self.negative_labels.pin_memory(),
             not_exhaustive_labels=self.not_exhaustive_labels.pin_memory(),
+            weights=None if self.weights is None else self.weights.pin_memory(),
         )

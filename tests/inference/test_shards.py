@@ -16,6 +16,7 @@ from lvistk.inference.predict import Predictor
 from lvistk.inference.shards import ImageList, left_out_images, own_shards, write_shards
 from lvistk.inference.views import plan_views
 from lvistk.masks import rle
+from lvistk.selftrain.thresholds import group_thresholds
 from tests.inference.colours import CATEGORIES, ColourDetector, paint, write
 
 RANK = """
@@ -251,3 +252,13 @@ def test_results_records(tmp_path: Path, images: ImageList) -> None:
     x, y, width, height = boxes[-3]["bbox"]
     np.testing.assert_allclose([x, y, x + width, y + height], tight, atol=2)
     assert boxes[-3]["score"] == pytest.approx(0.9)
+
+
+def test_categories_have_thresholds_of_their_own(tmp_path: Path, images: ImageList) -> None:
+    """Scores are .9, .8 and .7; the rare category must reach .85."""
+    chosen = predictor()
+    chosen.thresholds = group_thresholds(CATEGORIES, (0.85, 0.6, 0.6), other=0.5)
+    writer = DetectionWriter(tmp_path / "a", categories=CATEGORIES, role="pseudo")
+    write_shards(chosen, images, writer=writer, label="test")
+    store = DetectionStore.open(tmp_path / "a")
+    assert [sorted(one.labels.tolist()) for one in store] == [[0], [0], [], [2], [0, 2]]

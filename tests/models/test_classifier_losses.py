@@ -39,6 +39,7 @@ def samples() -> RoiSamples:
         gt_boxes=torch.zeros(number, 4),
         area_ratio=torch.ones(number),
         weights=WEIGHTS,
+        mask_weights=WEIGHTS,
         is_gt=torch.zeros(number, dtype=torch.bool),
         lengths=[5, 4],
         positives=[2, 2],

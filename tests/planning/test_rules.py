@@ -175,7 +175,7 @@ def test_stages_follow_the_data(tmp_path: Path) -> None:
     federated = loaded(planned(fingerprint(exhaustive=0.1)), tmp_path)
     assert federated.stage("train_again").inputs.missing == federated.stage("missing").out
     pool = loaded(planned(fingerprint(), pool=True), tmp_path, pool="open")
-    assert pool.stage("train_again").inputs.pseudo == pool.stage("pseudo_openimages").out
+    assert pool.stage("train_again").inputs.pseudo == (pool.stage("pseudo_openimages").out,)
     assert "missing" not in [one.name for one in pool.stages]
     start = planned(
         fingerprint(), checkpoint=Path("m.pth"), checkpoint_model={"mask": {"convs": 3}}

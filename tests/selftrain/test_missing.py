@@ -224,7 +224,7 @@ def test_stores_of_several_hosts_are_one(tmp_path: Path, train: Path, folder: St
 def test_no_sheet_of_nothing(tmp_path: Path, train: Path, folder: StageFolder) -> None:
     detected = store(tmp_path / "detections", train)
     given = FilterMissingInputs(detections=(detected,), train=(train,), train_images=tmp_path)
-    summary = filter_missing.run(FilterMissingSettings(score=1.0), given, folder)
+    summary = filter_missing.run(FilterMissingSettings(rule="paper", score=1.0), given, folder)
     assert summary["missing"] == 0 and not folder.file("sheet.jpg").exists()
 
 

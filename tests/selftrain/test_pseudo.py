@@ -1,6 +1,7 @@
 """Pseudo-labelled images as a source: which rows, what labels, and the image turned as it was labelled."""
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from lvistk.data.training.samplers import subsample
 from lvistk.errors import UserError
 from lvistk.masks import rle
 from lvistk.selftrain.pseudo import PseudoSource, open_pseudo_source
+from lvistk.selftrain.thresholds import category_quantiles, usable
 from lvistk.structures.categories import Categories
 from lvistk.structures.detections import Detections
 from tests.data.small_data import small_index, training_data
@@ -21,7 +23,7 @@ CATEGORIES = Categories.from_table(
     {
         "ids": [3, 5],
         "names": ["a", "b"],
-        "frequency": ["f", "f"],
+        "frequency": ["f", "r"],
         "image_count": [1, 1],
         "instance_count": [1, 1],
     }
@@ -62,10 +64,58 @@ def store(tmp_path: Path) -> DetectionStore:
     return DetectionStore.open(tmp_path / "store")
 
 
+def source_of(store: DetectionStore, pool: Path, **settings: Any) -> PseudoSource:
+    return PseudoSource(store, pool, categories=CATEGORIES, settings=SelfTrainSettings(**settings))
+
+
+def test_thresholds_by_group_and_by_quantile(store: DetectionStore, tmp_path: Path) -> None:
+    """Label 0 has the scores .9, .3, .6, .2, .8 and label 1 .4, .5."""
+    groups = source_of(store, tmp_path, pseudo_by="group", pseudo_group_scores=(0.1, 0.45, 0.7))
+    np.testing.assert_allclose(groups.thresholds, [0.7, 0.1])  # label 1 is rare
+    assert [len(groups.image(row).labels.instances) for row in range(len(groups))] == [2, 1, 1]
+    quantiles = source_of(store, tmp_path, pseudo_by="category", pseudo_quantile=0.6)
+    np.testing.assert_allclose(quantiles.thresholds, [0.8, 0.5], atol=1e-3)
+    assert [quantiles.image(row).image_id for row in range(len(quantiles))] == [0, 2, 7]
+    with_third = category_quantiles(store, size=3, quantile=0.0)
+    np.testing.assert_allclose(with_third, [0.2, 0.4, 0.0], atol=1e-3)
+
+
+def test_the_best_labels_of_an_image() -> None:
+    image = detections(0, [0.5, 0.9, 0.2, 0.9])
+    thresholds = np.array([0.1, 0.3], np.float32)
+    assert usable(image, thresholds, per_image=0).scores.tolist() == image.scores.tolist()
+    best = usable(image, thresholds, per_image=2)
+    assert best.scores.tolist() == pytest.approx([0.9, 0.9])
+    assert usable(image, thresholds, per_image=1).masks == [(image.masks or [])[1]]
+
+
+def test_scores_become_weights_and_masks_can_be_left_out(
+    store: DetectionStore, tmp_path: Path
+) -> None:
+    index = small_index(tmp_path / "data", count=6)
+    settings = SelfTrainSettings(pseudo_images_per_epoch=1, pseudo_score_weight=True)
+    data = training_data(
+        index,
+        tmp_path / "data",
+        augment=AugmentSettings(
+            short_edges=(60,), mosaic_probability=1.0, mosaic_size=(90, 90), min_kept=0.0
+        ),
+        sampler=SamplerSettings(repeat="none"),
+        selftrain=settings,
+        pseudo=PseudoSource(store, tmp_path, categories=CATEGORIES, settings=settings),
+    )
+    plan = data.plan(0, batch=1)
+    targets = data.sample(plan.key(int(np.flatnonzero(plan.sources)[0]))).targets
+    assert targets.weights is not None and len(targets.weights) == len(targets) > 0
+    scores = np.array([0.9, 0.6, 0.5, 0.8], np.float32)
+    assert np.isin(targets.weights.numpy(), scores).all()
+    assert targets.mask_weight == 1.0
+
+
 def test_images_without_a_good_detection_are_no_part_of_it(
     store: DetectionStore, tmp_path: Path
 ) -> None:
-    source = PseudoSource(store, tmp_path, score=0.5, weight=0.25)
+    source = source_of(store, tmp_path, pseudo_weight=0.25)
     assert len(source) == 3
     images = [source.image(row) for row in range(3)]
     assert [p.image_id for p in images] == [0, 2, 7]
@@ -81,10 +131,10 @@ def test_images_without_a_good_detection_are_no_part_of_it(
 
 def test_nothing_usable_is_an_error(store: DetectionStore, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="pseudo_score"):
-        PseudoSource(store, tmp_path, score=0.95)
+        source_of(store, tmp_path, pseudo_score=0.95)
     other = Categories.from_table({**CATEGORIES.to_table(), "ids": [3, 6]})
     with pytest.raises(UserError, match="not the same ids"):
-        open_pseudo_source(store.path, tmp_path, categories=other, score=0.5, weight=1.0)
+        open_pseudo_source([store.path], tmp_path, categories=other, settings=SelfTrainSettings())
 
 
 def test_detections_without_masks_are_their_boxes() -> None:
@@ -106,7 +156,7 @@ def test_pseudo_images_are_mixed_in_turned_and_weighted(
         augment=AugmentSettings(short_edges=(60,), flip=0.0),
         sampler=SamplerSettings(repeat="none", aspect_grouping=False),
         selftrain=SelfTrainSettings(pseudo_images_per_epoch=2, pseudo_weight=0.25),
-        pseudo=PseudoSource(store, tmp_path, score=0.5, weight=0.25),
+        pseudo=source_of(store, tmp_path, pseudo_weight=0.25, pseudo_masks=False),
     )
     seen: list[int] = []
     for epoch in range(3):
@@ -116,7 +166,8 @@ def test_pseudo_images_are_mixed_in_turned_and_weighted(
         seen += plan.rows[plan.sources == 1].tolist()
         for k in np.flatnonzero(plan.sources):
             sample = data.sample(plan.key(int(k)))
-            assert sample.targets.loss_weight == 0.25
+            assert (sample.targets.loss_weight, sample.targets.mask_weight) == (0.25, 0.0)
+            assert sample.targets.weights is None
             assert tuple(sample.image.shape) == (3, 60, 80)
             if sample.targets.image_id == 0:  # upright again: bright at the left
                 assert sample.image[:, 30, 3].min() > 200 > sample.image[:, 30, 70].max()

@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
+from lvistk.config.train import SelfTrainSettings
+from lvistk.data.index.lvis_json import read_categories
 from lvistk.data.store.detection_store import DetectionStore
 from lvistk.selftrain.pseudo import PseudoSource
 from tests.command_line import INFER, Commands, assign, small_world
@@ -78,7 +80,12 @@ def test_pseudo_labels_of_any_images_are_a_source(
         assert names == expected[way]
         root = pool / "b" if way == "glob" else pool
         assert any(f"train-repr finds them with --pool {root}" in text for text in done.out)
-        source = PseudoSource(store, root, score=0.0)
+        source = PseudoSource(
+            store,
+            root,
+            categories=read_categories(world / "train.json"),
+            settings=SelfTrainSettings(pseudo_score=0.0),
+        )
         assert all(source.image(row).path.is_file() for row in range(len(source)))
 
 

@@ -16,7 +16,9 @@ from lvis import LVIS, LVISResults
 
 from lvistk.config.load import update
 from lvistk.config.model import ModelSettings
+from lvistk.config.train import SelfTrainSettings
 from lvistk.data.index.annotation_index import AnnotationIndex
+from lvistk.data.index.lvis_json import read_categories
 from lvistk.data.store.detection_store import DetectionStore
 from lvistk.errors import UserError
 from lvistk.masks import rle
@@ -224,7 +226,12 @@ def test_pseudo_labels_of_the_pool(root: Path) -> None:
         turned = int(Path(store.name(row)).stem, 16) < 4
         assert store.rotation(row) == (90 if turned else 0)
         assert store[row].size == ((70, 50) if turned else (50, 70))
-    source = PseudoSource(store, root / "pool", score=0.05)
+    source = PseudoSource(
+        store,
+        root / "pool",
+        categories=read_categories(root / "train.json"),
+        settings=SelfTrainSettings(pseudo_score=0.05),
+    )
     assert source.image(0).path.is_file()
 
 

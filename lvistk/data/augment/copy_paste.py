@@ -71,6 +71,7 @@ def uncovered(instances: Instances, cover: np.ndarray, settings: AugmentSettings
         areas=areas,
         polygons=_without(instances.polygons, with_polygon),
         bitmaps=bitmaps,
+        weights=instances.weights,
     )
     return cut.select(np.flatnonzero(kept))
 

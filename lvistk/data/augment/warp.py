@@ -50,6 +50,7 @@ def warp_instances(
         areas=areas,
         polygons=clipped.polygons,
         bitmaps=bitmaps,
+        weights=instances.weights,
     )
     return warped.select(np.flatnonzero(kept))
 

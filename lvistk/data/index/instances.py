@@ -51,6 +51,7 @@ class Instances:
     areas: (G,) mask areas in pixels, float32 or float64
     polygons: of the G instances; an instance whose mask is a bitmap has no part
     bitmaps: the masks that are no polygons, by instance
+    weights: (G,) float32, factors of the losses of each instance; None: 1 for all
     """
 
     labels: np.ndarray
@@ -58,6 +59,7 @@ class Instances:
     areas: np.ndarray
     polygons: Polygons
     bitmaps: Mapping[int, "Bitmap"]
+    weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -86,6 +88,7 @@ class Instances:
                 for new, old in enumerate(keep.tolist())
                 if old in self.bitmaps
             },
+            weights=None if self.weights is None else self.weights[keep],
         )
 
     @classmethod
@@ -104,4 +107,17 @@ class Instances:
                 for offset, one in zip(offsets, several, strict=False)
                 for i, bitmap in one.bitmaps.items()
             },
+            weights=_joined_weights(several),
         )
+
+
+def _joined_weights(several: Sequence[Instances]) -> np.ndarray | None:
+    if all(one.weights is None for one in several):
+        return None
+    ones = (np.ones(len(one), np.float32) for one in several)
+    return np.concatenate(
+        [
+            one if own.weights is None else own.weights
+            for own, one in zip(several, ones, strict=True)
+        ]
+    )

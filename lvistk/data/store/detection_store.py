@@ -37,22 +37,17 @@ OPEN_SHARDS = 64
 class DetectionWriter:
     """Writes shards into a folder, or one file where ``path`` ends in ``.h5``.
 
-    ``role`` says what the detections are for: ``detections``, ``missing`` or ``pseudo``. Shard k is the file
-    of the number ``first + k * step``, so that stores of several hosts can be one.
+    ``role`` says what the detections are for: ``detections``, ``missing`` or ``pseudo``.
     """
 
-    def __init__(
-        self, path: Path, *, categories: Categories, role: str, first: int = 0, step: int = 1
-    ) -> None:
-        self.path, self._first, self._step = path, first, step
+    def __init__(self, path: Path, *, categories: Categories, role: str) -> None:
+        self.path = path
         self._category_ids = np.asarray(categories.ids, np.int64)
         self._role = role
 
     def shard_path(self, k: int) -> Path:
         """Where shard ``k`` lies; a shard that is there is complete."""
-        if self.path.suffix == ".h5":
-            return self.path
-        return self.path / f"{self._first + k * self._step:05d}.h5"
+        return self.path if self.path.suffix == ".h5" else self.path / f"{k:05d}.h5"
 
     def has_shard(self, k: int) -> bool:
         return self.shard_path(k).is_file()

@@ -66,7 +66,9 @@ class TrainingData:
     """All training images, and the samples of every epoch as a function of (seed, epoch, k).
 
     ``pseudo`` is a further source, of which ``selftrain.pseudo_images_per_epoch`` images come each
-    epoch. ``missing`` holds missing annotations, which become ``Targets.ignore_boxes``.
+    epoch. ``missing`` holds missing annotations, which become ``Targets.ignore_boxes``. ``kept`` (I,) bool
+    says of which images of the index samples are made; None: of all. What is counted, such as the images of a
+    category, is counted over all.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class TrainingData:
         settings: DataSettings,
         pseudo: ImageSource | None = None,
         missing: DetectionStore | None = None,
+        kept: np.ndarray | None = None,
     ) -> None:
         self.settings = settings
         annotated = AnnotatedImages(
@@ -92,10 +95,13 @@ class TrainingData:
             categories=len(index.categories),
             settings=settings.sampler,
         )
+        used = np.ones(len(index), bool) if kept is None else kept
+        self.repeats = replace(self.repeats, images=self.repeats.images * used)
+        self._rows = [np.flatnonzero(used), *(np.arange(len(one)) for one in self.sources[1:])]
         by_repeat = settings.augment.mosaic_partners == "repeat_factor"
         self._partners = Partners(
             [len(source) for source in self.sources],
-            weights=self.repeats.images if by_repeat else np.ones(len(index)),
+            weights=self.repeats.images if by_repeat else used.astype(float),
         )
 
     def plan(self, epoch: int, *, batch: int) -> EpochPlan:
@@ -114,10 +120,11 @@ class TrainingData:
     def sample(self, key: SampleKey) -> Sample:
         """The sample of ``key``; raises ``UserError`` for a broken image, or takes the next with
         ``skip``."""
-        source, skipped = self.sources[key.source], []
+        source, rows, skipped = self.sources[key.source], self._rows[key.source], []
+        first = int(np.searchsorted(rows, key.row))
         for attempt in range(MOST_SKIPPED):
             rng = stream(self.settings.seed, key.epoch, key.k, SAMPLE, attempt)
-            row = (key.row + attempt) % len(source)
+            row = int(rows[(first + attempt) % len(rows)])
             try:
                 return self._draw(key, source, row, rng, skipped)
             except UserError as error:
@@ -238,4 +245,8 @@ def targets_of(picture: Picture, image: SourceImage, *, seed: int) -> Targets:
         loss_weight=image.weight,
         image_id=image.image_id,
         seed=seed,
+        weights=None
+        if instances.weights is None
+        else torch.from_numpy(np.array(instances.weights)),
+        mask_weight=image.mask_weight,
     )

@@ -18,7 +18,7 @@ from lvistk.structures.detections import Detections
 @dataclass(eq=False)
 class SourceImage:
     """An image that is not decoded yet. ``size`` (height, width) after ``rotation`` (counter-clockwise
-    degrees); ``weight`` of its loss."""
+    degrees); ``weight`` of its losses, ``mask_weight`` besides of its mask losses."""
 
     path: Path
     image_id: int
@@ -26,6 +26,7 @@ class SourceImage:
     labels: Labels
     rotation: int = 0
     weight: float = 1.0
+    mask_weight: float = 1.0
 
 
 class ImageSource(Protocol):
@@ -88,11 +89,14 @@ class AnnotatedImages:
         )
 
 
-def instances_from_detections(detections: Detections) -> Instances:
-    """Detections as instances; one without a mask is its box, one of an empty mask is left out."""
-    masks = detections.masks
+def instances_from_detections(detections: Detections, *, weighted: bool = False) -> Instances:
+    """Detections as instances; one without a mask is its box, one of an empty mask is left out.
+
+    weighted: losses of an instance count times its score.
+    """
+    masks, weights = detections.masks, detections.scores if weighted else None
     if masks is None:
-        return _of_boxes(detections)
+        return _of_boxes(detections, weights)
     bitmaps = [bitmap_from_rle(counts, detections.size) for counts in masks]
     kept = [i for i, bitmap in enumerate(bitmaps) if bitmap is not None]
     filled = {new: bitmap for new, i in enumerate(kept) if (bitmap := bitmaps[i]) is not None}
@@ -102,10 +106,11 @@ def instances_from_detections(detections: Detections) -> Instances:
         areas=np.array([b.area for b in filled.values()], np.float64),
         polygons=Polygons.from_lists([[] for _ in kept]),
         bitmaps=filled,
+        weights=None if weights is None else weights[kept],
     )
 
 
-def _of_boxes(detections: Detections) -> Instances:
+def _of_boxes(detections: Detections, weights: np.ndarray | None) -> Instances:
     boxes = detections.boxes
     sides = boxes[:, 2:] - boxes[:, :2]
     return Instances(
@@ -114,4 +119,5 @@ def _of_boxes(detections: Detections) -> Instances:
         areas=(sides[:, 0] * sides[:, 1]).astype(np.float64),
         polygons=rectangles(boxes),
         bitmaps={},
+        weights=weights,
     )

@@ -13,7 +13,8 @@ class Partners:
     """
 
     def __init__(self, sizes: Sequence[int], weights: np.ndarray) -> None:
-        """``sizes``: images of each source. ``weights`` (I,): positive, one per image of source 0."""
+        """``sizes``: images of each source. ``weights`` (I,): one per image of source 0, which is not drawn
+        at 0."""
         self._sizes = tuple(sizes)
         self._cumulative = np.cumsum(weights)
 

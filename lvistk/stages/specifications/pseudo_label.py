@@ -7,7 +7,7 @@ from typing import Any, Literal
 from lvistk.artifacts import StageFolder
 from lvistk.config.inference import MergeSettings, PredictSettings, ViewSettings
 from lvistk.config.inputs import Paths, path, paths
-from lvistk.config.ranges import Natural, Seed
+from lvistk.config.ranges import BelowOne, Natural, Part, Seed
 from lvistk.errors import UserError
 from lvistk.stages.specifications.stage import Stage
 
@@ -24,6 +24,11 @@ class PseudoLabelSettings:
         )
     )
     predict: PredictSettings = field(default_factory=PredictSettings)
+    group_scores: tuple[BelowOne, ...] = ()
+    """Smallest stored scores of rare, common and frequent categories, such as [0.1, 0.2, 0.3]; empty:
+    merge.score_threshold for all, which categories without a group always have."""
+    fold: Part = ""
+    """With source lvis: label only this fold of the training images; see ``train-repr``."""
     max_images: Natural = field(default=0, metadata={"was": "max_photos"})
     """Label at most so many images of the pool, drawn by the seed; 0 all."""
 
@@ -72,6 +77,12 @@ def check(settings: PseudoLabelSettings, inputs: PseudoLabelInputs, out: Path) -
     from lvistk.stages.inference_check import check_images  # imports numpy
 
     assert inputs.model is not None  # the runner has checked that it is given
+    if settings.group_scores and len(settings.group_scores) != 3:
+        raise UserError(
+            f"group_scores = {list(settings.group_scores)}: give three: rare, common, frequent"
+        )
+    if settings.fold and settings.source != "lvis":
+        raise UserError(f"fold = {settings.fold}: folds are of the training images, --source lvis")
     if settings.source == "lvis":
         if not inputs.train or inputs.train_images is None:
             raise UserError("pseudo-label --source lvis needs --train and --train-images")
@@ -98,13 +109,13 @@ PSEUDO_LABEL = Stage(
     help="Detect on training or unlabelled images; the detections become labels or ignored regions.",
     settings=PseudoLabelSettings,
     inputs=PseudoLabelInputs,
-    outputs=("detections", "unreadable.json", "excluded.json"),
+    outputs=("detections", "per_category.json", "unreadable.json", "excluded.json"),
     run=run,
     needs_device=True,
     in_portions=True,
     unread=unread,
     options={
-        "source": "lvis: the training images; openimages: a pool of Open Images; images: any images."
+        "source": "lvis: the training images; openimages: a pool of Open Images; images: any images.",
     },
     told_apart_by=("source",),
     check=check,

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from lvistk.artifacts import StageFolder
-from lvistk.config.inputs import path
+from lvistk.config.inputs import Paths, path, paths
 from lvistk.config.model import ModelSettings
-from lvistk.config.ranges import CHANGEABLE, Seed
+from lvistk.config.ranges import CHANGEABLE, Part, Seed
 from lvistk.config.train import (
     AugmentSettings,
     LoaderSettings,
@@ -27,6 +27,8 @@ class TrainReprSettings:
 
     seed: Seed = 0
     """Of every random choice; the same seed repeats a run."""
+    fold: Part = ""
+    """Train on all images but this fold, such as 1/3, the first of three; the model then labels the fold."""
     model: ModelSettings = field(default_factory=ModelSettings)
     augment: AugmentSettings = field(default_factory=AugmentSettings, metadata=CHANGEABLE)
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
@@ -39,7 +41,9 @@ class TrainReprSettings:
 @dataclass(frozen=True)
 class TrainReprInputs(TrainingInputs):
     init: Path | None = path("Model to start from: stage folder or model.safetensors.")
-    pseudo: Path | None = path("Pseudo labels: result of pseudo-label --source openimages.")
+    pseudo: Paths = paths(
+        "Pseudo labels: result of pseudo-label --source openimages; may be repeated."
+    )
     pool: Path | None = path("Folder of unlabelled Open Images images.")
 
 
@@ -58,7 +62,7 @@ def unread(settings: TrainReprSettings, inputs: TrainReprInputs) -> set[str]:
 def check(settings: TrainReprSettings, inputs: TrainReprInputs, out: Path) -> None:
     from lvistk.stages.training_check import check_training  # imports numpy
 
-    if inputs.pseudo is not None and inputs.pool is None:
+    if inputs.pseudo and inputs.pool is None:
         raise UserError("train-repr: 'pseudo' needs 'pool', the folder of its images")
     check_training(
         inputs, out=out, loader=settings.loader, loop=settings.loop, pseudo=inputs.pseudo
