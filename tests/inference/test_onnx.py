@@ -30,7 +30,7 @@ GROUPS = {"classifier": {"kind": "group_softmax"}}
 DEFORMED = {"backbone": {"deform": "v2", "deform_stages": [4, 5]}}
 KINDS = {
     "plain": (SOFTMAX,),
-    "every mask part": (SOFTMAX, ALL_MASK_PARTS),
+    "every mask part": (SOFTMAX, ALL_MASK_PARTS, {"canonical_size": 8.0}),
     "cascade": (HTC, GROUPS),
     "deformed": (DEFORMED, SOFTMAX),
     "boxes alone": (SOFTMAX, {"mask": {"enabled": False}}),
@@ -41,12 +41,16 @@ SIZES = ((96, 130), (120, 100), (200, 340))
 
 
 def detector_for(kind: str) -> OnnxDetector:
-    """A small model whose offsets and boundary features are not all zero, as they start."""
+    """A small model whose offsets and boundary features are not all zero, as they start, and whose masks are
+    not all near one half."""
     model = small_model(*KINDS[kind])
     generator = torch.Generator().manual_seed(1)
     for parameter in model.parameters():
         if parameter.requires_grad and not parameter.any():
             torch.nn.init.normal_(parameter, std=0.05, generator=generator)
+    for name, parameter in model.named_parameters():
+        if "mask.stages" in name and name.endswith("head.predictor.weight"):
+            parameter.data *= 1000
     return detector_of(model, MERGE)
 
 
@@ -132,10 +136,12 @@ def test_nms_by_group_is_nms_in_each_group() -> None:
 
     generator = torch.Generator().manual_seed(0)
     low = torch.rand(600, 2, generator=generator) * 700
-    boxes = torch.cat([low, low + 5 + torch.rand(600, 2, generator=generator) * 90], dim=1)
-    boxes = torch.cat([boxes, boxes + 0.8 * torch.randn(600, 4, generator=generator)]).clamp(0, 800)
+    shift = torch.zeros(600, 2)
+    shift[:, 0] = 2 + 0.02 * torch.sign(torch.randn(600, generator=generator))
+    first = torch.cat([low, low + 6], dim=1)
+    boxes = torch.cat([first, first + shift.repeat(1, 2)])  # pairs of IoU .5, more or less by .007
     scores = torch.rand(1200, generator=generator)
-    groups = torch.randint(1180, 1203, (1200,), generator=generator)
+    groups = torch.randint(1180, 1203, (600,), generator=generator).repeat(2)
     size = torch.tensor([800, 800])
     kept = nms_by_group(boxes, scores, groups, number=1203, iou=0.5, size=size)
     alone = [
