@@ -27,8 +27,7 @@ def test_one_version_everywhere() -> None:
     changelog = (ROOT / "docs" / "changelog.md").read_text()
     assert PROJECT["version"] == __version__ == citation["version"]
     assert f"## [{__version__}] - {citation['date-released']}" in changelog
-    for path in (ROOT / "Dockerfile", ROOT / "pipelines/profiles/kubernetes/config.yaml"):
-        assert f"lvistk:{__version__}" in path.read_text(), path
+    assert f"lvistk:{__version__}" in (ROOT / "Dockerfile").read_text()
 
 
 def test_every_dependency_has_its_licence_named() -> None:
@@ -114,7 +113,7 @@ def test_packages_are_whole_and_work_where_nothing_else_is(tmp_path: Path) -> No
 
     code = "import lvistk; print(lvistk.__file__)"
     where = subprocess.check_output(
-        [str(place / "bin" / "python"), "-c", code], env=clean, text=True
+        [str(place / "bin" / "python"), "-c", code], cwd=tmp_path, env=clean, text=True
     )
     assert Path(where.strip()).is_relative_to(packages)
     assert lvistk("--version").strip() == f"lvistk {__version__}"
