@@ -187,7 +187,7 @@ def test_snakemake_killed_on_a_cluster_goes_on_to_the_same_scores(root: Path) ->
         command, env=environment(), start_new_session=True, stdout=subprocess.DEVNULL, stderr=-3
     )
     end = time.monotonic() + 600
-    while not list(checkpoints.glob("step_*.safetensors")):
+    while len(list(checkpoints.glob("step_*.safetensors"))) < 2:  # the newest may not be finished
         assert process.poll() is None and time.monotonic() < end
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)  # Snakemake, and the job as a host that is lost

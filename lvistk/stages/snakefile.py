@@ -24,7 +24,7 @@ FIRST_LINE = (
     "# Rules of Snakemake, written by lvistk snakefile; changes are lost when it is run again."
 )
 HEAD = """
-# Configuration, by snakemake --config NAME=VALUE or --configfile FILE. It changes how jobs run, not their results.
+# Configuration, by snakemake --config NAME=VALUE or --configfile FILE; it changes no result.
 #   lvistk                how lvistk is started; default: lvistk
 #   launcher              the same for stages on a device: torchrun --standalone --nproc-per-node 8 -m lvistk
 #   options               further options of lvistk run, such as --device cpu
