@@ -8,6 +8,7 @@ from lvistk.masks.codes import COORDINATE_LIMIT
 
 LEAST_NUMBERS = 6
 """A polygon has at least three points."""
+SIDE_LIMIT = 2**31
 COUNTS_BYTES = range(48, 112)
 """Bytes of compressed counts."""
 
@@ -66,7 +67,10 @@ def _parts(value: list[Any]) -> list[list[float]]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Whether it is a number; whole ones of more than 64 bits, which no float holds, are none."""
+    if isinstance(value, bool):
+        return False
+    return isinstance(value, float) or (isinstance(value, int) and -(2**63) <= value < 2**63)
 
 
 def _is_polygon(part: list[float]) -> bool:
@@ -79,6 +83,8 @@ def _rle(value: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(size, list) or len(size) != 2 or not all(map(_is_whole, size)):
         raise Unfit(f"segmentation.size {short(size)} is not [height, width] in whole pixels")
     height, width = (int(side) for side in size)
+    if not (0 <= height < SIDE_LIMIT and 0 <= width < SIDE_LIMIT):
+        raise Unfit(f"segmentation.size {short(size)} is larger than any image")
     counts = value.get("counts")
     if isinstance(counts, str):
         counts = _bytes_text(counts)

@@ -211,3 +211,20 @@ def test_evaluation_and_index_count_the_same_bad_parts(parts: list) -> None:
     assert (mask.polygons, mask.dropped) == ([good], len(parts))
     masks = parse_masks([msgspec.Raw(msgspec.json.encode(value))])
     assert masks.dropped == {0: len(parts)} and len(masks.polygons.parts(0)) == 1
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [[0, 0, 10**400, 0, 1, 1]],
+        [0, 0, 10**400, 0, 1, 1],
+        {"size": [10**400, 3], "counts": [3]},
+        {"size": [1e300, 3], "counts": [3]},
+        {"size": [-3, 3], "counts": [3]},
+        {"size": [3, 3], "counts": [9, 10**400]},
+    ],
+)
+def test_numbers_that_no_field_holds_are_told(value: Any) -> None:
+    """Mutated results ended in an OverflowError."""
+    with pytest.raises(Unfit, match="segmentation"):
+        read_segmentation(value)
