@@ -194,7 +194,9 @@ class Corruption:
         ended = self._run(kind.words(self._world, out))
         now = content(out) if ended.code == 0 else {}
         for manifest in [name for name in now if name.endswith("stage.json")]:
-            del now[manifest]["inputs"]  # a file with a byte more is another input, of the same detections
+            del now[manifest][
+                "inputs"
+            ]  # a file with a byte more is another input, of the same detections
         return ended, now
 
     def _run(self, words: list[object], *, die_at: int = 0) -> Ended:
