@@ -11,7 +11,7 @@ from torchvision.ops import roi_align
 from lvistk.inference.onnx.tracing import merged_rows, rows_where
 from lvistk.models.deform_conv import DeformConv2d
 from lvistk.models.deform_roi_pool import GAMMA, DeformRoIPool
-from lvistk.models.roi_pooler import RoiPooler
+from lvistk.models.roi_pooler import STRIDES, RoiPooler
 
 FIRST_SAMPLES = 2
 """Samples per bin and side of deformable pooling in the smallest bins."""
@@ -20,7 +20,7 @@ FIRST_SAMPLES = 2
 def pool(pooler: nn.Module, features: Sequence[Tensor], rois: Tensor, levels: Tensor) -> Tensor:
     """What ``pooler(features, rois, levels)`` gives: (K, C, P, P) of rois (K, 5) of one image."""
     if isinstance(pooler, RoiPooler):
-        return pooler.pool_by_level(features, rois, levels)
+        return _pool_levels(pooler, features, rois, levels)
     assert isinstance(pooler, DeformRoIPool)
     rigid = _pool_bins(pooler, features, rois, levels, side=pooler.offset_size, offsets=None)
     channels = 3 if pooler.modulated else 2  # -1 is no number of them where there is no RoI
@@ -31,6 +31,19 @@ def pool(pooler: nn.Module, features: Sequence[Tensor], rois: Tensor, levels: Te
         predicted = F.interpolate(predicted, size=(side, side), mode="bilinear")
     pooled = _pool_bins(pooler, features, rois, levels, side=side, offsets=predicted[:, :2])
     return pooled * (2 * predicted[:, 2:].sigmoid()) if pooler.modulated else pooled
+
+
+def _pool_levels(
+    pooler: RoiPooler, features: Sequence[Tensor], rois: Tensor, levels: Tensor
+) -> Tensor:
+    """``RoiPooler.pool_by_level``, whose splits by counted numbers a trace would keep for ever."""
+    parts, rows = [], []
+    for level, (feature, stride) in enumerate(zip(features, STRIDES, strict=True)):
+        inside = rows_where(levels == level)
+        size, ratio = pooler.size, pooler.sampling_ratio
+        parts.append(roi_align(feature, rois[inside], size, 1 / stride, ratio, pooler.aligned))
+        rows.append(inside)
+    return merged_rows(parts, rows)
 
 
 def _pool_bins(
