@@ -5,7 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from lvistk.planning.scale import Cluster, Training, inference_cost, training_cost
+from lvistk.planning.scale import (
+    DETECTION_BYTES,
+    Cluster,
+    Training,
+    inference_cost,
+    training_cost,
+)
 from tests.command_line import Commands
 
 TRAINING = Training(
@@ -61,7 +67,7 @@ def test_a_batch_that_does_not_divide_is_told() -> None:
 def test_inference_by_hand() -> None:
     cost = inference_cost(7200, rate=2.0, detections=100, view_pixels_ratio=3.0, devices=4)
     assert cost.hours == pytest.approx(0.25)
-    assert cost.storage_gb == pytest.approx(7200 * 100 * 200 / 1e9)
+    assert cost.storage_gb == pytest.approx(7200 * 100 * DETECTION_BYTES / 1e9)
     assert cost.cores == pytest.approx(2 * 3 / 150)
 
 
