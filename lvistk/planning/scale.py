@@ -8,8 +8,8 @@ LOADED_PER_CORE = 150.0
 MOSAICS_PER_CORE = 32.0
 """The same of mosaics of four images, rotated (docs/benchmarks.md)."""
 DETECTION_BYTES = 320.0
-"""Of a detection in a store: box, score, label, and its mask as RLE. Measured: 317 in a drawn workload like LVIS
-val (masks of 264 bytes), 169 to 224 in the demo's stores of small images."""
+"""Of a detection in a store: box, score, label, and its mask as RLE. Measured: 317 in a drawn workload like
+LVIS val (masks of 264 bytes), 169 to 224 in the demo's stores of small images."""
 MOMENTS = {"sgd": 1, "adamw": 2}
 """Numbers that an optimiser keeps per weight."""
 
