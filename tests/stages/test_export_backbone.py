@@ -10,7 +10,7 @@ from lvistk.errors import UserError
 from lvistk.importing.backbone_weights import load_backbone_weights
 from lvistk.models.backbone import build_backbone
 from lvistk.models.tensor_file import write_tensors
-from lvistk.stages.export import run
+from lvistk.stages.export import ExportOptions, run
 
 SMALL = BackboneSettings(name="resnet18", width=0.125, norm="bn", frozen_stages=0)
 
@@ -22,7 +22,7 @@ def test_another_backbone_starts_from_it(tmp_path: Path) -> None:
     write_tensors(tmp_path / "model.safetensors", state, table={})
     for half, tolerance in ((False, 0.0), (True, 1e-3)):
         out = tmp_path / f"{half}.safetensors"
-        run(tmp_path, out, kind="backbone", half=half)
+        run(tmp_path, out, kind="backbone", options=ExportOptions(half=half))
         torch.manual_seed(1)
         settings = BackboneSettings(
             name="resnet18", width=0.125, norm="bn", frozen_stages=0, weights=str(out)
