@@ -16,8 +16,6 @@ from tests.docs_pages import pages
 ROOT = Path(__file__).parents[1]
 GROUP = typer.main.get_command(app)
 COMMANDS: list[str] = sorted(GROUP.commands)  # pyright: ignore[reportAttributeAccessIssue]  # a group
-PAGES = {"plan": "scale"}
-"""Commands whose page has another name."""
 
 
 @pytest.mark.slow  # whoever changes an error or an option writes the pages anew before a release
@@ -30,7 +28,7 @@ def test_pages_from_the_code_are_current() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_each_command_has_a_page_that_begins_with_it(name: str) -> None:
-    page = ROOT / "docs" / f"{PAGES.get(name, name)}.md"
+    page = ROOT / "docs" / f"{name}.md"
     assert page.is_file(), f"docs/{name}.md is missing"
     assert f"lvistk {name}" in page.read_text(encoding="utf-8")
 
