@@ -17,7 +17,7 @@ from lvistk.models.build import build_model
 from lvistk.models.freeze import freeze
 from lvistk.models.model_file import load_model, save_model
 from lvistk.stages.pipeline import run_pipeline
-from lvistk.stages.pipeline_file import Pipeline, load_pipeline
+from lvistk.stages.pipeline_file import Pipeline, StagePlan, load_pipeline
 from lvistk.stages.specifications.filter_missing import FilterMissingSettings
 from lvistk.stages.specifications.finetune import FinetuneSettings
 from lvistk.stages.specifications.pseudo_label import PseudoLabelSettings
@@ -27,8 +27,9 @@ from lvistk.structures.categories import Categories
 from tests.models.build_small import some_categories
 
 PIPELINES = sorted((Path(__file__).parents[1] / "pipelines").glob("*.toml"))
-REPEATED = ("htc_resnest101_dcn", "htc_resnest200_dcn")
-"""Small, they are what ResNeSt-269 is, with less augmentation: run with the slow tests."""
+REPEATED = ("htc_resnest101_dcn", "htc_resnest200_dcn", "cross_fitting")
+"""Small, the first two are what ResNeSt-269 is, with less augmentation, and the last one is the demo several
+times: run with the slow tests."""
 DATA = GenerateSettings(
     images=12, val_images=2, pool_images=2, categories=8, long_side=80, workers=1
 )
@@ -135,6 +136,8 @@ def reduced(path: Path, world: Path, *, out: Path) -> Pipeline:
         f"data.pool_list={data / 'openimages' / 'train-images-with-rotation.csv'}",
         *SMALL_MODEL,
     ]
+    if path.stem == "cross_fitting":
+        given += [f"data.against={annotations / 'train_full_truth.json'}"]
     if not first.backbone.weights.startswith("lvistk:"):
         given += ["model.backbone.weights=", "model.backbone.frozen_stages=0"]
         if first.backbone.library == "torchvision":
@@ -144,17 +147,18 @@ def reduced(path: Path, world: Path, *, out: Path) -> Pipeline:
     if first.classifier.eql.tail_fraction is not None:  # shares of 12 images, not of 100,000
         given += ["model.classifier.eql.tail_fraction=0.2", "sampler.repeat_fraction=0.2"]
     for plan in written.stages:
+        name = _name_in_file(plan)
         match plan.settings:
             case TrainReprSettings() | FinetuneSettings():
-                given += _small_training(plan.name, plan.settings)
+                given += _small_training(name, plan.settings)
             case TtaInferSettings():
-                given += [f"{plan.name}.{text}" for text in SMALL_VIEWS]
+                given += [f"{name}.{text}" for text in SMALL_VIEWS]
             case PseudoLabelSettings():
-                given += [f"{plan.name}.{text}" for text in ONE_VIEW]
-                given += [f"{plan.name}.merge.score_threshold=0.0001"]
-                given += [f"{plan.name}.predict.workers=0"]
+                given += [f"{name}.{text}" for text in ONE_VIEW]
+                given += [f"{name}.merge.score_threshold=0.0001"]
+                given += [f"{name}.predict.workers=0"]
             case FilterMissingSettings():
-                given += [f"{plan.name}.score=0.0"]
+                given += [f"{name}.score=0.0"]
     pipeline = load_pipeline(path, assignments=given, out=out)
     outside = [s for s in pipeline.stages if _starts_from_elsewhere(s.inputs, pipeline)]
     if outside:
@@ -162,6 +166,12 @@ def reduced(path: Path, world: Path, *, out: Path) -> Pipeline:
         _write_model(init, outside[0].settings.model, world)
         given += [f"{plan.name}.inputs.init={init}" for plan in outside]
     return load_pipeline(path, assignments=given, out=out)
+
+
+def _name_in_file(plan: StagePlan) -> str:
+    """A fold's stage is one of several that the file writes as one."""
+    folded = getattr(plan.settings, "fold", "")
+    return plan.name.rpartition("_")[0] if folded else plan.name
 
 
 def _starts_from_elsewhere(inputs: object, pipeline: Pipeline) -> bool:

@@ -83,7 +83,7 @@ def _rle(value: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(size, list) or len(size) != 2 or not all(map(_is_whole, size)):
         raise Unfit(f"segmentation.size {short(size)} is not [height, width] in whole pixels")
     height, width = (int(side) for side in size)
-    if not (0 <= height < SIDE_LIMIT and 0 <= width < SIDE_LIMIT):
+    if not (abs(height) < SIDE_LIMIT and abs(width) < SIDE_LIMIT):
         raise Unfit(f"segmentation.size {short(size)} is larger than any image")
     counts = value.get("counts")
     if isinstance(counts, str):

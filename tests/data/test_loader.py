@@ -11,7 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from lvistk.config.train import AugmentSettings, LoaderSettings, SamplerSettings
+from lvistk.config.train import (
+    AugmentSettings,
+    LoaderSettings,
+    SamplerSettings,
+    SelfTrainSettings,
+)
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
 from lvistk.data.training.dataset import TrainingData
@@ -206,6 +211,7 @@ def test_missing_annotations_become_tight_ignore_boxes(
         folder,
         augment=AugmentSettings(short_edges=(2 * min(size),), long_edge=999, flip=0.0),
         missing=DetectionStore.open(tmp_path / "m.h5"),
+        selftrain=SelfTrainSettings(missing_score=0.5),
     )
     ignored = {t.image_id: t.ignore_boxes.numpy() for _, t in images(loader(data).epoch(0))}
     assert sum(len(boxes) for boxes in ignored.values()) == 1

@@ -196,7 +196,9 @@ def test_empty_masks_beside_boxes_count_by_the_box_officially_and_not_in_a_store
     results = [both_result(1, 1, (5, 5, 10, 10), 0.5)]
     results.append(both_result(2, 1, (20, 20, 10, 10), 0.8) | {"segmentation": nothing})
     gt_path, path = write(tmp_path, gt, results)
-    export.run(path, tmp_path / "a.h5", kind="store", annotations=gt_path)
+    export.run(
+        path, tmp_path / "a.h5", kind="store", options=export.ExportOptions(annotations=gt_path)
+    )
     scores = {
         (area, file.suffix): evaluate(
             gt_path, Results(file), dataclasses.replace(FAST, area=area)

@@ -30,7 +30,7 @@ def test_rpn_losses_from_every_anchors_values(beta: float) -> None:
     logits, deltas = dense(rpn, features)
     objectness, box, count = 0.0, 0.0, 0
     for image, target in enumerate(targets):
-        chosen, gt = rpn._sample(anchors, target, target.generator(anchors.device))
+        chosen, matched = rpn._sample(anchors, target, target.generator(anchors.device))
         for k, (index, valid) in enumerate(zip(chosen.indices, chosen.valid, strict=True)):
             if not valid:
                 continue
@@ -40,7 +40,9 @@ def test_rpn_losses_from_every_anchors_values(beta: float) -> None:
             objectness += target.loss_weight * F.softplus(-score if positive else score)
             if positive:
                 wanted = box_coder.encode(
-                    gt[k][None], anchors[index][None], weights=(1.0, 1.0, 1.0, 1.0)
+                    target.boxes[matched[k]][None],
+                    anchors[index][None],
+                    weights=(1.0, 1.0, 1.0, 1.0),
                 )[0]
                 away = (deltas[image, index] - wanted).abs()
                 term = (
