@@ -69,13 +69,9 @@ def _box_as_polygon(box):
 
 
 @kernel
-def mask_of(block, k, height, width, boxed, scratch):
-    """The mask of row ``k``: (starts, stops, number, area, code); its tight box into ``scratch.tight``.
-
-    ``height`` and ``width`` are the image's, for polygons. ``scratch.box`` is the row's box; where it has
-    none it becomes the mask's, as lvis-api takes it. ``boxed`` says that the input's first row has one.
-    """
-    form = Form(
+def form_of(block, k, boxed):
+    """How the mask of row ``k`` is written; ``boxed`` says that the input's first row has a box."""
+    return Form(
         block.mask_kinds[k],
         block.mask_starts[k],
         block.mask_stops[k],
@@ -84,11 +80,15 @@ def mask_of(block, k, height, width, boxed, scratch):
         block.escaped[k] != 0,
         not boxed and block.has[k] & HAS_BOX == 0,
     )
-    return _mask_of(block.text, block.numbers, form, height, width, scratch)
 
 
 @kernel
-def _mask_of(text, numbers, form, height, width, scratch):
+def mask_of(text, numbers, form, height, width, scratch):
+    """The mask of ``form``: (starts, stops, number, area, code); its tight box into ``scratch.tight``.
+
+    ``text`` and ``numbers`` are the block's; ``height`` and ``width`` the image's, for polygons.
+    ``scratch.box`` is the row's box; where it has none it becomes the mask's, as lvis-api takes it.
+    """
     starts, stops, tight = scratch.starts, scratch.stops, scratch.tight
     if form.kind == NO_MASK or form.kind == POLYGONS:
         outline = _box_as_polygon(scratch.box) if form.kind == NO_MASK else numbers
@@ -171,7 +171,9 @@ def _spans_of_block(block, heights, widths):
         height, width = np.int64(heights[k]), np.int64(widths[k])
         s, e, m, area, code = scratch.starts, scratch.stops, 0, 0, BAD_POLYGON
         if kind != NO_MASK:
-            s, e, m, area, code = mask_of(block, k, height, width, True, scratch)
+            s, e, m, area, code = mask_of(
+                block.text, block.numbers, form_of(block, k, True), height, width, scratch
+            )
         foreign = block.mask_heights[k] != height or block.mask_widths[k] != width
         if code == OK and kind != POLYGONS and foreign:
             code = BAD_COUNTS

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lvistk.evaluation.block_mask import mask_of, scratch_for
+from lvistk.evaluation.block_mask import form_of, mask_of, scratch_for
 from lvistk.evaluation.blocks import (
     HAS_BOX,
     HAS_CATEGORY,
@@ -186,6 +186,7 @@ def _measure(block, columns, nearest, gt, boundary, ratio_ends, options):
     slots = np.full(len(gt.category_ids), NOWHERE, np.int32)
     scratch = scratch_for(block)
     tight, box = scratch.tight, scratch.box
+    text, numbers = block.text, block.numbers
     told = len(block.mask_areas) > 0 and not options.nearest
     image, image_id = NOWHERE, np.int64(0)
     for k in range(len(block.has)):
@@ -215,7 +216,7 @@ def _measure(block, columns, nearest, gt, boundary, ratio_ends, options):
                 mask_area = _told_area(block.mask_areas, block.mask_boxes, k, tight)
             else:
                 starts, stops, m, mask_area, code = mask_of(
-                    block, k, height, width, options.boxed, scratch
+                    text, numbers, form_of(block, k, options.boxed), height, width, scratch
                 )
             if code != OK and options.nearest:
                 continue
@@ -243,7 +244,7 @@ def _measure(block, columns, nearest, gt, boundary, ratio_ends, options):
                 ):
                     if told:
                         starts, stops, m, mask_area, code = mask_of(
-                            block, k, height, width, options.boxed, scratch
+                            text, numbers, form_of(block, k, options.boxed), height, width, scratch
                         )
                         if code != OK:
                             return mask_pairs[:0], box_pairs[:0], 0, code, k
