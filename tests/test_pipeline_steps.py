@@ -27,9 +27,14 @@ from lvistk.structures.categories import Categories
 from tests.models.build_small import some_categories
 
 PIPELINES = sorted((Path(__file__).parents[1] / "pipelines").glob("*.toml"))
-REPEATED = ("htc_resnest101_dcn", "htc_resnest200_dcn", "cross_fitting")
-"""Small, the first two are what ResNeSt-269 is, with less augmentation, and the last one is the demo several
-times: run with the slow tests."""
+REPEATED = (
+    "cross_fitting",
+    "htc_resnest101_dcn",
+    "htc_resnest200_dcn",
+    "htc_resnest269_dcn",
+    "mask_rcnn_r50",
+)
+"""Run with the slow tests: each takes a minute or more, and htc_r50 has most of what they have."""
 DATA = GenerateSettings(
     images=12, val_images=2, pool_images=2, categories=8, long_side=80, workers=1
 )
