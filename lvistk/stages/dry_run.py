@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lvistk import artifacts, console
+from lvistk import console
 from lvistk.config.load import apply_overrides, from_table
 from lvistk.config.model import ModelSettings
 from lvistk.config.train import AugmentSettings, LoopSettings
@@ -21,7 +21,7 @@ from lvistk.data.training.samplers import repeat_factors
 from lvistk.errors import UserError
 from lvistk.planning.cost import Rates, inference_gmacs, training_gmacs
 from lvistk.stages.pipeline_file import StagePlan
-from lvistk.stages.runner import is_finished, missing_inputs, wanted_of
+from lvistk.stages.runner import is_finished, missing_inputs, standing_of
 
 TRAININGS = ("train-repr", "finetune")
 DETECTING = ("pseudo-label", "tta-infer")
@@ -187,7 +187,7 @@ def _state(plan: StagePlan) -> str:
     if missing:
         return f"waits for {', '.join(dict.fromkeys(one.name for one in missing.values()))}"
     try:
-        text = artifacts.standing(plan.out, wanted_of(plan)).text()
+        text = standing_of(plan).text()
     except UserError as error:
         return str(error)
     return "would run" if text == "not run" else "would resume" if text == "unfinished" else text

@@ -23,7 +23,6 @@ from typing import Any
 from lvistk.errors import UserError
 from lvistk.stages.specifications import STAGES
 
-FOLDED = ("train-repr", "pseudo-label")
 MOST = 100
 
 Groups = Mapping[str, tuple[str, ...]]
@@ -62,14 +61,20 @@ def accepts_several(command: str, name: str) -> bool:
     return name in fields and fields[name].default == ()
 
 
+def _has_folds(command: str) -> bool:
+    """Whether the stage can be told to leave out, or to take, one fold of the images."""
+    return "fold" in {field.name for field in dataclasses.fields(STAGES[command].settings)}
+
+
 def _count(name: str, table: Mapping[str, Any], where: str) -> int | None:
     """The number of folds of a stage; None without."""
     count = table.get("folds")
     if count is None:
         return None
     here = f"{where} [stage.{name}]"
-    if table["command"] not in FOLDED:
-        raise UserError(f"{here}: {table['command']} has no folds; {' and '.join(FOLDED)} have")
+    if not _has_folds(table["command"]):
+        able = " and ".join(command for command in STAGES if _has_folds(command))
+        raise UserError(f"{here}: {table['command']} has no folds; {able} have")
     if not isinstance(count, int) or isinstance(count, bool) or not 2 <= count <= MOST:
         raise UserError(f"{here}: folds = {count!r}: expected a whole number of 2 to {MOST}")
     if table["command"] == "pseudo-label" and "model" not in table.get("inputs", {}):

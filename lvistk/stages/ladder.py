@@ -22,6 +22,7 @@ from lvistk.config.row import RowSettings
 from lvistk.errors import UserError
 from lvistk.stages.pipeline import SCORES, run_pipeline
 from lvistk.stages.pipeline_file import Pipeline, StagePlan, load_pipeline
+from lvistk.stages.runner import is_done
 from lvistk.stages.shipped import FOLDER
 
 WAIT_SECONDS = 20.0
@@ -121,15 +122,10 @@ def distinct_stages(rows: Sequence[LadderRow]) -> list[StagePlan]:
     return list({plan.out: plan for one in pipelines for plan in one.stages}.values())
 
 
-def is_done(plan: StagePlan) -> bool:
-    """Whether the stage's folder says that it is finished."""
-    manifest = plan.out / artifacts.MANIFEST
-    return manifest.is_file() and artifacts.read_manifest(plan.out)["state"] == "done"
-
-
 def print_ladder(rows: Sequence[LadderRow], *, title: str) -> None:
     """One line per row and seed: the first stage that is not done, or the scores in percent; or JSON."""
-    lines = [_status(row, seed) for seed in range(len(rows[0].seeds)) for row in rows]
+    done = {plan.out for plan in distinct_stages(rows) if is_done(plan)}
+    lines = [_status(row, seed, done) for seed in range(len(rows[0].seeds)) for row in rows]
     if console.shows_json():
         console.say_json(lines)
         return
@@ -140,8 +136,8 @@ def print_ladder(rows: Sequence[LadderRow], *, title: str) -> None:
     console.table(title, ("row", "seed", "state", *SCORES), cells, left=3)
 
 
-def _status(row: LadderRow, seed: int) -> dict[str, Any]:
-    left = [plan for plan in row.seeds[seed].stages if not is_done(plan)]
+def _status(row: LadderRow, seed: int, done: set[Path]) -> dict[str, Any]:
+    left = [plan for plan in row.seeds[seed].stages if plan.out not in done]
     summary = {} if left else artifacts.read_manifest(row.score(seed).out)["summary"]
     return {
         "row": row.name,

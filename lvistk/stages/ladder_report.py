@@ -21,7 +21,8 @@ from lvistk.report.ladder import (
     step_of,
 )
 from lvistk.stages.compare import compare_sides, side_inputs
-from lvistk.stages.ladder import LadderRow, is_done, load_ladder
+from lvistk.stages.ladder import LadderRow, load_ladder
+from lvistk.stages.runner import is_done
 from lvistk.whole_file import whole_file, write_json
 
 SAMPLES = 300
@@ -70,11 +71,14 @@ def seeds_done(folder: Path) -> int:
 
 
 def _results(rows: Sequence[LadderRow], *, cache: Path, threads: int) -> list[RowResult]:
+    done_of = {
+        row.name: [s for s in range(len(row.seeds)) if is_done(row.score(s))] for row in rows
+    }
     named = {row.name: row for row in rows}
     results = []
     with console.progress("report: rows", len(rows)) as line:
         for row in rows:
-            done = [seed for seed in range(len(row.seeds)) if is_done(row.score(seed))]
+            done = done_of[row.name]
             steps = {
                 other: [
                     _steps(
@@ -84,7 +88,7 @@ def _results(rows: Sequence[LadderRow], *, cache: Path, threads: int) -> list[Ro
                         threads=threads,
                     )
                     for seed in done
-                    if is_done(named[other].score(seed))
+                    if seed in done_of[other]
                 ]
                 for other in row.settings.over
             }

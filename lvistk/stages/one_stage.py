@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lvistk import artifacts
 from lvistk.config.load import nearest
 from lvistk.errors import UserError
 from lvistk.stages.pipeline_file import Pipeline, StagePlan, load_pipeline, stage_name
-from lvistk.stages.runner import is_finished, wanted_of
+from lvistk.stages.runner import is_done, is_finished
 from lvistk.stages.shipped import find_pipeline
 from lvistk.stages.specifications import STAGES
 
@@ -70,14 +69,6 @@ def next_stage(plans: Sequence[StagePlan]) -> StagePlan:
     waiting = [plan for plan in plans if not is_done(plan)] if len(plans) > 1 else []
     ready = [plan for plan in waiting if all(is_finished(one) for one in plan.sources.values())]
     return (ready or waiting or [plans[-1]])[0]
-
-
-def is_done(plan: StagePlan) -> bool:
-    """Whether ``lvistk run`` would leave the stage alone."""
-    try:
-        return artifacts.standing(plan.out, wanted_of(plan)).is_done
-    except UserError:  # an input is not there
-        return False
 
 
 def _named(pipeline: Pipeline, command: str, name: str, path: Path) -> str:

@@ -10,7 +10,7 @@ from lvistk import artifacts, console
 from lvistk.artifacts import Portion
 from lvistk.errors import UserError
 from lvistk.stages.pipeline_file import Pipeline, StagePlan
-from lvistk.stages.runner import run_stage, wanted_of
+from lvistk.stages.runner import run_stage, standing_of
 
 SCORES = ("AP", "APr", "APc", "APf")
 
@@ -119,7 +119,7 @@ def print_status(rows: Sequence[StatusRow], *, title: str) -> None:
 def _state(plan: StagePlan) -> str:
     """What ``run`` would find, by the same comparison."""
     try:
-        return artifacts.standing(plan.out, wanted_of(plan)).text()
+        return standing_of(plan).text()
     except UserError:
         return f"stale: {_unusable_input(plan)}"
 

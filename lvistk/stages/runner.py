@@ -104,6 +104,22 @@ def wanted_of(plan: StagePlan) -> artifacts.Wanted:
     return artifacts.Wanted(plan.command, to_table(plan.settings), inputs, rules)
 
 
+def standing_of(plan: StagePlan) -> artifacts.Standing:
+    """How the plan's folder stands to it: what ``run``, ``status`` and every table go by.
+
+    Raises ``UserError`` where an input that the run reads is not there, not finished or damaged.
+    """
+    return artifacts.standing(plan.out, wanted_of(plan))
+
+
+def is_done(plan: StagePlan) -> bool:
+    """Whether ``lvistk run`` would leave the stage alone."""
+    try:
+        return standing_of(plan).is_done
+    except UserError:  # an input is not there
+        return False
+
+
 def is_finished(plan: StagePlan) -> bool:
     """Whether the stage's folder holds a finished run, of whatever settings."""
     if not (plan.out / artifacts.MANIFEST).is_file():

@@ -1,6 +1,6 @@
 """A detection store, filter-missing and an epoch's plan at the size of a pool, without images.
 
-    python -m tests.bench.pool_sized --rows 1700000 --folder /tmp/pool
+    python -m tests.bench.pool_sized --rows 1700000 --folder pool
 
 Prints a JSON line for each step: processor seconds, wall seconds, and peak memory of its process in MB.
 Rows are drawn: about four detections per image with masks of 20 bytes, of 1203 categories, in shards of 500

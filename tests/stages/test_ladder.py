@@ -119,6 +119,13 @@ def test_a_ladder_runs_shares_and_reports(folder: Path, lvistk: Commands) -> Non
     step = table["rows"][1]["steps"]["1_first"]["AP"]["mean"]
     assert step == pytest.approx(scores[1]["segm"]["AP"] - scores[0]["segm"]["AP"])
 
+    (rows[1].score(0).out / "metrics.json").write_text("{}")  # what `run` would refuse is not done
+    assert any("score_second is next" in x for x in lvistk("status", str(folder)).out)
+    assert lvistk("report", str(folder), "--threads", "1").code == 0
+    assert [row["name"] for row in json.loads((root / "ladder.json").read_text())["rows"]] == [
+        "1_first"
+    ]
+
 
 def test_a_row_that_fails_does_not_stop_the_others(folder: Path, lvistk: Commands) -> None:
     (folder / "0_broken.toml").write_text(
