@@ -65,10 +65,16 @@ class Predictor:
             yield outcome
 
     def outcomes(
-        self, images: Sequence[Image], *, screen: Screen | None = None
+        self,
+        images: Sequence[Image],
+        *,
+        screen: Screen | None = None,
+        progress: Callable[[int], None] | None = None,
     ) -> Iterator[Detections | LeftOut]:
         """Detections of every image, in the images' order, or why it is left out.
 
+        Images of like shape are batched together, so that the outcomes of many may wait for one before them:
+        ``progress`` is called with the number of images of each batch as soon as that is finished.
         The model's modules go into eval mode meanwhile and back into their own afterwards. With
         ``predict.workers`` the masks of a batch are pasted while the next one is in the model. Raises
         ``UserError`` where the model gives numbers that are not finite.
@@ -86,6 +92,8 @@ class Predictor:
         with _evaluating(self.model), contextlib.closing(batches):
             for outcomes in self._in_turn(batches):
                 waiting.update(outcomes)
+                if progress is not None:
+                    progress(len(outcomes))
                 while following in waiting:
                     yield waiting.pop(following)
                     following += 1

@@ -136,13 +136,13 @@ def _write_shard(
             line.advance()
     kept, detected = [], []
     predictor.moves = moves = LevelMoves()
-    for i, outcome in zip(there, predictor.outcomes(chosen, screen=images.screen), strict=True):
+    outcomes = predictor.outcomes(chosen, screen=images.screen, progress=line.advance)
+    for i, outcome in zip(there, outcomes, strict=True):
         if isinstance(outcome, LeftOut):
             _leave_out(outcome, allowance)
         else:
             kept.append(i)
             detected.append(outcome)
-        line.advance()
     predictor.quota.add(detected)
     counted = (moves.rois, moves.moved)
     if images.name is None:

@@ -90,6 +90,20 @@ def test_threads_change_nothing(images, tmp_path: Path, batch_size: int) -> None
     assert outcomes(0) == outcomes(2)
 
 
+def test_progress_does_not_wait_for_the_order(images) -> None:
+    """Portraits come last in the list and first in the model: nothing is given out before all are through."""
+    listed = [*images[2:], images[1]]
+    settings = PredictSettings(batch_size=2, workers=0)
+    predictor = Predictor(
+        ColourDetector(), plan_views(ONE), MergeSettings(), settings, torch.device("cpu")
+    )
+    counted: list[int] = []
+    outcomes = predictor.outcomes(listed, progress=counted.append)
+    assert plan_batches(listed, 2)[0][0] != 0
+    next(outcomes)
+    assert counted == [2, 2]
+
+
 def test_features_that_do_not_fit_are_computed_again(images) -> None:
     results, runs = [], []
     for megabytes in (4096, 0):
