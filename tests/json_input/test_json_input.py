@@ -220,7 +220,6 @@ def test_evaluation_and_index_count_the_same_bad_parts(parts: list) -> None:
         [0, 0, 10**400, 0, 1, 1],
         {"size": [10**400, 3], "counts": [3]},
         {"size": [1e300, 3], "counts": [3]},
-        {"size": [-3, 3], "counts": [3]},
         {"size": [3, 3], "counts": [9, 10**400]},
     ],
 )
