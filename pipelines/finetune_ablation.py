@@ -20,8 +20,8 @@ from lvistk.config.load import apply_overrides
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.synthetic import GenerateSettings, generate
 from lvistk.losses.group_softmax import group_categories
-from lvistk.stages.pipeline import run_pipeline
-from lvistk.stages.pipeline_file import Pipeline, load_pipeline
+from lvistk.stages.pipelines.pipeline import run_pipeline
+from lvistk.stages.pipelines.pipeline_file import Pipeline, load_pipeline
 from lvistk.whole_file import whole_file, write_json
 
 PIPELINE = Path(__file__).with_suffix(".toml")

@@ -9,9 +9,9 @@ import typer.main
 
 from lvistk.cli.commands import app
 from lvistk.errors import UserError
-from lvistk.stages.ladder import chosen_rows, load_ladder
-from lvistk.stages.one_stage import plan_from_file
-from lvistk.stages.pipeline_file import load_pipeline, plan_alone
+from lvistk.stages.pipelines.ladder import chosen_rows, load_ladder
+from lvistk.stages.pipelines.one_stage import plan_from_file
+from lvistk.stages.pipelines.pipeline_file import load_pipeline, plan_alone
 from lvistk.stages.specifications import STAGES
 
 ROOT = Path(__file__).parents[1]

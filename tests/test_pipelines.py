@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from lvistk import artifacts
-from lvistk.stages.ladder import load_ladder
-from lvistk.stages.pipeline_file import load_pipeline
+from lvistk.stages.pipelines.ladder import load_ladder
+from lvistk.stages.pipelines.pipeline_file import load_pipeline
 from tests.command_line import Commands
 
 FOLDER = Path(__file__).parents[1] / "pipelines"

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from lvistk.artifacts import read_manifest
-from lvistk.stages.pipeline import run_pipeline
-from lvistk.stages.pipeline_file import load_pipeline
-from lvistk.stages.snakefile import write_snakefile
+from lvistk.stages.pipelines.pipeline import run_pipeline
+from lvistk.stages.pipelines.pipeline_file import load_pipeline
+from lvistk.stages.pipelines.snakefile import write_snakefile
 from tests.command_line import Commands
 from tests.stages.tiny_run import PIPELINE, tiny_pipeline
 from tests.test_commands import environment

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from lvistk.errors import UserError
-from lvistk.stages.one_stage import plan_from_file
-from lvistk.stages.pipeline import run_pipeline
-from lvistk.stages.pipeline_file import StagePlan, load_pipeline, with_inputs
-from lvistk.stages.runner import run_stage
+from lvistk.stages.pipelines.one_stage import plan_from_file
+from lvistk.stages.pipelines.pipeline import run_pipeline
+from lvistk.stages.pipelines.pipeline_file import StagePlan, load_pipeline, with_inputs
+from lvistk.stages.pipelines.runner import run_stage
 from lvistk.stages.specifications import STAGES
 
 

@@ -10,7 +10,7 @@ from lvistk import console
 from lvistk.artifacts import Portion
 from lvistk.config.load import nearest
 from lvistk.errors import UserError
-from lvistk.stages.pipeline_file import (
+from lvistk.stages.pipelines.pipeline_file import (
     StagePlan,
     plan_alone,
     stage_name,
@@ -51,7 +51,7 @@ def run_alone(stage: Stage, given: Mapping[str, Any]) -> None:
     given: values by names of options, of ``Shared``, of settings and of inputs; settings and inputs that
     are None are left to the pipeline file.
     """
-    from lvistk.stages.runner import run_stage
+    from lvistk.stages.pipelines.runner import run_stage
 
     shared = Shared(**{name: given[name] for name in _names(Shared) if name in given})
     console.use_json(shared.json)
@@ -61,11 +61,11 @@ def run_alone(stage: Stage, given: Mapping[str, Any]) -> None:
     if stage.complete is not None:
         plan = stage.complete(plan, config=file, out=shared.out)
     if file is not None and shared.config is None:
-        from lvistk.stages.project import origin
+        from lvistk.stages.pipelines.project import origin
 
         console.say(origin(plan, file, typed=typed))
     if shared.dry_run:
-        from lvistk.stages.dry_run import show
+        from lvistk.stages.forecasts.dry_run import show
 
         show([plan], device=shared.device, title=f"{plan.name} in {plan.out}")
         return
@@ -91,8 +91,8 @@ def _meant(
     command: str, shared: Shared, *, settings: Mapping[str, Any], inputs: Mapping[str, Any]
 ) -> _Meant:
     """The stage that a command line means: without ``--config`` from the project file, if any."""
-    from lvistk.stages.one_stage import plan_from_file
-    from lvistk.stages.project import enter_project, typed_path
+    from lvistk.stages.pipelines.one_stage import plan_from_file
+    from lvistk.stages.pipelines.project import enter_project, typed_path
 
     if command not in STAGES:
         raise UserError(f"unknown stage '{command}'{nearest(command, STAGES)}")

@@ -28,8 +28,8 @@ def snakefile(
     assign: Assign = None,
 ) -> None:
     """Write the stages of a pipeline file as rules of Snakemake, for one host or a cluster."""
-    from lvistk.stages.project import require_project, typed_path
-    from lvistk.stages.snakefile import write_snakefile
+    from lvistk.stages.pipelines.project import require_project, typed_path
+    from lvistk.stages.pipelines.snakefile import write_snakefile
 
     if pipeline is None:
         out, to = out and typed_path(out), to and typed_path(to)
@@ -89,9 +89,9 @@ def plan(
 ) -> None:
     """Estimate what a pipeline takes on N devices: steps, hours, memory, disk, cores."""
     from lvistk.planning.scale import Cluster
-    from lvistk.stages.pipeline_file import load_pipeline
-    from lvistk.stages.project import require_project
-    from lvistk.stages.scale_plan import Given, show
+    from lvistk.stages.forecasts.scale_plan import Given, show
+    from lvistk.stages.pipelines.pipeline_file import load_pipeline
+    from lvistk.stages.pipelines.project import require_project
 
     pipeline = pipeline or require_project("PIPELINE")
     show(

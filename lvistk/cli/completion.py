@@ -10,7 +10,7 @@ import typer
 
 from lvistk.config.load import read_toml
 from lvistk.errors import UserError
-from lvistk.stages.shipped import find_pipeline, shipped_names
+from lvistk.stages.pipelines.shipped import find_pipeline, shipped_names
 from lvistk.stages.specifications import STAGES
 
 

@@ -71,7 +71,7 @@ def inspect(
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Count categories, groups and area ratios, and name every defect by id."""
-    from lvistk.stages.inspect import run
+    from lvistk.stages.commands.inspect import run
 
     run(annotations, images, out=out, json=json, decode=decode)
 
@@ -129,7 +129,7 @@ def convert(
     seed: Annotated[int, typer.Option("--seed", help="Chooses the images of val.json.")] = 0,
 ) -> None:
     """Turn COCO, YOLO or LabelMe data into LVIS files; merge and split LVIS files."""
-    from lvistk.stages.convert import run
+    from lvistk.stages.commands.convert import run
 
     run(
         sources,
@@ -185,7 +185,7 @@ def export(
     ] = None,
 ) -> None:
     """Turn a detection store into LVIS JSON, JSON into a store, a model into ONNX, weights or a page."""
-    from lvistk.stages.export import ExportOptions, run
+    from lvistk.stages.commands.export import ExportOptions, run
 
     options = ExportOptions(annotations, min_score, half, size, images)
     run(source, out, kind=kind, options=options)

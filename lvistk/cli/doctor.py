@@ -8,7 +8,7 @@ from lvistk.cli.options import Json
 @app.command("doctor")
 def doctor(json: Json = False) -> None:
     """Check versions, devices, codecs and caches, and train a small model on each device (a minute)."""
-    from lvistk.stages.doctor import run
+    from lvistk.stages.commands.doctor import run
 
     console.use_json(json)
     run()

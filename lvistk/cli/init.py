@@ -40,7 +40,7 @@ def init(
     device: Device = "auto",
 ) -> None:
     """Plan a whole run from the data, and write it as lvistk.toml with the reasons."""
-    from lvistk.stages.init import InitOptions, run
+    from lvistk.stages.commands.init import InitOptions, run
 
     options = InitOptions(
         hours=hours,

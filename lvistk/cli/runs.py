@@ -24,7 +24,7 @@ from lvistk.cli.options import (
     Stage,
 )
 from lvistk.errors import UserError
-from lvistk.stages.pipeline_file import load_pipeline
+from lvistk.stages.pipelines.pipeline_file import load_pipeline
 
 
 @app.command("report")
@@ -54,16 +54,16 @@ def report(
     seeds: Seeds = None,
 ) -> None:
     """Write one HTML page about runs; of a folder of a ladder's pipeline files the tables."""
-    from lvistk.stages.ladder import find_ladder
-    from lvistk.stages.project import project_runs, typed_path
+    from lvistk.stages.pipelines.ladder import find_ladder
+    from lvistk.stages.pipelines.project import project_runs, typed_path
 
     if runs and (ladder := find_ladder(runs[0])):
-        from lvistk.stages.ladder_report import run as report_ladder
+        from lvistk.stages.pipelines.ladder_report import run as report_ladder
 
         report_ladder([ladder, *runs[1:]], out, seeds=seeds, threads=threads)
         return
     _no_seeds(seeds)
-    from lvistk.stages.report import run
+    from lvistk.stages.commands.report import run
 
     if not runs:
         out, images = out and typed_path(out), images and typed_path(images)
@@ -108,8 +108,8 @@ def compare(
     json: Json = False,
 ) -> None:
     """Differences of B to A with confidence intervals: AP, groups, boxes, gap, ratios, categories."""
-    from lvistk.stages.compare import run
-    from lvistk.stages.project import project_scores, typed_path
+    from lvistk.stages.commands.compare import run
+    from lvistk.stages.pipelines.project import project_scores, typed_path
 
     console.use_json(json)
     if a is None:
@@ -160,15 +160,15 @@ def run(
     seeds: Seeds = None,
 ) -> None:
     """Run the stages of a pipeline file, or of a folder of them, that are not done yet, in order."""
-    from lvistk.stages.ladder import (
+    from lvistk.stages.pipelines.ladder import (
         chosen_rows,
         distinct_stages,
         find_ladder,
         load_ladder,
         run_ladder,
     )
-    from lvistk.stages.pipeline import run_pipeline
-    from lvistk.stages.project import require_project, typed_path
+    from lvistk.stages.pipelines.pipeline import run_pipeline
+    from lvistk.stages.pipelines.project import require_project, typed_path
 
     console.use_json(json)
     if pipeline is None:
@@ -182,7 +182,7 @@ def run(
         rows = load_ladder(ladder, seeds=seeds or 1, assignments=assign or (), out=out)
         rows = chosen_rows(rows, only or ())
         if dry_run:
-            from lvistk.stages.dry_run import show
+            from lvistk.stages.forecasts.dry_run import show
 
             show(distinct_stages(rows), device=device, title=f"{pipeline}, {len(rows)} rows")
             return
@@ -191,7 +191,7 @@ def run(
     _no_seeds(seeds)
     loaded = load_pipeline(pipeline, assignments=assign or (), out=out)
     if dry_run:
-        from lvistk.stages.dry_run import show
+        from lvistk.stages.forecasts.dry_run import show
 
         plans = [loaded.stage(name) for name in only or ()] or list(loaded.stages)
         show(plans, device=device, title=f"{pipeline}, results in {loaded.out}")
@@ -227,7 +227,7 @@ def pipelines(
 ) -> None:
     """List the pipelines that come with lvistk, or copy one to change it."""
     console.use_json(json)
-    from lvistk.stages.shipped import copy_pipeline, list_pipelines
+    from lvistk.stages.pipelines.shipped import copy_pipeline, list_pipelines
 
     if name is None:
         list_pipelines()
@@ -251,10 +251,10 @@ def status(
 ) -> None:
     """Show each stage: state, inputs, age, time, scores; of a ladder each row."""
     console.use_json(json)
-    from lvistk.stages import pipeline as stages
-    from lvistk.stages.ladder import find_ladder, load_ladder, print_ladder
-    from lvistk.stages.project import enter_project, typed_path
-    from lvistk.stages.shipped import shipped_names
+    from lvistk.stages.pipelines import pipeline as stages
+    from lvistk.stages.pipelines.ladder import find_ladder, load_ladder, print_ladder
+    from lvistk.stages.pipelines.project import enter_project, typed_path
+    from lvistk.stages.pipelines.shipped import shipped_names
 
     if target is None:
         out = out and typed_path(out)
@@ -303,7 +303,7 @@ def demo(
     device: Device = "auto",
 ) -> None:
     """Generate data, run the whole pipeline on it, and show scores and pictures (minutes)."""
-    from lvistk.stages.demo import demo as run_demo
+    from lvistk.stages.commands.demo import demo as run_demo
 
     console.use_json(json)
     run_demo(out, seed=seed, force=force, device=device)

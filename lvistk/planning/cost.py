@@ -1,8 +1,8 @@
 """What an image costs in training and at inference: multiplications, which a rate turns into seconds.
 
 Counts of multiply-add operations (MACs) are good for ratios, between image sizes and between steps and views.
-The rate is measured on the machine with the planned model itself (``stages.measure``), so that what the
-counts leave out (data loading, NMS, memory traffic) is in it.
+The rate is measured on the machine with the planned model itself (``stages.forecasts.measure``), so that
+what the counts leave out (data loading, NMS, memory traffic) is in it.
 """
 
 from dataclasses import dataclass

@@ -24,7 +24,7 @@ from lvistk.json_input.text import json_text
 from lvistk.models import tensor_file
 from lvistk.models.build import build_model
 from lvistk.models.model_file import load_model, save_model
-from lvistk.stages import export
+from lvistk.stages.commands import export
 from lvistk.structures.categories import Categories
 from tests.bench.lvis_sized import write_lvis_sized
 from tests.evaluation.worlds import FAST

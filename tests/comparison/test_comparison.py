@@ -12,7 +12,7 @@ from lvistk.comparison.side import Side, side_of
 from lvistk.config.evaluation import EvaluateSettings
 from lvistk.errors import UserError
 from lvistk.evaluation.evaluate import Evaluation, Results, evaluate
-from lvistk.stages.compare import run
+from lvistk.stages.commands.compare import run
 from tests.evaluation.worlds import annotation, both_result, image, rle, world, write
 
 LIMIT = 4

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lvistk.config.describe import stage_toml
-from lvistk.stages.pipeline_file import StagePlan, load_pipeline, plan_alone
+from lvistk.stages.pipelines.pipeline_file import StagePlan, load_pipeline, plan_alone
 from lvistk.stages.specifications import STAGES
 from tests.command_line import Commands
 

@@ -15,7 +15,7 @@ from lvistk.data.store.detection_store import DetectionWriter
 from lvistk.errors import UserError
 from lvistk.evaluation.evaluate import Results, evaluate
 from lvistk.masks import rle
-from lvistk.stages import export
+from lvistk.stages.commands import export
 from lvistk.structures.categories import Categories
 from lvistk.structures.detections import Detections
 from tests.evaluation.random_worlds import random_world

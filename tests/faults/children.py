@@ -138,16 +138,3 @@ def _count_changes(world: str, *, die_at: int) -> list[int]:
 
 def load_everything() -> None:
     """Import what the commands need, once, in the parent."""
-    import lvistk.cli.commands
-    import lvistk.cli.entry
-    import lvistk.cli.stage_line
-    import lvistk.data.synthetic
-    import lvistk.stages.evaluate
-    import lvistk.stages.export
-    import lvistk.stages.filter_missing
-    import lvistk.stages.finetune
-    import lvistk.stages.import_weights
-    import lvistk.stages.inspect
-    import lvistk.stages.pseudo_label
-    import lvistk.stages.train_repr
-    import lvistk.stages.tta_infer  # noqa: F401

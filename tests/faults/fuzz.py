@@ -33,7 +33,7 @@ from lvistk.masks import rle
 from lvistk.masks.clipping import clip_polygons
 from lvistk.masks.polygons import Polygons
 from lvistk.masks.union_area import union_areas
-from lvistk.stages.pipeline_file import load_pipeline
+from lvistk.stages.pipelines.pipeline_file import load_pipeline
 from tests.evaluation.random_worlds import random_world
 from tests.evaluation.worlds import FAST, write
 from tests.faults.mutations import mutated_bytes, mutated_value

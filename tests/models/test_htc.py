@@ -6,7 +6,7 @@ from torch import Tensor
 
 from lvistk.importing.parameter_names import translate
 from lvistk.models.mask_rcnn import MaskRCNN
-from lvistk.stages.pipeline_file import load_pipeline
+from lvistk.stages.pipelines.pipeline_file import load_pipeline
 from tests.models.build_small import (
     ALL_MASK_PARTS,
     CASCADE,

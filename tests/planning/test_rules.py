@@ -15,7 +15,7 @@ from lvistk.planning.machine import Machine
 from lvistk.planning.plan import make_plan
 from lvistk.planning.planned import Plan, Wishes
 from lvistk.planning.write import pipeline_text
-from lvistk.stages.pipeline_file import Pipeline, load_pipeline
+from lvistk.stages.pipelines.pipeline_file import Pipeline, load_pipeline
 from tests.planning.fingerprints import CPU, GPU, fingerprint
 
 RATES = {"cpu": Rates(training=40.0, inference=60.0), "cuda": Rates(8000.0, 9000.0)}

@@ -12,7 +12,7 @@ import pytest
 from lvistk.data.convert.yolo_names import read_names
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.errors import UserError
-from lvistk.stages import convert
+from lvistk.stages.commands import convert
 from tests.data.lvis_files import SQUARE, annotation, category, image, write
 from tests.shared_data import REALDATA, needs_realdata
 

@@ -24,7 +24,7 @@ def test_a_broken_package_fails_its_checks_only(tmp_path: Path) -> None:
     )
     code = (
         "import sys; sys.path.insert(0, sys.argv.pop())\n"
-        "from lvistk.stages import doctor\n"
+        "from lvistk.stages.commands import doctor\n"
         "from lvistk import console\n"
         "for what, check in (('codecs', doctor._codecs), ('cache', doctor._kernel_cache)):\n"
         "    for one in doctor._checked(what, check):\n"

@@ -10,8 +10,8 @@ from lvistk.data.index.lvis_json import read_categories
 from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
 from lvistk.errors import UserError
 from lvistk.masks import rle
-from lvistk.stages import export
-from lvistk.stages.export import ExportOptions
+from lvistk.stages.commands import export
+from lvistk.stages.commands.export import ExportOptions
 from lvistk.structures.detections import Detections
 from tests.data.lvis_files import annotation, image, write
 from tests.shared_data import REALDATA, needs_realdata

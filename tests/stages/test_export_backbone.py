@@ -10,7 +10,7 @@ from lvistk.errors import UserError
 from lvistk.importing.backbone_weights import load_backbone_weights
 from lvistk.models.backbone import build_backbone
 from lvistk.models.tensor_file import write_tensors
-from lvistk.stages.export import ExportOptions, run
+from lvistk.stages.commands.export import ExportOptions, run
 
 SMALL = BackboneSettings(name="resnet18", width=0.125, norm="bn", frozen_stages=0)
 

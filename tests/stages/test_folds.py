@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lvistk.errors import UserError
-from lvistk.stages.pipeline_file import Pipeline, load_pipeline
+from lvistk.stages.pipelines.pipeline_file import Pipeline, load_pipeline
 
 TEACHER = '[stage.teacher]\ncommand = "train-repr"\nfolds = 2\n[stage.teacher.loop]\nepochs = 5\n'
 LOOK = '[stage.look]\ncommand = "pseudo-label"\nfolds = 2\ninputs = { model = "teacher" }\n'

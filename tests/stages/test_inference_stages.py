@@ -25,8 +25,8 @@ from lvistk.masks import rle
 from lvistk.models.build import build_model
 from lvistk.models.model_file import save_model
 from lvistk.selftrain.pseudo import PseudoSource
-from lvistk.stages.pipeline_file import Pipeline, load_pipeline
-from lvistk.stages.runner import run_stage
+from lvistk.stages.pipelines.pipeline_file import Pipeline, load_pipeline
+from lvistk.stages.pipelines.runner import run_stage
 from tests.data.small_data import small_index
 
 ROOT = Path(__file__).parents[2]

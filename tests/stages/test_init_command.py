@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lvistk.stages.pipeline_file import load_pipeline
+from lvistk.stages.pipelines.pipeline_file import load_pipeline
 from tests.command_line import Commands, small_world
 
 QUICK = ("--hours", "0.05", "--device", "cpu")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lvistk.errors import UserError
-from lvistk.stages import inspect
+from lvistk.stages.commands import inspect
 from lvistk.structures.categories import counted_frequency
 from tests.data.lvis_files import annotation, category, image, write
 from tests.data.test_annotation_index import BROKEN

@@ -7,9 +7,9 @@ import pytest
 
 from lvistk.artifacts.lock import StageLock
 from lvistk.errors import UserError
-from lvistk.stages import ladder
-from lvistk.stages.ladder import LadderRow, chosen_rows, load_ladder
-from lvistk.stages.pipeline_file import load_pipeline
+from lvistk.stages.pipelines import ladder
+from lvistk.stages.pipelines.ladder import LadderRow, chosen_rows, load_ladder
+from lvistk.stages.pipelines.pipeline_file import load_pipeline
 from tests.command_line import Commands
 from tests.data.small_data import small_index
 from tests.stages.tiny_run import PIPELINE

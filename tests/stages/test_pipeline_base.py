@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from lvistk.errors import UserError
-from lvistk.stages.pipeline_base import read_pipeline_toml
-from lvistk.stages.pipeline_file import load_pipeline
+from lvistk.stages.pipelines.pipeline_base import read_pipeline_toml
+from lvistk.stages.pipelines.pipeline_file import load_pipeline
 
 FIRST = """
 name = "first"

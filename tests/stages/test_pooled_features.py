@@ -8,8 +8,8 @@ import torch
 from lvistk.console import read_metrics
 from lvistk.errors import UserError
 from lvistk.models.tensor_file import read_tensors
-from lvistk.stages import pooled_batches
-from lvistk.stages.runner import run_stage
+from lvistk.stages.pipelines.runner import run_stage
+from lvistk.stages.training import pooled_batches
 from tests.stages.tiny_run import tiny_pipeline
 
 PLAIN = (

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from lvistk.artifacts import read_manifest
-from lvistk.stages.one_stage import next_stage, plan_from_file
-from lvistk.stages.pipeline_file import load_pipeline
+from lvistk.stages.pipelines.one_stage import next_stage, plan_from_file
+from lvistk.stages.pipelines.pipeline_file import load_pipeline
 from tests.command_line import INFER, MODEL, TRAIN, Commands, small_world
 
 DATA = """

@@ -14,8 +14,8 @@ from lvistk.artifacts import read_manifest
 from lvistk.cli.commands import app
 from lvistk.data.synthetic import GenerateSettings, generate
 from lvistk.errors import UserError
-from lvistk.stages.compare import run as compare
-from lvistk.stages.report import run
+from lvistk.stages.commands.compare import run as compare
+from lvistk.stages.commands.report import run
 
 VOID = {"meta", "img", "link", "br", "hr", "input"}
 DATA = GenerateSettings(

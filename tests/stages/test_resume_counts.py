@@ -8,7 +8,7 @@ import torch
 from lvistk.console import read_metrics
 from lvistk.engine.checkpoint import read_newest
 from lvistk.models.tensor_file import read_tensors
-from lvistk.stages.runner import run_stage
+from lvistk.stages.pipelines.runner import run_stage
 from tests.stages.test_train_repr import kill_after, lvistk
 from tests.stages.tiny_run import tiny_pipeline
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from lvistk.console import read_metrics
-from lvistk.stages.pipeline import run_pipeline
-from lvistk.stages.runner import run_stage
+from lvistk.stages.pipelines.pipeline import run_pipeline
+from lvistk.stages.pipelines.runner import run_stage
 from tests.stages.tiny_run import tiny_pipeline
 
 ROOT = Path(__file__).parents[2]

@@ -18,8 +18,8 @@ from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
 from lvistk.errors import UserError
 from lvistk.models.model_file import load_model, model_table
 from lvistk.models.tensor_file import read_table, read_tensors
-from lvistk.stages.pipeline import run_pipeline
-from lvistk.stages.runner import run_stage
+from lvistk.stages.pipelines.pipeline import run_pipeline
+from lvistk.stages.pipelines.runner import run_stage
 from lvistk.structures.categories import Categories
 from lvistk.structures.detections import Detections
 from tests.data.small_data import small_index

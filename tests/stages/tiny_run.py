@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lvistk.stages.pipeline_file import Pipeline, load_pipeline
+from lvistk.stages.pipelines.pipeline_file import Pipeline, load_pipeline
 from tests.data.small_data import small_index
 
 PIPELINE = """

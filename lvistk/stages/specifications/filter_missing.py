@@ -40,7 +40,7 @@ def run(
 
 
 def check(settings: FilterMissingSettings, inputs: FilterMissingInputs, out: Path) -> None:
-    from lvistk.stages.inference_check import check_detections  # imports numpy
+    from lvistk.stages.inference.inference_check import check_detections  # imports numpy
 
     check_detections(inputs.detections, inputs.train, out=out)
 

@@ -69,7 +69,7 @@ class FinetuneInputs(TrainingInputs):
 def run(
     settings: FinetuneSettings, inputs: FinetuneInputs, out: StageFolder, *, device: str
 ) -> dict[str, Any]:
-    from lvistk.stages import finetune  # imports torch
+    from lvistk.stages.training import finetune  # imports torch
 
     return finetune.run(settings, inputs, out, device=device)
 
@@ -79,7 +79,7 @@ def unread(settings: FinetuneSettings, inputs: FinetuneInputs) -> set[str]:
 
 
 def check(settings: FinetuneSettings, inputs: FinetuneInputs, out: Path) -> None:
-    from lvistk.stages.training_check import check_training  # imports numpy
+    from lvistk.stages.training.training_check import check_training  # imports numpy
 
     check_training(inputs, out=out, loader=settings.loader, loop=settings.loop)
 

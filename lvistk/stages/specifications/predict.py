@@ -57,7 +57,7 @@ class PredictInputs:
 def run(
     settings: PredictStageSettings, inputs: PredictInputs, out: StageFolder, *, device: str
 ) -> dict[str, Any]:
-    from lvistk.stages import predict  # imports torch
+    from lvistk.stages.inference import predict  # imports torch
 
     return predict.run(settings, inputs, out, device=device)
 
@@ -74,7 +74,7 @@ def check(settings: PredictStageSettings, inputs: PredictInputs, out: Path) -> N
 
 
 def complete(plan: Any, *, config: Path | None, out: Path | None) -> Any:
-    from lvistk.stages.predict_plan import completed  # knows pipelines
+    from lvistk.stages.forecasts.predict_plan import completed  # knows pipelines
 
     return completed(plan, config=config, out=out)
 

@@ -58,7 +58,7 @@ class PseudoLabelInputs:
 def run(
     settings: PseudoLabelSettings, inputs: PseudoLabelInputs, out: StageFolder, *, device: str
 ) -> dict[str, Any]:
-    from lvistk.stages import pseudo_label  # imports torch
+    from lvistk.stages.inference import pseudo_label  # imports torch
 
     return pseudo_label.run(settings, inputs, out, device=device)
 
@@ -74,7 +74,7 @@ def unread(settings: PseudoLabelSettings, inputs: PseudoLabelInputs) -> set[str]
 
 
 def check(settings: PseudoLabelSettings, inputs: PseudoLabelInputs, out: Path) -> None:
-    from lvistk.stages.inference_check import check_images  # imports numpy
+    from lvistk.stages.inference.inference_check import check_images  # imports numpy
 
     assert inputs.model is not None  # the runner has checked that it is given
     if settings.group_scores and len(settings.group_scores) != 3:

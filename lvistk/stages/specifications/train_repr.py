@@ -50,7 +50,7 @@ class TrainReprInputs(TrainingInputs):
 def run(
     settings: TrainReprSettings, inputs: TrainReprInputs, out: StageFolder, *, device: str
 ) -> dict[str, Any]:
-    from lvistk.stages import train_repr  # imports torch
+    from lvistk.stages.training import train_repr  # imports torch
 
     return train_repr.run(settings, inputs, out, device=device)
 
@@ -60,7 +60,7 @@ def unread(settings: TrainReprSettings, inputs: TrainReprInputs) -> set[str]:
 
 
 def check(settings: TrainReprSettings, inputs: TrainReprInputs, out: Path) -> None:
-    from lvistk.stages.training_check import check_training  # imports numpy
+    from lvistk.stages.training.training_check import check_training  # imports numpy
 
     if inputs.pseudo and inputs.pool is None:
         raise UserError("train-repr: 'pseudo' needs 'pool', the folder of its images")

@@ -46,7 +46,7 @@ class TtaInferInputs:
 def run(
     settings: TtaInferSettings, inputs: TtaInferInputs, out: StageFolder, *, device: str
 ) -> dict[str, Any]:
-    from lvistk.stages import tta_infer  # imports torch
+    from lvistk.stages.inference import tta_infer  # imports torch
 
     return tta_infer.run(settings, inputs, out, device=device)
 
@@ -61,7 +61,7 @@ def check(settings: TtaInferSettings, inputs: TtaInferInputs, out: Path) -> None
             "tta-infer needs images: give --images, or --val and --val-images (in a pipeline file: [data])"
         )
     if not inputs.images:
-        from lvistk.stages.inference_check import check_images  # imports numpy
+        from lvistk.stages.inference.inference_check import check_images  # imports numpy
 
         assert inputs.model and inputs.val and inputs.val_images  # as above, and the runner
         check_images(inputs.model, [inputs.val], inputs.val_images, out=out)

@@ -20,8 +20,8 @@ from lvistk.data.pool.open_images import OpenImages
 from lvistk.data.training.samplers import repeat_factors
 from lvistk.errors import UserError
 from lvistk.planning.cost import Rates, inference_gmacs, training_gmacs
-from lvistk.stages.pipeline_file import StagePlan
-from lvistk.stages.runner import is_finished, missing_inputs, standing_of
+from lvistk.stages.pipelines.pipeline_file import StagePlan
+from lvistk.stages.pipelines.runner import is_finished, missing_inputs, standing_of
 
 TRAININGS = ("train-repr", "finetune")
 DETECTING = ("pseudo-label", "tta-infer")
@@ -125,7 +125,7 @@ class Forecaster:
         key = repr((model, augment.short_edges, augment.long_edge, loop.precision, frozen))
         if key not in self._rates:
             from lvistk.distributed import choose_device  # imports torch
-            from lvistk.stages.measure import measure_rates
+            from lvistk.stages.forecasts.measure import measure_rates
 
             self._rates[key] = measure_rates(
                 model,

@@ -21,7 +21,7 @@ from lvistk.data.index.lvis_json import is_results_file
 from lvistk.data.index.lvis_write import write_annotations, write_results
 from lvistk.data.store.detection_store import DetectionStore, DetectionWriter, is_detection_store
 from lvistk.errors import UserError
-from lvistk.stages.export_backbone import write_backbone
+from lvistk.stages.commands.export_backbone import write_backbone
 from lvistk.structures.detections import Detections
 
 Kind = Literal["segm", "bbox", "annotations", "store", "backbone", "card", "onnx"]
@@ -81,7 +81,7 @@ def run(source: Path, out: Path, *, kind: Kind, options: ExportOptions = USUAL) 
 
             written = write_card_again(source, out)
         case "onnx":
-            from lvistk.stages.export_onnx import write_checked  # imports torch
+            from lvistk.stages.commands.export_onnx import write_checked  # imports torch
 
             written = write_checked(
                 source, out, size=options.size, images=options.images, min_score=options.min_score

@@ -20,9 +20,9 @@ from lvistk.report.ladder import (
     spread,
     step_of,
 )
-from lvistk.stages.compare import compare_sides, side_inputs
-from lvistk.stages.ladder import LadderRow, load_ladder
-from lvistk.stages.runner import is_done
+from lvistk.stages.commands.compare import compare_sides, side_inputs
+from lvistk.stages.pipelines.ladder import LadderRow, load_ladder
+from lvistk.stages.pipelines.runner import is_done
 from lvistk.whole_file import whole_file, write_json
 
 SAMPLES = 300

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from lvistk import artifacts, console
 from lvistk.artifacts import Portion
 from lvistk.errors import UserError
-from lvistk.stages.pipeline_file import Pipeline, StagePlan
-from lvistk.stages.runner import run_stage, standing_of
+from lvistk.stages.pipelines.pipeline_file import Pipeline, StagePlan
+from lvistk.stages.pipelines.runner import run_stage, standing_of
 
 SCORES = ("AP", "APr", "APc", "APf")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from lvistk import artifacts
 from lvistk.config.inference import FreeViewSettings, ViewSettings
-from lvistk.stages.pipeline_file import StagePlan, load_pipeline
-from lvistk.stages.runner import wanted_of
+from lvistk.stages.pipelines.pipeline_file import StagePlan, load_pipeline
+from lvistk.stages.pipelines.runner import wanted_of
 
 
 def completed(plan: StagePlan, *, config: Path | None, out: Path | None) -> StagePlan:

@@ -22,15 +22,15 @@ from lvistk.inference.default_views import chosen_views, default_merge, with_min
 from lvistk.inference.predict import Predictor
 from lvistk.inference.shards import ImageList, write_shards
 from lvistk.inference.views import plan_views
-from lvistk.stages.given_boxes import given_boxes
-from lvistk.stages.predict_files import draw_pictures, write_predictions
-from lvistk.stages.specifications.predict import PredictInputs, PredictStageSettings
-from lvistk.stages.tta_infer import (
+from lvistk.stages.inference.given_boxes import given_boxes
+from lvistk.stages.inference.predict_files import draw_pictures, write_predictions
+from lvistk.stages.inference.tta_infer import (
     images_of_index,
     images_of_list,
     list_left_out,
     warn_of_nothing,
 )
+from lvistk.stages.specifications.predict import PredictInputs, PredictStageSettings
 
 MIN_SCORE = 0.3
 """By default, of the model's own boxes; boxes of ``masks_for`` are all kept, and drawn from here on."""

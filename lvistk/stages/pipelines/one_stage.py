@@ -11,9 +11,9 @@ from typing import Any
 
 from lvistk.config.load import nearest
 from lvistk.errors import UserError
-from lvistk.stages.pipeline_file import Pipeline, StagePlan, load_pipeline, stage_name
-from lvistk.stages.runner import is_done, is_finished
-from lvistk.stages.shipped import find_pipeline
+from lvistk.stages.pipelines.pipeline_file import Pipeline, StagePlan, load_pipeline, stage_name
+from lvistk.stages.pipelines.runner import is_done, is_finished
+from lvistk.stages.pipelines.shipped import find_pipeline
 from lvistk.stages.specifications import STAGES
 
 ORDER = (

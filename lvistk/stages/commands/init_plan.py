@@ -79,7 +79,7 @@ def plan_for(
 
 def _measured(plan: Plan, fingerprint: Fingerprint, machine: Machine, *, device: str) -> Rates:
     from lvistk.distributed import choose_device
-    from lvistk.stages.measure import measure_rates
+    from lvistk.stages.forecasts.measure import measure_rates
 
     augment = update(AugmentSettings(), plan.settings("augment"), where="plan")
     console.say(f"measuring a few steps at a shorter side of {augment.short_edges[1]} px")

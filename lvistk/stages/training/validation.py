@@ -19,9 +19,9 @@ from lvistk.inference.predict import Predictor
 from lvistk.inference.shards import write_shards
 from lvistk.inference.views import plan_views
 from lvistk.models.mask_rcnn import MaskRCNN
+from lvistk.stages.inference.tta_infer import images_of_index
 from lvistk.stages.specifications.finetune import FinetuneInputs, FinetuneSettings
 from lvistk.stages.specifications.train_repr import TrainReprInputs, TrainReprSettings
-from lvistk.stages.tta_infer import images_of_index
 
 FOLDER = "validation"
 SCORES = ("AP", "APr", "APc", "APf")

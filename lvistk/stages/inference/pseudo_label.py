@@ -27,8 +27,8 @@ from lvistk.models.mask_rcnn import MaskRCNN
 from lvistk.models.model_file import load_model
 from lvistk.selftrain.summary import show_summary, summarise_store
 from lvistk.selftrain.thresholds import group_thresholds
+from lvistk.stages.inference.tta_infer import images_of_index, list_left_out, warn_of_nothing
 from lvistk.stages.specifications.pseudo_label import PseudoLabelInputs, PseudoLabelSettings
-from lvistk.stages.tta_infer import images_of_index, list_left_out, warn_of_nothing
 from lvistk.whole_file import write_json
 
 

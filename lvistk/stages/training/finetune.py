@@ -10,16 +10,17 @@ from lvistk.config.load import apply_overrides
 from lvistk.models.freeze import freeze
 from lvistk.models.model_file import load_model
 from lvistk.models.upgrade import upgrade_model
-from lvistk.stages import training
-from lvistk.stages.pooled_batches import pool_features, remove_features
 from lvistk.stages.specifications.finetune import FinetuneInputs, FinetuneSettings
-from lvistk.stages.training import (
+from lvistk.stages.training.fit import (
     Loader,
     area_ratio_prior,
     fit,
     report_moved_levels,
     report_thresholds,
+    training_index,
+    training_loader,
 )
+from lvistk.stages.training.pooled_batches import pool_features, remove_features
 from lvistk.whole_file import write_json
 
 
@@ -32,7 +33,7 @@ def run(
     """
     assert inputs.model is not None  # the runner has checked that it is given
     place = torch.device(device)
-    index = training.training_index(settings, inputs, stage)
+    index = training_index(settings, inputs, stage)
     old = load_model(inputs.model, device=torch.device("cpu"))
     old.categories.require_same_labels(
         index.categories, ours=str(inputs.model), theirs=str(inputs.train[0])
@@ -45,7 +46,7 @@ def run(
         area_ratio_prior=area_ratio_prior(index),
     )
     frozen = freeze(model, settings.freeze)
-    loader = training.training_loader(settings, inputs, index, device=place)
+    loader = training_loader(settings, inputs, index, device=place)
     loader.report()
     report_thresholds(model)
     report_moved_levels(model, settings, index)

@@ -26,7 +26,7 @@ from lvistk.models.model_file import MODEL, describe_model, save_model
 from lvistk.stages.model_card import write_card
 from lvistk.stages.specifications.finetune import FinetuneInputs, FinetuneSettings
 from lvistk.stages.specifications.train_repr import TrainReprInputs, TrainReprSettings
-from lvistk.stages.validation import validator
+from lvistk.stages.training.validation import validator
 
 
 class Loader(Batches, Protocol):

@@ -11,7 +11,7 @@ from lvistk.config.model import ModelSettings
 from lvistk.errors import UserError
 from lvistk.planning.cost import Rates, inference_gmacs, training_gmacs
 from lvistk.planning.scale import MOMENTS, Cluster, Cost, Training, inference_cost, training_cost
-from lvistk.stages.dry_run import (
+from lvistk.stages.forecasts.dry_run import (
     TRAININGS,
     Forecaster,
     detected_images,
@@ -20,7 +20,7 @@ from lvistk.stages.dry_run import (
     model_given,
     model_made,
 )
-from lvistk.stages.pipeline_file import StagePlan
+from lvistk.stages.pipelines.pipeline_file import StagePlan
 
 
 @dataclass(frozen=True)
@@ -193,6 +193,6 @@ def _require(plan: StagePlan, files: Sequence[Path | None], option: str) -> None
 
 def _weights(model: ModelSettings, categories: int, plan: StagePlan) -> tuple[int, int]:
     """Numbers of a model, and of them those that the stage trains."""
-    from lvistk.stages.measure import count_weights  # imports torch
+    from lvistk.stages.forecasts.measure import count_weights  # imports torch
 
     return count_weights(model, categories, frozen=getattr(plan.settings, "freeze", ()))

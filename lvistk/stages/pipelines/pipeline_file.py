@@ -38,11 +38,17 @@ from typing import Any
 from lvistk.config.load import expanded, merge, nearest, parse_assignments, update
 from lvistk.config.row import RowSettings
 from lvistk.errors import UserError
-from lvistk.stages.folds import Groups, accepts_several, expand_folds
-from lvistk.stages.pipeline_base import read_pipeline_toml
-from lvistk.stages.pipeline_row import DRAWN, drawn_paths, needed_stages, read_generate, read_row
-from lvistk.stages.shared_folders import shared_folder
-from lvistk.stages.shipped import find_pipeline
+from lvistk.stages.pipelines.folds import Groups, accepts_several, expand_folds
+from lvistk.stages.pipelines.pipeline_base import read_pipeline_toml
+from lvistk.stages.pipelines.pipeline_row import (
+    DRAWN,
+    drawn_paths,
+    needed_stages,
+    read_generate,
+    read_row,
+)
+from lvistk.stages.pipelines.shared_folders import shared_folder
+from lvistk.stages.pipelines.shipped import find_pipeline
 from lvistk.stages.specifications import STAGES
 from lvistk.stages.specifications.stage import Stage
 

@@ -17,11 +17,11 @@ from lvistk.planning.fingerprint import Fingerprint, fingerprint_of
 from lvistk.planning.planned import duration
 from lvistk.planning.survey import Survey, survey
 from lvistk.planning.write import data_lines, pipeline_text
-from lvistk.stages.convert import run as convert
-from lvistk.stages.init_plan import InitPlan, plan_for
-from lvistk.stages.pipeline_file import load_pipeline
-from lvistk.stages.project import PROJECT_FILE
-from lvistk.stages.shipped import find_pipeline
+from lvistk.stages.commands.convert import run as convert
+from lvistk.stages.commands.init_plan import InitPlan, plan_for
+from lvistk.stages.pipelines.pipeline_file import load_pipeline
+from lvistk.stages.pipelines.project import PROJECT_FILE
+from lvistk.stages.pipelines.shipped import find_pipeline
 from lvistk.whole_file import whole_file
 
 CONVERTED = Path("lvistk-data")

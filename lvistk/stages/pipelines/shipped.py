@@ -7,7 +7,7 @@ from lvistk import console
 from lvistk.errors import UserError
 from lvistk.whole_file import whole_file
 
-FOLDER = Path(__file__).parents[1] / "pipelines"
+FOLDER = Path(__file__).parents[2] / "pipelines"
 
 
 def shipped_names() -> list[str]:

@@ -20,10 +20,10 @@ from lvistk.artifacts import BusyError
 from lvistk.config.load import nearest
 from lvistk.config.row import RowSettings
 from lvistk.errors import UserError
-from lvistk.stages.pipeline import SCORES, run_pipeline
-from lvistk.stages.pipeline_file import Pipeline, StagePlan, load_pipeline
-from lvistk.stages.runner import is_done
-from lvistk.stages.shipped import FOLDER
+from lvistk.stages.pipelines.pipeline import SCORES, run_pipeline
+from lvistk.stages.pipelines.pipeline_file import Pipeline, StagePlan, load_pipeline
+from lvistk.stages.pipelines.runner import is_done
+from lvistk.stages.pipelines.shipped import FOLDER
 
 WAIT_SECONDS = 20.0
 """How long a process waits when all that is left is being run by others."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lvistk.config.load import marked, to_table
 
 if TYPE_CHECKING:
-    from lvistk.stages.pipeline_file import StagePlan
+    from lvistk.stages.pipelines.pipeline_file import StagePlan
 
 DIGEST_BYTES = 5
 

@@ -21,7 +21,7 @@ from lvistk.models.model_file import load_model
 from lvistk.models.upgrade import upgrade_model
 from lvistk.selftrain.pseudo import PseudoSource, open_pseudo_source
 from lvistk.stages.specifications.train_repr import TrainReprInputs, TrainReprSettings
-from lvistk.stages.training import (
+from lvistk.stages.training.fit import (
     area_ratio_prior,
     fit,
     report_moved_levels,

@@ -13,9 +13,9 @@ from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.index.index_cache import cache_beside
 from lvistk.data.store.detection_store import DetectionStore
 from lvistk.data.synthetic import GenerateSettings, generate
-from lvistk.stages.pipeline import run_pipeline
-from lvistk.stages.pipeline_file import Pipeline, load_pipeline
-from lvistk.stages.report import run as write_report
+from lvistk.stages.commands.report import run as write_report
+from lvistk.stages.pipelines.pipeline import run_pipeline
+from lvistk.stages.pipelines.pipeline_file import Pipeline, load_pipeline
 
 COLUMNS = ("stage", "AP", "APr", "APc", "APf", "box AP", "box - mask")
 DATA = GenerateSettings(

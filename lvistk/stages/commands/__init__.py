@@ -1,0 +1,1 @@
+"""What stands beside the stages: files made, shown, compared and exported."""

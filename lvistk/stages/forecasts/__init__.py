@@ -1,0 +1,1 @@
+"""What a stage would take before it runs: steps, hours, memory."""

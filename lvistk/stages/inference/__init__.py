@@ -1,0 +1,1 @@
+"""The stages that detect: ``tta-infer``, ``pseudo-label`` and ``predict``."""

@@ -1,0 +1,1 @@
+"""Pipeline files: read, run, shared, resumed; projects, ladders and what Snakemake needs."""

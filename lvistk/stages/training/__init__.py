@@ -1,0 +1,1 @@
+"""The two training stages: ``train-repr`` and ``finetune``."""
