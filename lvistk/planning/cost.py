@@ -38,12 +38,14 @@ class Rates:
     training, inference: measured with the model of the plan.
     start_seconds: of a stage, before its first step.
     memory_gb: peak of a training step per image of the planned size; 0 where it is not known.
+    inference_gb: peak of detecting on one image of that size, the model's weights not counted; 0: not known.
     """
 
     training: float
     inference: float
     start_seconds: float = 10.0
     memory_gb: float = 0.0
+    inference_gb: float = 0.0
 
 
 def training_gmacs(

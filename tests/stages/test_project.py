@@ -154,6 +154,7 @@ def test_a_dry_run_says_what_would_run_and_writes_nothing(project: Path, lvistk:
     assert "GB" in rows["first"]
     assert "waits for first" in rows["look"] and "12 images in 1 view" in rows["look"]
     assert "waits for first" in rows["balance"] and ":" in rows["balance"]  # a time
+    assert all("GB" in rows[name] for name in ("look", "balance"))
     assert "nothing was run" in done.out[-1]
     alone = lvistk("train-repr", "--dry-run", "--device", "cpu")
     assert alone.code == 0, alone

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from lvistk import console
+from lvistk.config.inference import ViewSettings
 from lvistk.config.load import apply_overrides, from_table
 from lvistk.config.model import ModelSettings
 from lvistk.config.train import AugmentSettings, LoopSettings
@@ -62,7 +63,7 @@ class Forecaster:
         if plan.command in DETECTING:
             return self._of_detecting(plan, base)
         if plan.command == "predict":
-            return dataclasses.replace(base, work=f"{len(ListedImages(plan.inputs.images))} images")
+            return self._of_predicting(plan, base)
         return base
 
     def _of_training(self, plan: StagePlan, base: Forecast) -> Forecast:
@@ -88,19 +89,46 @@ class Forecaster:
         )
 
     def _of_detecting(self, plan: StagePlan, base: Forecast) -> Forecast:
-        views, model = plan.settings.views, model_given(plan)
         images, index = detected_images(plan)
         if getattr(plan.settings, "fold", ""):
             images = -(-images // int(plan.settings.fold.split("/")[1]))
+        return self._of_views(
+            base, plan, model_given(plan), plan.settings.views, images=images, index=index
+        )
+
+    def _of_predicting(self, plan: StagePlan, base: Forecast) -> Forecast:
+        from lvistk.importing.any_model import describe_any_model  # imports torch
+        from lvistk.inference.default_views import chosen_views
+
+        images, source = len(ListedImages(plan.inputs.images)), plan.sources.get("model")
+        if source is not None and not is_finished(source):
+            return dataclasses.replace(base, work=f"{images} images")
+        model, size = describe_any_model(plan.inputs.model)
+        views = chosen_views(plan.settings.views, size, many=plan.settings.tta)
+        return self._of_views(base, plan, model, views, images=images, index=None)
+
+    def _of_views(
+        self,
+        base: Forecast,
+        plan: StagePlan,
+        model: ModelSettings | None,
+        views: ViewSettings,
+        *,
+        images: int,
+        index: AnnotationIndex | None,
+    ) -> Forecast:
+        """Of ``images`` in ``views``; an ``index`` tells their usual shape and the categories."""
         count = len(views.short_edges) * (1 + views.flip)
         work = f"{images} images in {count} view" + "s" * (count > 1)
         if model is None:
             return dataclasses.replace(base, work=work)
-        augment = AugmentSettings(short_edges=views.short_edges[:1], long_edge=views.long_edge)
-        rates = self._measured(model, augment, LoopSettings(batch_size=1), index)
+        rates = self._measured(model, _largest_view(views), LoopSettings(batch_size=1), index)
         each = inference_gmacs(model, views, aspect=_aspect(index))
         return dataclasses.replace(
-            base, work=work, seconds=images * each / rates.inference + rates.start_seconds
+            base,
+            work=work,
+            seconds=images * each / rates.inference + rates.start_seconds,
+            memory_gb=rates.inference_gb * plan.settings.predict.batch_size,
         )
 
     def rates(self, plan: StagePlan, model: ModelSettings) -> Rates:
@@ -109,9 +137,9 @@ class Forecaster:
         if plan.command in TRAININGS:
             frozen = getattr(settings, "freeze", ())
             return self._measured(model, settings.augment, settings.loop, None, frozen=frozen)
-        views = settings.views
-        augment = AugmentSettings(short_edges=views.short_edges[:1], long_edge=views.long_edge)
-        return self._measured(model, augment, LoopSettings(batch_size=1), None)
+        return self._measured(
+            model, _largest_view(settings.views), LoopSettings(batch_size=1), None
+        )
 
     def _measured(
         self,
@@ -137,6 +165,11 @@ class Forecaster:
                 frozen=frozen,
             )
         return self._rates[key]
+
+
+def _largest_view(views: ViewSettings) -> AugmentSettings:
+    """Training images of the size of the largest view, which takes the most memory."""
+    return AugmentSettings(short_edges=(max(views.short_edges),), long_edge=views.long_edge)
 
 
 def show(plans: Sequence[StagePlan], *, device: str, title: str) -> None:
@@ -236,11 +269,6 @@ def detected_images(plan: StagePlan) -> tuple[int, AnnotationIndex | None]:
     if source == "images" or (inputs.images and source != "lvis"):
         count = len(ListedImages(inputs.images or (inputs.pool,)))
         return _at_most(count, getattr(plan.settings, "max_images", 0)), None
-    listed = plan.command == "tta-infer" or plan.settings.source == "images"
-    if listed and (inputs.images or plan.command == "pseudo-label"):
-        count = len(ListedImages(inputs.images or (inputs.pool,)))
-        most = getattr(plan.settings, "max_images", 0)
-        return (min(count, most) if most else count), None
     files = inputs.train if plan.command == "pseudo-label" else (inputs.val,)
     index = index_of(files, plan.out)
     return len(index), index

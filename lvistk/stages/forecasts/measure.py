@@ -1,5 +1,6 @@
 """How fast this machine trains and detects with a model: a few steps on images of noise."""
 
+import contextlib
 import math
 import resource
 import sys
@@ -60,16 +61,17 @@ def measure_rates(
     size = short, long
     work = training_gmacs(model, augment, aspect=aspect)
     images = max(1, min(loop.batch_size, math.floor(MOST_GMACS[device.type] / work)))
-    before = _peak_gb(device)
-    seconds = _training_seconds(detector, images=images, size=size, loop=loop, device=device)
-    memory = (_peak_gb(device) - before * (device.type == "cpu")) / images
+    with _Peak(device) as step:
+        seconds = _training_seconds(detector, images=images, size=size, loop=loop, device=device)
     slower = LOADING if device.type == "cpu" else 1.0
     views = ViewSettings(short_edges=(short,), long_edge=augment.long_edge)
-    looked = _inference_seconds(detector, views, size=size, device=device)
+    with _Peak(device) as look:
+        looked = _inference_seconds(detector, views, size=size, device=device)
     return Rates(
         training=work * images / (seconds * slower),
         inference=inference_gmacs(model, views, aspect=aspect) / looked,
-        memory_gb=max(memory, 0.0),
+        memory_gb=(step.gigabytes + step.before * (device.type == "cuda")) / images,
+        inference_gb=look.gigabytes,
     )
 
 
@@ -142,12 +144,42 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _peak_gb(device: torch.device) -> float:
-    """Most memory so far: of the process on a CPU, of tensors on a GPU."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 1e9
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1e9 if sys.platform == "darwin" else 1e6)
+class _Peak:
+    """The most memory that a block takes beyond what was taken before it, both in GB.
+
+    On a GPU it counts tensors, on a CPU the process.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self.before = self.gigabytes = 0.0
+
+    def __enter__(self) -> "_Peak":
+        if self._device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self._device)
+            self.before = torch.cuda.memory_allocated(self._device) / 1e9
+        else:
+            with contextlib.suppress(OSError):  # Linux forgets the process's peak
+                Path("/proc/self/clear_refs").write_text("5")
+            self.before = _process_gb("VmRSS")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._device.type == "cuda":
+            most = torch.cuda.max_memory_allocated(self._device) / 1e9
+        else:
+            most = _process_gb("VmHWM")
+        self.gigabytes = max(most - self.before, 0.0)
+
+
+def _process_gb(line: str) -> float:
+    """Memory of this process by a line of /proc/self/status; where there is none, the most so far."""
+    try:
+        status = Path("/proc/self/status").read_text()
+        return int(status.split(f"{line}:")[1].split()[0]) / 1e6
+    except (OSError, IndexError):
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / (1e9 if sys.platform == "darwin" else 1e6)
 
 
 def _noise(size: tuple[int, int]) -> torch.Tensor:
