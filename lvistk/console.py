@@ -197,12 +197,18 @@ class ProgressLine:
     ) -> None:
         self._label, self._total, self._bar = label, total, bar
         self._done = self._start_done = done
-        self._started = self._spoken = time.monotonic()
+        self._started: float | None = None
+        self._spoken = time.monotonic()
         self._note = ""
 
     def advance(self, steps: int = 1, *, note: str = "") -> None:
-        """Count ``steps`` more; ``note`` is shown beside the bar (losses, rate)."""
+        """Count ``steps`` more; ``note`` is shown beside the bar (losses, rate).
+
+        The rate counts from the end of the first call: until then compilers and loaders start.
+        """
         self._done += steps
+        if self._started is None:
+            self._started, self._start_done = time.monotonic(), self._done
         self._note = note or self._note
         if self._bar is not None:
             self._bar.show(self._done, note=self._note)
@@ -213,12 +219,14 @@ class ProgressLine:
             log(self._line(now))
 
     def _line(self, now: float) -> str:
-        rate = (self._done - self._start_done) / max(now - self._started, 1e-9)
         total = f"/{self._total}" if self._total else ""
-        left = ""
-        if self._total and rate > 0:
-            left = f", {seconds((self._total - self._done) / rate)} left"
-        return f"{self._label}: {self._done}{total}, {rate:.1f}/s{left} {self._note}".rstrip()
+        speed = ""
+        if self._started is not None and self._done > self._start_done:
+            rate = (self._done - self._start_done) / max(now - self._started, 1e-9)
+            speed = f", {rate:.1f}/s"
+            if self._total:
+                speed += f", {seconds((self._total - self._done) / rate)} left"
+        return f"{self._label}: {self._done}{total}{speed} {self._note}".rstrip()
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from lvistk.artifacts import read_manifest
 from lvistk.stages.pipelines.pipeline_file import load_pipeline
 from tests.command_line import Commands, small_world
 
@@ -64,6 +65,24 @@ def test_a_project_from_a_coco_file_runs_bare(coco: Path, lvistk: Commands) -> N
         assert done.out[0].startswith("lvistk.toml: stage ")
     assert "needs the input 'pool'" in lvistk("pseudo-label", "--source", "openimages").error()
     assert sum(" done " in line for line in lvistk("status").out) == 3
+
+
+def test_the_four_commands_in_a_project_with_a_pool(coco: Path, lvistk: Commands) -> None:
+    (coco / "unlabelled").mkdir()
+    for number in range(10):
+        drawn = np.full((60, 80, 3), 20 * number, np.uint8)
+        cv2.imwrite(str(coco / "unlabelled" / f"{number:016x}.jpg"), drawn)
+    done = lvistk("init", *QUICK)
+    assert done.code == 0, done
+    assert "unlabelled: a pool of unlabelled images" in done.out
+    file = coco / "lvistk.toml"
+    text = re.sub(r"^epochs = \d+", "max_steps = 2", file.read_text(), flags=re.MULTILINE)
+    file.write_text(text)
+    for line in ("train-repr", "pseudo-label --source openimages", "tta-infer", "evaluate"):
+        done = lvistk(*line.split())
+        assert done.code == 0, (line, done)
+    labelled = read_manifest(coco / "runs" / coco.name / "pseudo_openimages")
+    assert labelled["summary"]["photos"] == 10
 
 
 def test_a_detector_to_start_from(coco: Path, lvistk: Commands) -> None:
