@@ -229,7 +229,7 @@ class ModelSettings:
     mask: MaskHeadSettings = field(default_factory=MaskHeadSettings)
     detection: DetectionSettings = field(default_factory=DetectionSettings)
     canonical_size: Positive = 56.0
-    """Box side, in network-input pixels, below which RoIs pool from P2 (Eq. 1; 56 at short edge 800)."""
+    """RoIs pool from P2 below twice this side, in network-input pixels (Eq. 1; 56 at short edge 800)."""
     image_mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
     """Subtracted from images: RGB, of 0 to 255. With timm's own weights those that they were trained
     with, unless mean or deviation is set."""

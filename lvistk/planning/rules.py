@@ -216,13 +216,13 @@ def _reached(boxes: np.ndarray, *, first: float, ratios: tuple[float, ...]) -> f
 
 
 def canonical_size(fp: Fingerprint, size: float) -> Reasoned:
-    """Box side below which RoIs pool from P2 (Eq. 1)."""
+    """Half the box side below which RoIs pool from P2 (Eq. 1)."""
     middle = float(np.median(fp.sides_at(size)))
     value = float(np.clip(round(middle / 4) * 4, 16, 56))
     return Reasoned(
         value,
-        f"half of the objects are below {middle:.0f} px; 56 is the paper's, and below 16 px RoIs have fewer "
-        "cells than bins",
+        f"half of the objects are below {middle:.0f} px; 56 is the paper's, and with 16 the smallest RoIs of "
+        "P3 have 4 cells for 7 bins",
     )
 
 
