@@ -4,7 +4,7 @@ import glob
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -78,17 +78,43 @@ def pattern_root(pattern: Path) -> Path:
 def pattern_names(pattern: Path) -> list[str]:
     """Images that a glob names or that lie in folders that it names, sorted, relative to its root.
 
-    As in folders, what lies in stage folders is passed over: ``**`` would take the pictures of earlier runs.
+    As in folders, each folder counts once, whatever links lead to it, and what lies in stage folders is
+    passed over: ``**`` would take the pictures of earlier runs.
     """
     root, names = pattern_root(pattern), set()
-    for name in glob.glob(str(pattern.relative_to(root)), root_dir=root, recursive=True):  # noqa: PTH207  # knows ** and a root
+    for name in _globbed(root, pattern.relative_to(root).parts):
         if (root / name).is_dir():
-            names |= {f"{name.rstrip('/')}/{below}" for below in image_names(root / name)}
+            names |= {(Path(name) / below).as_posix() for below in image_names(root / name)}
         elif Path(name).suffix.lower() in IMAGE_SUFFIXES:
             names.add(name)
-    folders = {Path(name).parent for name in names}
-    stages = {one for one in folders if _is_in_stage(root, one)}
-    return sorted(name for name in names if Path(name).parent not in stages)
+    folders = _different_folders(root, {Path(name).parent for name in names})
+    kept = {one for one in folders if not _is_in_stage(root, one)}
+    return sorted(name for name in names if Path(name).parent in kept)
+
+
+def _different_folders(root: Path, folders: Iterable[Path]) -> list[Path]:
+    """Of the names of one folder, relative to ``root``, the shortest."""
+    by_identity: dict[tuple[int, int], Path] = {}
+    for folder in sorted(folders, key=lambda one: (len(one.parts), one)):
+        status = (root / folder).stat()
+        by_identity.setdefault((status.st_dev, status.st_ino), folder)
+    return list(by_identity.values())
+
+
+def _globbed(root: Path, parts: Sequence[str]) -> Iterator[str]:
+    """Paths relative to ``root`` that the parts of a glob name.
+
+    ``**`` enters each folder once: Python's own follows a link to a folder above up to forty times.
+    """
+    if "**" not in parts:
+        yield from glob.glob("/".join(parts), root_dir=root)  # noqa: PTH207  # knows a root
+        return
+    at = parts.index("**")
+    for head in _globbed(root, parts[:at]) if at else [""]:
+        for below, _ in _folders(root / head):
+            start = "/".join(part for part in (head, below) if part)
+            rest = _globbed(root / start, parts[at + 1 :]) if parts[at + 1 :] else [""]
+            yield from ("/".join(part for part in (start, name) if part) for name in rest)
 
 
 def _is_in_stage(root: Path, folder: Path) -> bool:
@@ -106,9 +132,18 @@ def _described(folder: Path, names: list[str]) -> dict[str, Any]:
 
 
 def image_names(folder: Path) -> Iterator[str]:
-    """Paths of all images below ``folder``, relative to it; links are followed, loops are not.
+    """Paths of all images below ``folder``, relative to it, in the folders that ``_folders`` enters."""
+    for below, files in _folders(folder):
+        start = f"{below}/" if below else ""
+        for name in files:
+            if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:  # noqa: PTH122  # 100,000 names
+                yield start + name
 
-    Stage folders and hidden folders below it are passed over.
+
+def _folders(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """``folder`` and all below it, each once, relative to it, with the names of their files.
+
+    Links are followed, loops are not. Stage folders and hidden folders below it are passed over.
     """
     entered: set[tuple[int, int]] = set()
     for where, folders, files in os.walk(folder, followlinks=True):
@@ -122,10 +157,7 @@ def image_names(folder: Path) -> Iterator[str]:
             for name in folders
             if not name.startswith(".") and not Path(where, name, "stage.json").is_file()
         ]
-        below = "" if Path(where) == folder else f"{Path(where).relative_to(folder).as_posix()}/"
-        for name in files:
-            if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:  # noqa: PTH122  # 100,000 names
-                yield below + name
+        yield "" if Path(where) == folder else Path(where).relative_to(folder).as_posix(), files
 
 
 def describe_store(folder: Path) -> dict[str, Any]:

@@ -106,6 +106,16 @@ def test_a_glob_is_known_by_its_images(root: Path) -> None:
     assert not is_same_input(pattern, described)
 
 
-def test_a_link_to_a_folder_above_ends(root: Path) -> None:
-    (root / "a" / "loop").symlink_to(root / "a")
-    assert len(listed(root / "a")) == 3
+@pytest.mark.parametrize("source", ["a", "a/**", "a/**/*", "**/*.[jpw]*"])
+def test_a_link_to_a_folder_above_is_entered_once(root: Path, source: str) -> None:
+    without = listed(root / source).names
+    (root / "a" / "b" / "loop").symlink_to(root / "a")
+    assert listed(root / source).names == without
+
+
+def test_a_glob_takes_each_image_once_whatever_links_lead_to_it(root: Path) -> None:
+    (root / "a" / "b" / "loop").symlink_to(root / "a")
+    (root / "c" / "other").symlink_to(root / "a")
+    images = listed(root / "[a-c]/**/b/**/*")
+    files = [images.path(k).resolve() for k in range(len(images))]
+    assert len(files) == len(set(files)) == 3

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lvistk.data.index.flat_arrays import map_arrays
 from lvistk.data.pool.open_images import OpenImages
 from lvistk.data.pool.pool_list import flickr_id, read_list
 from lvistk.errors import UserError
@@ -60,6 +61,8 @@ def test_suffixes_and_upper_case_and_a_loop_of_links(tmp_path: Path) -> None:
     pool = OpenImages.open(root, cache=tmp_path / "cache")
     assert sorted(pool.name(i) for i in range(len(pool))) == sorted(names)
     assert all(pool.path(i).is_file() for i in range(4))
+    entered = [name for name, _ in map_arrays(pool.cached)[1]["folders"]]
+    assert sorted(entered) == ["", "a", "a/b"]  # not again through the loop
 
 
 def test_a_damaged_cache_and_what_a_killed_build_left_are_replaced(tmp_path: Path) -> None:
