@@ -188,7 +188,7 @@ def test_store_of_which_some_files_have_masks(tmp_path: Path) -> None:
 
 
 def test_empty_masks_beside_boxes_count_by_the_box_officially_and_not_in_a_store(
-    tmp_path: Path,
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As docs/evaluate.md says: the same detections, and two scores, unless the area is chosen."""
     nothing = {"size": [SIDE, SIDE], "counts": rle.encode(np.zeros((SIDE, SIDE))).decode()}
@@ -199,6 +199,7 @@ def test_empty_masks_beside_boxes_count_by_the_box_officially_and_not_in_a_store
     export.run(
         path, tmp_path / "a.h5", kind="store", options=export.ExportOptions(annotations=gt_path)
     )
+    assert "1 detections have a box and a mask without pixels" in capsys.readouterr().err
     scores = {
         (area, file.suffix): evaluate(
             gt_path, Results(file), dataclasses.replace(FAST, area=area)

@@ -8,6 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
+import numpy as np
+
 from lvistk import console
 from lvistk.data.exchange.annotation_records import (
     annotation_records,
@@ -21,6 +23,7 @@ from lvistk.data.index.lvis_json import is_results_file
 from lvistk.data.index.lvis_write import write_annotations, write_results
 from lvistk.data.store.detection_store import DetectionStore, DetectionWriter, is_detection_store
 from lvistk.errors import UserError
+from lvistk.masks import rle
 from lvistk.stages.commands.export_backbone import write_backbone
 from lvistk.structures.detections import Detections
 
@@ -139,6 +142,7 @@ def _to_store(source: Path, out: Path, *, annotations: Path | None, min_score: f
                 f"{source}: results need --annotations, the file that lists their images"
             )
         read = read_detections(source, annotations, min_score=min_score)
+        _warn_of_empty_masks(source, read.per_image)
         writer = DetectionWriter(out, categories=read.categories, role="detections")
         return _write_shards(writer, iter(read.per_image), read.names)
     with TemporaryDirectory() as cache:
@@ -148,6 +152,21 @@ def _to_store(source: Path, out: Path, *, annotations: Path | None, min_score: f
         per_image = detections_of_index(index, scores=scores_of(source))
         kept = (image.select(image.scores >= min_score) for image in per_image)
         return _write_shards(writer, kept, names)
+
+
+def _warn_of_empty_masks(source: Path, per_image: Sequence[Detections]) -> None:
+    """Tell of detections that a store scores differently from results JSON: docs/evaluate.md."""
+    count = 0
+    for image in per_image:
+        if image.masks is not None:
+            sides = np.maximum(image.boxes[:, 2:] - image.boxes[:, :2], 0)
+            count += int(np.sum((rle.areas(image.masks, image.size) == 0) & (sides.prod(1) > 0)))
+    if count:
+        console.warn(
+            f"{source}: {count} detections have a box and a mask without pixels; evaluate takes them for "
+            "false positives of masks in this file and drops them in the store: area=mask or area=box "
+            "makes both alike"
+        )
 
 
 def _write_shards(
