@@ -415,6 +415,20 @@ def test_what_can_be_mended_is(tmp_path: Path, capsys: pytest.CaptureFixture) ->
         assert f"{path}: corrected: {words}" in told
 
 
+def test_areas_in_another_unit_are_all_computed(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """A wrong area of few pixels could be the area of its mask; among wrong ones it is not believed."""
+    thin = [[5.0, 5.0, 25.0, 5.0, 25.0, 6.0, 5.0, 6.0]]
+    small = annotation(2, 1, 5, segmentation=thin, bbox=[5, 5, 20, 1], area=0.2)
+    for area, kept, told in ((1.0, 20, "2 area_wrong"), (100.0, 0.2, "")):
+        path = write(tmp_path / "a.json", [image(1)], [annotation(1, 1, 2, area=area), small])
+        out = tmp_path / f"{area}.json"
+        convert.run([path], out, kind="coco")
+        assert [a["area"] for a in load(out)["annotations"]] == [100, kept]
+        assert told in capsys.readouterr().err
+
+
 def test_crowds_can_be_instances(tmp_path: Path) -> None:
     counts = {"size": [60, 80], "counts": [610, 10, 50, 10, 4120]}
     crowd = annotation(1, 1, 2, iscrowd=1, segmentation=counts, bbox=[10, 10, 2, 10], area=20)

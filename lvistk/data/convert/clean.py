@@ -20,6 +20,9 @@ from lvistk.structures.categories import Categories
 CHUNK = 4096
 """Annotations checked together."""
 BOX_KINDS = {"degenerate_box", "box_outside", "box_far"}
+AREA_WRONG = f"area_wrong, {CORRECTIONS['area_wrong']}"
+WRONG_AREAS = 0.1
+"""Share of a source's areas above which all are computed: a wrong one of few pixels cannot be told."""
 
 
 def clean(records: Records, source: Path) -> None:
@@ -31,8 +34,12 @@ def clean(records: Records, source: Path) -> None:
     by_id = {image.id: image for image in records.images}
     categories = categories_of(records.categories, source)
     remaining, records.annotations = iter(records.annotations), []
+    areas: list[float] = []
     while batch := list(islice(remaining, CHUNK)):
-        records.annotations += _sound(batch, records, by_id, categories)
+        for record, area in _sound(batch, records, by_id, categories):
+            records.annotations.append(record)
+            areas.append(area)
+    _correct_areas(records, areas)
     _renumber(records)
 
 
@@ -58,8 +65,8 @@ def _sound(
     records: Records,
     by_id: dict[int, ImageRecord],
     categories: Categories,
-) -> Iterator[AnnotationRecord]:
-    """The annotations of a batch that can be used, mended."""
+) -> Iterator[tuple[AnnotationRecord, float]]:
+    """The annotations of a batch that can be used, mended, with the areas of their masks."""
     chunk = chunk_of(batch)
     chunk.ids = np.arange(
         len(batch)
@@ -83,12 +90,23 @@ def _sound(
             if kinds[number] & BOX_KINDS or np.isnan(given[number]).any():
                 x0, y0, x1, y1 = chunk.boxes[number].tolist()
                 record.bbox = (round(x0, 2), round(y0, 2), round(x1 - x0, 2), round(y1 - y0, 2))
+            area = round(float(chunk.areas[number]), 2)
             if "area_wrong" in kinds[number] or checked.lacking[number]:
-                record.area = round(float(chunk.areas[number]), 2)
+                record.area = area
             _rewrite_mask(record, chunk, number)
-            yield record
+            yield record, area
         elif image is not None and labels[number] >= 0:
             mark_not_exhaustive(image, [record.category_id])
+
+
+def _correct_areas(records: Records, areas: list[float]) -> None:
+    """Give every annotation the area of its mask where too many areas of the source were wrong."""
+    if len(records.changes.corrected.get(AREA_WRONG, [])) <= WRONG_AREAS * len(areas):
+        return
+    for record, area in zip(records.annotations, areas, strict=True):
+        if record.area != area:
+            record.area = area
+            records.changes.correct(AREA_WRONG, record.id)
 
 
 def _rewrite_mask(record: AnnotationRecord, chunk: AnnotationChunk, number: int) -> None:
