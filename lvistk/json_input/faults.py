@@ -11,6 +11,8 @@ JSON_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 COUNT_BYTES = 1 << 20
 WINDOW = 1 << 16
 """Bytes around a fault in which the record that holds it is looked for."""
+_RANGE = re.compile(r"Expected '\w+' (>=|<=|>|<) (\S+) - at '\$\.(\w+)'")
+RANGE_WORDS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
 _NOT_NUMBERS = re.compile(rb"-?(NaN|Infinity|nan|inf)")
 _IDS = {
     name: re.compile(rb'"%s"\s*:\s*("[^"]{1,80}"|-?\d{1,40})' % name.encode())
@@ -45,8 +47,10 @@ def json_fault(data: Any, error: Exception) -> str:
 
 
 def plain_message(error: Exception) -> str:
-    """msgspec's message without its backticks, which are marks in some terminals."""
-    return str(error).replace("`", "'")
+    """msgspec's message without its backticks, which are marks in some terminals; a range in words."""
+    message = str(error).replace("`", "'")
+    match = _RANGE.fullmatch(message)
+    return f"{match[3]} must be {RANGE_WORDS[match[1]]} {match[2]}" if match else message
 
 
 def _byte_of(error: Exception, message: str) -> int | None:

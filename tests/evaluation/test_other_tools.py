@@ -187,6 +187,18 @@ def test_areas_are_computed(tmp_path: Path) -> None:
         assert found.metrics["bbox"] == expected["bbox"]
 
 
+@pytest.mark.parametrize("settings", [FAST, BOXES])
+def test_boxes_are_computed(settings: EvaluateSettings, tmp_path: Path) -> None:
+    expected = usual(tmp_path, settings)
+    gt = world(IMAGES, [{**a, "bbox": None} for a in ANNOTATIONS[:1]] + ANNOTATIONS[1:])
+    for _ in range(2):  # once without the cache, once with it
+        found = scores(tmp_path, gt, RESULTS, settings)
+        assert {kind: found.metrics[kind] for kind in expected} == expected
+        assert any("1 annotations of the ground truth have no bbox" in w for w in found.warnings)
+    neither = world(IMAGES, [{**ANNOTATIONS[0], "bbox": None, "segmentation": None}])
+    assert "or no mask" in refusal(tmp_path, neither, RESULTS)
+
+
 def test_plain_coco_is_told(tmp_path: Path) -> None:
     lists = ("neg_category_ids", "not_exhaustive_category_ids")
     images = [{k: v for k, v in i.items() if k not in lists} for i in IMAGES]
@@ -206,6 +218,7 @@ def test_plain_coco_is_told(tmp_path: Path) -> None:
         ({"annotations": changed(ANNOTATIONS, image_id="a")}, RESULTS, "annotation 1: image_id 'a' is text"),
         ({"annotations": changed(ANNOTATIONS, area=float("nan"))}, RESULTS, "annotation 1: NaN is not"),
         ({"annotations": changed(ANNOTATIONS, segmentation="x")}, RESULTS, "annotation 1: segmentation"),
+        ({"images": [{**IMAGES[0], "height": 0}, IMAGES[1]]}, RESULTS, "image 4: height must be at least 1"),
         ({}, changed(RESULTS, image_id=2**64), f"image_id {2**64} is beyond 64 bits"),
         ({}, changed(RESULTS, category_id="dog"), "category_id 'dog' is text"),
         ({}, changed(RESULTS, score=float("nan")), "its score is not a finite number"),

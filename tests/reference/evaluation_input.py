@@ -98,7 +98,9 @@ def read_world(path: Path, *, masks: bool) -> World:
     parsed = parse_array(JsonArray(head.text, first, last), reading)
     records, dropped = _as_rows(parsed.records), parsed.dropped
     block = block_of(*parsed, count=len(records), annotations=True)
-    computed = records["has"] & form.HAS_AREA == 0
+    computed, boxless = (records["has"] & bit == 0 for bit in (form.HAS_AREA, form.HAS_BOX))
+    if boxless.any() and not masks:
+        return read_world(path, masks=True)
     ids = [np.array([one.id for one in some], np.int64) for some in (head.images, head.categories)]
     known_rows(block, path, *ids)
     images = {image.id: image for image in head.images}
@@ -106,7 +108,7 @@ def read_world(path: Path, *, masks: bool) -> World:
     for row, record in enumerate(records):
         image_id, category_id = record["image_id"].item(), record["category_id"].item()
         rle = _gt_rle(block, row, record, images[image_id], path) if masks else None
-        box = box_of(record)
+        box = coco_mask.toBbox(rle).tolist() if boxless[row] and rle else box_of(record)
         if computed[row]:
             record["area"] = coco_mask.area(rle) if rle else box[2] * box[3]
         area = record["area"].item()
@@ -116,7 +118,7 @@ def read_world(path: Path, *, masks: bool) -> World:
             Thing(
                 image_id,
                 category_id,
-                box_of(record),
+                box,
                 rle,
                 area,
                 score=0.0,
@@ -131,6 +133,7 @@ def read_world(path: Path, *, masks: bool) -> World:
         ids=records["id"],
         areas=records["area"],
         computed=int(computed.sum()),
+        boxless=int(boxless.sum()),
         dropped=int(dropped.sum()),
     )
     return World(path, images, dict(gts), head.categories, np.array(frequency, "<U1"), warnings)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from lvistk.evaluation.block_mask import spans_of_block
-from lvistk.evaluation.blocks import HAS_AREA, Block
+from lvistk.evaluation.blocks import HAS_AREA, HAS_BOX, Block
 from lvistk.evaluation.ground_truth.arrays import Annotations, GroundTruth, Lists, arrange
 from lvistk.evaluation.ground_truth.head import (
     Head,
@@ -43,6 +43,8 @@ def read_gt_json(path: Path, *, masks: bool, threads: int) -> GroundTruth:
     widths = np.array([image.width or 0 for image in images], np.int32)
     reader = _AnnotationReader(path, image_ids, category_ids, heights, widths, masks)
     annotations = reader.read(head, threads=threads)
+    if annotations.boxless.any() and not masks:  # a box that the file lacks is that of the mask
+        return read_gt_json(path, masks=True, threads=threads)
     negative = _lists([image.neg_category_ids for image in images], category_ids)
     not_exhaustive = _lists([image.not_exhaustive_category_ids for image in images], category_ids)
     arrays = arrange(
@@ -67,6 +69,7 @@ def read_gt_json(path: Path, *, masks: bool, threads: int) -> GroundTruth:
             ids=annotations.ids,
             areas=annotations.areas,
             computed=int(annotations.computed.sum()),
+            boxless=int(annotations.boxless.sum()),
             dropped=int(annotations.dropped.sum()),
         ),
     )
@@ -101,6 +104,7 @@ _NONE = Annotations(
     categories=_NUMBERS,
     areas=np.zeros(0),
     computed=np.zeros(0, bool),
+    boxless=np.zeros(0, bool),
     dropped=_NUMBERS,
     boxes=np.zeros((0, 4)),
     ignored=np.zeros(0, bool),
@@ -156,7 +160,10 @@ class _AnnotationReader:
             raise bad_mask(block, spans.row, spans.code, self.path)
         # copies: the block's arrays are overwritten while this thread reads its next one
         areas, computed = block.areas.copy(), block.has & HAS_AREA == 0
-        sizes = spans.areas if self.masks else block.boxes[:, 2] * block.boxes[:, 3]
+        boxes, boxless = block.boxes.copy(), block.has & HAS_BOX == 0
+        if self.masks:
+            boxes[boxless] = spans.boxes[boxless]
+        sizes = spans.areas if self.masks else boxes[:, 2] * boxes[:, 3]
         areas[computed] = sizes[computed]
         return Annotations(
             ids=block.ids.copy(),
@@ -164,8 +171,9 @@ class _AnnotationReader:
             categories=categories,
             areas=areas,
             computed=computed,
+            boxless=boxless,
             dropped=block.dropped,
-            boxes=block.boxes.copy(),
+            boxes=boxes,
             ignored=block.ignored != 0,
             span_counts=spans.counts if self.masks else np.zeros(n, np.int64),
             span_starts=spans.starts,

@@ -103,6 +103,8 @@ class Annotations(NamedTuple):
     areas: np.ndarray
     computed: np.ndarray
     """(A,) bool, whether the file lacks the area"""
+    boxless: np.ndarray
+    """(A,) bool, whether the file lacks the box"""
     dropped: np.ndarray
     """(n,) int64, parts left out of masks"""
     boxes: np.ndarray

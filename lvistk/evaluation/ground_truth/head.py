@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 
 from lvistk.errors import UserError
-from lvistk.evaluation.blocks import HAS_BOX, HAS_CATEGORY, HAS_ID, HAS_IMAGE, Block
+from lvistk.evaluation.blocks import HAS_CATEGORY, HAS_ID, HAS_IMAGE, Block
 from lvistk.json_input.faults import JSON_ERRORS, json_fault, plain_message
 from lvistk.json_input.mend import mend_record
 from lvistk.json_input.segmentation import Unfit
@@ -163,12 +163,19 @@ def rows_of(ids: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def gt_warnings(
-    head: Head, *, ids: np.ndarray, areas: np.ndarray, computed: int, dropped: int
+    head: Head,
+    *,
+    ids: np.ndarray,
+    areas: np.ndarray,
+    computed: int,
+    boxless: int,
+    dropped: int,
 ) -> tuple[str, ...]:
     """What a user should know of a ground truth that can be evaluated.
 
     ids, areas: (A,) of its annotations
     computed: areas that the file lacks
+    boxless: boxes that the file lacks
     dropped: parts of masks that were left out
     """
     lines = []
@@ -192,6 +199,10 @@ def gt_warnings(
         lines.append(
             f"{computed} annotations of the ground truth have no area; it was computed from the mask, "
             "from the box where no masks are evaluated"
+        )
+    if boxless:
+        lines.append(
+            f"{boxless} annotations of the ground truth have no bbox; it was computed from the mask"
         )
     if dropped:
         lines.append(
@@ -217,7 +228,6 @@ def known_rows(
         "image_id": HAS_IMAGE,
         "category_id": HAS_CATEGORY,
         "id": HAS_ID,
-        "bbox": HAS_BOX,
     }
     for name, bit in wanted.items():
         missing = (block.has & bit) == 0
