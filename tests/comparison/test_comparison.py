@@ -179,13 +179,17 @@ def test_no_difference_is_surely_none(tmp_path: Path) -> None:
             assert one[3:] == (0, 0, 0, 0, 0.5)
 
 
-def test_results_with_a_gt_and_their_mistakes(tmp_path: Path) -> None:
+def test_results_with_a_gt_and_their_mistakes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     gt, results = random_world(2)
     paths = write(tmp_path, gt, results)
     fewer = tmp_path / "fewer.json"
-    fewer.write_text(json.dumps(results[::2]))
+    fewer.write_text(json.dumps([*results[::2], {**results[0], "category_id": 99}]))
     out = tmp_path / "differences.json"
     found = run(fewer, paths[1], gt=paths[0], samples=10, threads=1, out=out)
+    told = capsys.readouterr().err
+    assert f"warning: {fewer}: 1 detections whose category is not in the ground truth" in told
     written = json.loads(out.read_text())
     assert written["samples"] == 10 and len(written["categories"]["segm"]) == 3
     assert written["scores"]["segm"][0]["difference"] == found.scores["segm"][0].difference

@@ -159,8 +159,8 @@ def _require_same(a: Inputs, b: Inputs) -> None:
 def _evaluate(one: Inputs, *, boundary: bool, fixed: bool, threads: int) -> Side:
     settings = dataclasses.replace(one.settings, boundary=boundary, fixed=fixed, threads=threads)
     evaluation = evaluate(one.gt, one.results, settings)
-    for line in evaluation.warnings:
-        console.warn(f"{one.name}: {line}")
+    for line in evaluation.warnings:  # those of detections begin with the file's own name
+        console.warn(f"{one.name}: {line.removeprefix(f'{Path(one.name).name}: ')}")
     return side_of(evaluation, fixed_detections=settings.fixed_detections, threads=threads)
 
 
