@@ -15,6 +15,7 @@ ROOMS = (
     "terminal",
     "console",
     "no_memory",
+    "percent",
     "artifacts",
     "distributed",
     "jit",

@@ -11,7 +11,8 @@ from lvistk.cli.commands import app
 from lvistk.errors import UserError
 from lvistk.stages.pipelines.ladder import chosen_rows, load_ladder
 from lvistk.stages.pipelines.one_stage import plan_from_file
-from lvistk.stages.pipelines.pipeline_file import load_pipeline, plan_alone
+from lvistk.stages.pipelines.pipeline_file import load_pipeline
+from lvistk.stages.pipelines.stage_plan import plan_alone
 from lvistk.stages.specifications import STAGES
 
 ROOT = Path(__file__).parents[1]

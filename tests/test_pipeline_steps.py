@@ -17,7 +17,8 @@ from lvistk.models.build import build_model
 from lvistk.models.freeze import freeze
 from lvistk.models.model_file import load_model, save_model
 from lvistk.stages.pipelines.pipeline import run_pipeline
-from lvistk.stages.pipelines.pipeline_file import Pipeline, StagePlan, load_pipeline
+from lvistk.stages.pipelines.pipeline_file import Pipeline, load_pipeline
+from lvistk.stages.pipelines.stage_plan import StagePlan
 from lvistk.stages.specifications.filter_missing import FilterMissingSettings
 from lvistk.stages.specifications.finetune import FinetuneSettings
 from lvistk.stages.specifications.pseudo_label import PseudoLabelSettings

@@ -8,8 +8,9 @@ from typing import Any
 from lvistk.errors import UserError
 from lvistk.stages.pipelines.one_stage import plan_from_file
 from lvistk.stages.pipelines.pipeline import run_pipeline
-from lvistk.stages.pipelines.pipeline_file import StagePlan, load_pipeline, with_inputs
+from lvistk.stages.pipelines.pipeline_file import load_pipeline
 from lvistk.stages.pipelines.runner import run_stage
+from lvistk.stages.pipelines.stage_plan import StagePlan, with_inputs
 from lvistk.stages.specifications import STAGES
 
 

@@ -10,7 +10,7 @@ from lvistk import console
 from lvistk.artifacts import Portion
 from lvistk.config.load import nearest
 from lvistk.errors import UserError
-from lvistk.stages.pipelines.pipeline_file import (
+from lvistk.stages.pipelines.stage_plan import (
     StagePlan,
     plan_alone,
     stage_name,

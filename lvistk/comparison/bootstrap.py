@@ -28,18 +28,18 @@ def draw_images(count: int, *, seed: int, sample: int) -> np.ndarray:
     return np.bincount(generator.integers(0, count, count), minlength=count)
 
 
-def resampled_ap(found: Outcomes, weights: np.ndarray) -> np.ndarray:
+def resampled_ap(outcomes: Outcomes, weights: np.ndarray) -> np.ndarray:
     """AP (S, C, T) float64 of each category at each IoU threshold with images counted ``weights (S, I)``
     times in S resamples, BLOCK at most; NaN where no ground truth instance is left."""
     padded = np.zeros((weights.shape[1], BLOCK), np.uint16)
     padded[:, : len(weights)] = weights.T
-    ap = np.full((BLOCK, len(found.first) - 1, T), np.nan)
-    _resampled_ap(*found, padded, ap)
+    ap = np.full((BLOCK, len(outcomes.first) - 1, T), np.nan)
+    _resampled_ap(*outcomes, padded, ap)
     return ap[: len(weights)]
 
 
 @kernel
-def _resampled_ap(images, hits, misses, first, gt_images, gt_categories, limit, weights, found):
+def _resampled_ap(images, hits, misses, first, gt_images, gt_categories, limit, weights, ap):
     categories = len(first) - 1
     gts = np.zeros((categories, BLOCK), np.int64)
     for g in range(len(gt_images)):
@@ -57,7 +57,7 @@ def _resampled_ap(images, hits, misses, first, gt_images, gt_categories, limit, 
             if gts[c, s] > 0:
                 reach = _reach(gts[c, s])
                 _accumulate(
-                    some_hits, some_misses, copies, alone, s, reach, steps, reached, found[s, c]
+                    some_hits, some_misses, copies, alone, s, reach, steps, reached, ap[s, c]
                 )
 
 
@@ -110,8 +110,8 @@ def _reach(gts):
 
 
 @kernel
-def _accumulate(hits, misses, copies, alone, s, reach, steps, reached, found):
-    """AP (T,) of one category in resample ``s`` into ``found``; ``steps`` and ``reached`` are overwritten."""
+def _accumulate(hits, misses, copies, alone, s, reach, steps, reached, ap):
+    """AP (T,) of one category in resample ``s`` into ``ap``; ``steps`` and ``reached`` are overwritten."""
     right, wrong = np.zeros(T, np.float64), np.zeros(T, np.float64)
     n = 0
     for k in range(len(hits)):
@@ -133,4 +133,4 @@ def _accumulate(hits, misses, copies, alone, s, reach, steps, reached, found):
             earlier = reached[k - 1, t] if k > 0 else 0
             total[t] += best[t] * (reached[k, t] - earlier)
     for t in range(T):
-        found[t] = total[t] / K
+        ap[t] = total[t] / K

@@ -106,22 +106,22 @@ def compare(a: Side, b: Side, *, samples: int, seed: int, level: float, threads:
 
 
 def _resample(pair: Sequence[Outcomes], frequency: np.ndarray, how: _Sampling) -> _Drawn:
-    found = np.empty((2, how.samples, 1 + len(AT), len(frequency)), np.float32)
+    drawn = np.empty((2, how.samples, 1 + len(AT), len(frequency)), np.float32)
 
     def block(first: int) -> None:
         last = min(first + BLOCK, how.samples)
         weights = [draw_images(how.images, seed=how.seed, sample=s) for s in range(first, last)]
         for side, known in enumerate(pair):
             ap = resampled_ap(known, np.stack(weights))  # (S, C, T)
-            found[side, first:last, 0] = ap.mean(axis=2)
+            drawn[side, first:last, 0] = ap.mean(axis=2)
             for place, threshold in enumerate(AT.values(), 1):
-                found[side, first:last, place] = ap[:, :, threshold]
+                drawn[side, first:last, place] = ap[:, :, threshold]
 
     with ThreadPoolExecutor(how.threads) as pool:
         list(pool.map(block, range(0, how.samples, BLOCK)))
-    groups = [found[:, :, 0][:, :, frequency == letter] for letter in GROUPS.values()]
-    columns = [*(found[:, :, row] for row in range(1 + len(AT))), *groups]
-    return _Drawn(found, np.stack([_means(column) for column in columns], axis=2))
+    groups = [drawn[:, :, 0][:, :, frequency == letter] for letter in GROUPS.values()]
+    columns = [*(drawn[:, :, row] for row in range(1 + len(AT))), *groups]
+    return _Drawn(drawn, np.stack([_means(column) for column in columns], axis=2))
 
 
 def _differences(

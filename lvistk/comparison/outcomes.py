@@ -31,13 +31,13 @@ class Outcomes(NamedTuple):
     limit: int
 
 
-def outcomes(found: Evaluation, table: str, *, range_: int = 0, threads: int = 1) -> Outcomes:
+def outcomes(evaluation: Evaluation, table: str, *, range_: int = 0, threads: int = 1) -> Outcomes:
     """Outcomes behind a table of scores without a limit per category, in one of its ranges."""
-    scored = found.scores[table]
-    return _outcomes(found, table, scored, kept=None, limit=0, range_=range_, threads=threads)
+    scored = evaluation.scores[table]
+    return _outcomes(evaluation, table, scored, kept=None, limit=0, range_=range_, threads=threads)
 
 
-def fixed_outcomes(found: Evaluation, table: str, *, limit: int, threads: int) -> Outcomes:
+def fixed_outcomes(evaluation: Evaluation, table: str, *, limit: int, threads: int) -> Outcomes:
     """Outcomes behind AP-fixed with ``limit`` detections per category.
 
     The limit holds over all images, so it falls elsewhere in every resample: everything is matched,
@@ -45,21 +45,23 @@ def fixed_outcomes(found: Evaluation, table: str, *, limit: int, threads: int) -
     ones alone, so matches need not be made again where the limit moves.
     """
     scored = score(
-        found.detections[table],
-        kind=found.scores[table].kind,
-        gt=found.gt,
-        gt_out=found.scores[table].gt_out,
+        evaluation.detections[table],
+        kind=evaluation.scores[table].kind,
+        gt=evaluation.gt,
+        gt_out=evaluation.scores[table].gt_out,
         per_image=0,
         per_category=0,
         range_count=len(AREA_LABELS),
         threads=threads,
     )
     everything = scored.candidates.categories >= 0
-    return _outcomes(found, table, scored, kept=everything, limit=limit, range_=0, threads=threads)
+    return _outcomes(
+        evaluation, table, scored, kept=everything, limit=limit, range_=0, threads=threads
+    )
 
 
 def _outcomes(
-    found: Evaluation,
+    evaluation: Evaluation,
     table: str,
     scored: Score,
     *,
@@ -68,7 +70,7 @@ def _outcomes(
     range_: int,
     threads: int,
 ) -> Outcomes:
-    columns, gt = found.detections[table].table, found.gt
+    columns, gt = evaluation.detections[table].table, evaluation.gt
     counts = scored.candidates.kept
     ranking = rank(
         scored.candidates._replace(kept=counts if kept is None else kept), threads=threads

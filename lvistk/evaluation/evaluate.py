@@ -80,10 +80,10 @@ def _evaluate(
     clock.tick("scores")
     warnings = known.warnings + tuple(
         line
-        for source, found in zip(sources, measured, strict=True)
+        for source, table in zip(sources, measured, strict=True)
         for line in warnings_of(
             source.path.name,
-            found.left_out(),
+            table.left_out(),
             image_ids=known.arrays.image_ids,
             category_ids=known.arrays.category_ids,
         )
@@ -154,10 +154,10 @@ def _scores(
         )
 
     with ThreadPoolExecutor(threads) as pool:
-        found = list(pool.map(one, tables))
+        results = list(pool.map(one, tables))
     names = [name for name, _, _ in tables]
     detections, scores = (
-        dict(zip(names, column, strict=True)) for column in zip(*found, strict=True)
+        dict(zip(names, column, strict=True)) for column in zip(*results, strict=True)
     )
     return scores, detections
 

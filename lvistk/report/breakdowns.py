@@ -6,6 +6,7 @@ import numpy as np
 
 from lvistk.evaluation.metrics import average
 from lvistk.evaluation.ranges import IOU_THRESHOLDS, RECALL_THRESHOLDS
+from lvistk.percent import in_percent
 from lvistk.report.charts import SHOWN, Axis, Series, legend, line_chart, scatter_chart
 from lvistk.report.examine import Examined
 from lvistk.report.gather import StageRecord
@@ -82,8 +83,8 @@ def ratio_section(scored: Sequence[StageRecord], colors: Mapping[str, int]) -> S
         color = colors[stage.label]
         buckets = stage.metrics["segm_by_area_ratio"]
         middles = [_middle(label) for label in buckets]
-        masks = [_percent(one.get("AP")) for one in buckets.values()]
-        boxes = [_percent(one.get("box_AP")) for one in buckets.values()]
+        masks = [in_percent(one.get("AP")) for one in buckets.values()]
+        boxes = [in_percent(one.get("box_AP")) for one in buckets.values()]
         gts = [one.get("truths", 0) for one in buckets.values()]
         tips = [
             f"{label}: {n} ground truth instances" for label, n in zip(buckets, gts, strict=True)
@@ -158,7 +159,7 @@ def _by_threshold(drawn: Sequence[Examined], colors: Mapping[str, int]) -> str:
         Series(
             one.label,
             IOU_THRESHOLDS.tolist(),
-            [_percent(average(at)) for at in one.precision],
+            [in_percent(average(at)) for at in one.precision],
             colors[one.label],
             [f"{one.label}: IoU {iou:.2f}" for iou in IOU_THRESHOLDS],
         )
@@ -177,7 +178,7 @@ def _mean_precision(one: Examined, threshold: int, group: str | None) -> list[fl
     precision = one.precision[threshold]
     if group is not None:
         precision = precision[:, one.frequency == group]
-    return [_percent(average(row)) for row in precision]
+    return [in_percent(average(row)) for row in precision]
 
 
 def _trend(name: str, counts: np.ndarray, values: np.ndarray, color: int) -> Series:
@@ -204,7 +205,3 @@ def _ap(row: dict) -> float | None:
 
 def _what(key: str) -> str:
     return "training images" if key == "train_images" else "instances"
-
-
-def _percent(value: float | None) -> float | None:
-    return None if value is None else 100 * value

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from lvistk.config.row import RowSettings
+from lvistk.percent import percent_text
 
 RATIOS = {
     "AP < .25": "0-0.25",
@@ -117,7 +118,7 @@ def markdown(rows: Sequence[RowResult]) -> list[str]:
     lines = _head("row", "seeds", *COLUMNS, "paper: AP", "APr")
     for row in done:
         cells = [_spread(spread([seed[c] for seed in row.seeds])) for c in COLUMNS]
-        published = [_percent(row.settings.paper.AP), _percent(row.settings.paper.APr)]
+        published = [percent_text(row.settings.paper.AP), percent_text(row.settings.paper.APr)]
         lines.append(_line(row.title, str(len(row.seeds)), *cells, *published))
     lines += ["", *_head("step", "over", "seeds", *STEP_COLUMNS, "paper: AP", "APr")]
     for row in done:
@@ -145,10 +146,6 @@ def _head(*cells: str) -> list[str]:
 
 def _line(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.1f}"
 
 
 def _spread(cell: Spread) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from lvistk.artifacts import differences
+from lvistk.percent import percent_text
 
 SCORES = ("AP", "APr", "APc", "APf", "box_AP")
 TITLES = {"AP": "mask AP", "box_AP": "box AP"}
@@ -127,7 +128,7 @@ class Card:
         rows = ["| data | how | " + " | ".join(TITLES.get(name, name) for name in names) + " |"]
         rows.append("| --- | --- |" + " --- |" * len(names))
         for one in self.scored:
-            cells = [_percent(one.scores.get(name)) for name in names]
+            cells = [percent_text(one.scores.get(name)) for name in names]
             rows.append(f"| `{one.data}` | {one.how} | {' | '.join(cells)} |")
         return "## Scores\n\nIn percent, by the LVIS protocol.\n\n" + "\n".join(rows)
 
@@ -175,7 +176,3 @@ def _split(lines: Sequence[str]) -> Iterator[tuple[str, str]]:
     for line in lines:
         name, _, values = line.partition(": ")
         yield name, values
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from lvistk.percent import in_percent
 from lvistk.report.charts import SHOWN, Axis, Series, bar_chart, legend
 from lvistk.report.gather import StageRecord
 from lvistk.report.markup import (
@@ -88,7 +89,7 @@ def group_section(scored: Sequence[StageRecord], colors: Mapping[str, int]) -> S
         Series(
             stage.label,
             range(len(groups)),
-            [_percents(stage.scores.get(key)) for key in groups],
+            [in_percent(stage.scores.get(key)) for key in groups],
             colors[stage.label],
             [f"{stage.label}: {key} {percent(stage.scores.get(key))}" for key in groups],
         )
@@ -132,10 +133,6 @@ def _added(shown: Sequence[StageRecord], groups: Sequence[str], colors: Mapping[
 def _axis(series: Sequence[Series]) -> Axis:
     values = [value for one in series for value in one.y if value is not None] or [0.0]
     return Axis("", min(0.0, *values), max(0.0, *values, 0.1))
-
-
-def _percents(value: float | None) -> float | None:
-    return None if value is None else 100 * value
 
 
 def _of(stage: StageRecord, key: str, name: str) -> float | None:

@@ -11,6 +11,7 @@ from lvistk.artifacts import StageFolder
 from lvistk.config.evaluation import EvaluateSettings
 from lvistk.evaluation.outcome import Outcome
 from lvistk.evaluation.tables import per_category, write_csv, write_curves
+from lvistk.percent import in_percent
 from lvistk.stages.specifications.evaluate import EvaluateInputs
 from lvistk.whole_file import write_json
 
@@ -72,7 +73,7 @@ def show(outcome: Outcome) -> None:
         console.say_json(outcome.metrics)
         return
     rows = [
-        [TITLES[name], *[_percent(outcome.metrics[name][key]) for key in SHOWN]]
+        [TITLES[name], *[in_percent(outcome.metrics[name][key]) for key in SHOWN]]
         for name in TITLES
         if name in outcome.metrics
     ]
@@ -80,14 +81,10 @@ def show(outcome: Outcome) -> None:
     ratios = outcome.metrics.get("segm_by_area_ratio")
     if ratios:
         lines = [
-            [label, one["truths"], _percent(one["AP"]), _percent(one.get("box_AP"))]
+            [label, one["truths"], in_percent(one["AP"]), in_percent(one.get("box_AP"))]
             for label, one in ratios.items()
         ]
         console.table(
             "by mask area over box area (%)", ("ratio", "instances", "mask AP", "box AP"), lines
         )
     console.say(" ".join(f"{name} {took:.2f} s" for name, took in outcome.seconds.items()))
-
-
-def _percent(value: float | None) -> float | None:
-    return None if value is None else 100 * value

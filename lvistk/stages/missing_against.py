@@ -1,6 +1,7 @@
 """Precision and recall of missing annotations where fuller annotations are known (``--against``)."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.index.index_cache import cache_beside
 from lvistk.data.store.detection_store import DetectionStore
 from lvistk.errors import UserError
+from lvistk.percent import percent_text
 from lvistk.selftrain.hidden import (
     SCORES,
     HiddenMatches,
@@ -26,6 +28,8 @@ from lvistk.selftrain.training_images import image_pairs, known_of_image
 from lvistk.structures.detections import Detections
 from lvistk.whole_file import write_json
 
+_whole = partial(percent_text, decimals=0)
+"""Whole percents: what precision and recall of a few hundred instances are good for."""
 PART = 1000
 """Images whose matches are joined at once."""
 
@@ -103,7 +107,7 @@ def _show(rows: Sequence[dict[str, Any]], chosen: dict[str, Any], *, hidden: int
     for prefix, what in (("", "same category"), ("region_", "any category")):
         lines: dict[tuple[str, str], list[str]] = {}
         for row in rows:
-            pair = (_percent(row[f"{prefix}precision"]), _percent(row[f"{prefix}recall"]))
+            pair = (_whole(row[f"{prefix}precision"]), _whole(row[f"{prefix}recall"]))
             lines.setdefault((row["rule"], row["overlap"]), []).append("/".join(pair))
         console.table(
             f"precision/recall of {hidden} hidden instances by score, {what} (%)",
@@ -112,11 +116,7 @@ def _show(rows: Sequence[dict[str, Any]], chosen: dict[str, Any], *, hidden: int
             left=2,
         )
     console.say(
-        f"this run: {chosen['kept']} taken for missing, precision {_percent(chosen['precision'])}%, recall "
-        f"{_percent(chosen['recall'])}% ({_percent(chosen['region_precision'])}% and "
-        f"{_percent(chosen['region_recall'])}% whatever the category)"
+        f"this run: {chosen['kept']} taken for missing, precision {_whole(chosen['precision'])}%, recall "
+        f"{_whole(chosen['recall'])}% ({_whole(chosen['region_precision'])}% and "
+        f"{_whole(chosen['region_recall'])}% whatever the category)"
     )
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.0f}"

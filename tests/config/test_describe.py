@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from lvistk.config.describe import stage_toml
-from lvistk.stages.pipelines.pipeline_file import StagePlan, load_pipeline, plan_alone
+from lvistk.stages.pipelines.pipeline_file import load_pipeline
+from lvistk.stages.pipelines.stage_plan import StagePlan, plan_alone
 from lvistk.stages.specifications import STAGES
 from tests.command_line import Commands
 

@@ -20,7 +20,8 @@ from lvistk.config.load import (
 from lvistk.config.ranges import range_text
 from lvistk.errors import UserError
 from lvistk.stages.pipelines.one_stage import plan_from_file
-from lvistk.stages.pipelines.pipeline_file import load_pipeline, plan_alone, with_inputs
+from lvistk.stages.pipelines.pipeline_file import load_pipeline
+from lvistk.stages.pipelines.stage_plan import plan_alone, with_inputs
 from lvistk.stages.specifications import STAGES
 from lvistk.stages.specifications.finetune import FinetuneSettings
 from lvistk.stages.specifications.train_repr import TrainReprSettings

@@ -16,8 +16,8 @@ from lvistk.errors import UserError
 from lvistk.importing.coco_categories import coco_categories
 from lvistk.models.mask_rcnn import MaskRCNN
 from lvistk.models.model_file import load_model
-from lvistk.stages.pipelines.pipeline_file import plan_alone, with_inputs
 from lvistk.stages.pipelines.runner import run_stage
+from lvistk.stages.pipelines.stage_plan import plan_alone, with_inputs
 from lvistk.structures.image_batch import ImageBatch
 
 SIDES = (120, 200)

@@ -166,12 +166,12 @@ def arrange(
 
 def _members(values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Which of the ascending ``values`` are ``wanted``."""
-    found = np.zeros(len(values), bool)
+    member = np.zeros(len(values), bool)
     places = np.searchsorted(values, wanted)
     inside = places < len(values)
     places, wanted = places[inside], wanted[inside]
-    found[places[values[places] == wanted]] = True
-    return found
+    member[places[values[places] == wanted]] = True
+    return member
 
 
 def _gather_spans(

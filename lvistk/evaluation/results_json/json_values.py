@@ -71,16 +71,16 @@ def read_key(text, p, stop):
         return OTHER, p, UNUSUAL
     head = word_at(text, first) & _FIRST_BYTES[min(length, 8)]
     tail = word_at(text, first + 8) & _FIRST_BYTES[min(max(length - 8, 0), 8)]
-    found = OTHER
+    key = OTHER
     for k in range(len(_LENGTHS)):
         if head == _HEADS[k] and tail == _TAILS[k] and length == _LENGTHS[k]:
-            found = k
-    if found == OTHER and lowest_bit(places_of(text, first, 92)) < length:  # escaped, so who knows
+            key = k
+    if key == OTHER and lowest_bit(places_of(text, first, 92)) < length:  # escaped, so who knows
         return OTHER, p, UNUSUAL
     p = skip_space(text, first + length + 1)
     if byte_at(text, p) != 58:
         return OTHER, p, UNUSUAL
-    return found, skip_space(text, p + 1), PARSED
+    return key, skip_space(text, p + 1), PARSED
 
 
 @kernel

@@ -58,17 +58,17 @@ def run(data: Path, options: InitOptions) -> str:
         raise UserError(
             f"{file}: is there already; --force replaces it, --dry-run only shows a plan"
         )
-    found = survey(data)
-    for line in found.told:
+    source = survey(data)
+    for line in source.told:
         console.say(line)
     name = "".join(c if c.isalnum() or c in "-_" else "_" for c in Path.cwd().name) or "mine"
     with _workplace(name, dry_run=options.dry_run) as (converted, cache):
-        paths = _lvis_files(found, converted)
+        paths = _lvis_files(source, converted)
         shown = _renamed(paths, str(converted), str(CONVERTED))
         if options.preset is not None:
             text = _preset(options.preset, shown, name=name)
         else:
-            planned, head = _plan(found, paths, options, cache=cache)
+            planned, head = _plan(source, paths, options, cache=cache)
             text = pipeline_text(planned.plan, name=name, out=f"runs/{name}", data=shown, head=head)
     if options.dry_run:
         console.say("")
@@ -91,31 +91,31 @@ def _workplace(name: str, *, dry_run: bool) -> Iterator[tuple[Path, Path]]:
         yield Path(folder) / CONVERTED.name, Path(folder) / "cache"
 
 
-def _lvis_files(found: Survey, converted: Path) -> dict[str, Any]:
+def _lvis_files(source: Survey, converted: Path) -> dict[str, Any]:
     """``[data]``: LVIS files as they are, or what ``convert`` makes of the others."""
-    train, val = list(found.train), found.val[0] if found.val else None
-    if found.kind != "lvis" or val is None:
+    train, val = list(source.train), source.val[0] if source.val else None
+    if source.kind != "lvis" or val is None:
         convert(
             train,
             converted,
-            kind=found.kind,
-            names=found.names,
-            frequency="keep" if found.kind == "lvis" else "count",
+            kind=source.kind,
+            names=source.names,
+            frequency="keep" if source.kind == "lvis" else "count",
             val_share=0.0 if val else VAL_SHARE,
-            val_sources=found.val,
+            val_sources=source.val,
         )
         train, val = [converted / "train.json"], converted / "val.json"
     paths: dict[str, Any] = {
         "train": [_relative(path) for path in train],
-        "train_images": _relative(found.images),
+        "train_images": _relative(source.images),
         "val": _relative(val),
-        "val_images": _relative(found.val_images or found.images),
+        "val_images": _relative(source.val_images or source.images),
     }
-    if found.pool is not None:
-        console.say(f"{found.pool.folder}: a pool of unlabelled images")
-        paths["pool"] = _relative(found.pool.folder)
-        if found.pool.table is not None:
-            paths["pool_list"] = _relative(found.pool.table)
+    if source.pool is not None:
+        console.say(f"{source.pool.folder}: a pool of unlabelled images")
+        paths["pool"] = _relative(source.pool.folder)
+        if source.pool.table is not None:
+            paths["pool_list"] = _relative(source.pool.table)
         paths["exclude"] = [paths["val"]]
         paths["exclude_images"] = paths["val_images"]
     return paths
@@ -128,7 +128,7 @@ def _relative(path: Path) -> str:
 
 
 def _plan(
-    found: Survey, paths: Mapping[str, Any], options: InitOptions, *, cache: Path
+    source: Survey, paths: Mapping[str, Any], options: InitOptions, *, cache: Path
 ) -> tuple[InitPlan, list[str]]:
     """The plan, and the lines that say what it was made from."""
     train = [Path(path) for path in paths["train"]]
@@ -138,7 +138,7 @@ def _plan(
     fingerprint = fingerprint_of(index)
     planned = plan_for(
         fingerprint,
-        data=found.images,
+        data=source.images,
         categories=train[0],
         val_images=len(AnnotationIndex.open([Path(paths["val"])], cache=cache, defects="skip")),
         pool="pool" in paths,

@@ -21,8 +21,8 @@ from lvistk.data.pool.open_images import OpenImages
 from lvistk.data.training.samplers import repeat_factors
 from lvistk.errors import UserError
 from lvistk.planning.cost import Rates, inference_gmacs, training_gmacs
-from lvistk.stages.pipelines.pipeline_file import StagePlan
 from lvistk.stages.pipelines.runner import is_finished, missing_inputs, standing_of
+from lvistk.stages.pipelines.stage_plan import StagePlan
 
 TRAININGS = ("train-repr", "finetune")
 DETECTING = ("pseudo-label", "tta-infer")

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from lvistk import artifacts
 from lvistk.config.inference import FreeViewSettings, ViewSettings
-from lvistk.stages.pipelines.pipeline_file import StagePlan, load_pipeline
+from lvistk.stages.pipelines.pipeline_file import load_pipeline
 from lvistk.stages.pipelines.runner import wanted_of
+from lvistk.stages.pipelines.stage_plan import StagePlan
 
 
 def completed(plan: StagePlan, *, config: Path | None, out: Path | None) -> StagePlan:

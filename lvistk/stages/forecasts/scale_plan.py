@@ -20,7 +20,7 @@ from lvistk.stages.forecasts.dry_run import (
     model_given,
     model_made,
 )
-from lvistk.stages.pipelines.pipeline_file import StagePlan
+from lvistk.stages.pipelines.stage_plan import StagePlan
 
 
 @dataclass(frozen=True)

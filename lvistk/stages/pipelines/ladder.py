@@ -20,10 +20,12 @@ from lvistk.artifacts import BusyError
 from lvistk.config.load import nearest
 from lvistk.config.row import RowSettings
 from lvistk.errors import UserError
+from lvistk.percent import percent_text
 from lvistk.stages.pipelines.pipeline import SCORES, run_pipeline
-from lvistk.stages.pipelines.pipeline_file import Pipeline, StagePlan, load_pipeline
+from lvistk.stages.pipelines.pipeline_file import Pipeline, load_pipeline
 from lvistk.stages.pipelines.runner import is_done
 from lvistk.stages.pipelines.shipped import FOLDER
+from lvistk.stages.pipelines.stage_plan import StagePlan
 
 WAIT_SECONDS = 20.0
 """How long a process waits when all that is left is being run by others."""
@@ -130,7 +132,7 @@ def print_ladder(rows: Sequence[LadderRow], *, title: str) -> None:
         console.say_json(lines)
         return
     cells = [
-        (one["row"], one["seed"], one["state"], *map(_percent, map(one["scores"].get, SCORES)))
+        (one["row"], one["seed"], one["state"], *map(percent_text, map(one["scores"].get, SCORES)))
         for one in lines
     ]
     console.table(title, ("row", "seed", "state", *SCORES), cells, left=3)
@@ -145,10 +147,6 @@ def _status(row: LadderRow, seed: int, done: set[Path]) -> dict[str, Any]:
         "state": f"{left[0].name} is next" if left else "done",
         "scores": {name: summary.get(name) for name in SCORES},
     }
-
-
-def _percent(value: float | None) -> str | None:
-    return None if value is None else f"{100 * value:.1f}"
 
 
 def run_ladder(rows: Sequence[LadderRow], *, device: str) -> None:

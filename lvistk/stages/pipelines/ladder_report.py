@@ -107,23 +107,23 @@ def _steps(before: Path, after: Path, *, cache: Path, threads: int) -> dict[str,
     known = "-".join(artifacts.fingerprint(one / "metrics.json")[:12] for one in (before, after))
     file = cache / f"{known}.json"
     if not file.is_file():
-        found = compare_sides(
+        compared = compare_sides(
             side_inputs(before),
             side_inputs(after),
             samples=SAMPLES,
             threads=threads or os.cpu_count() or 1,
         )
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_json(file, _chosen(found))
+        write_json(file, _chosen(compared))
     table = json.loads(file.read_text(encoding="utf-8"))
     return {name: SeedStep(*table[name]) for name in STEP_COLUMNS}
 
 
-def _chosen(found: Comparison) -> dict[str, list[float | None]]:
+def _chosen(compared: Comparison) -> dict[str, list[float | None]]:
     chosen: dict[str, list[float | None]] = {}
     for column in STEP_COLUMNS:
         table, name = COMPARED.get(column, ("segm", column))
-        one = next(one for one in found.scores[table] if one.name == name)
+        one = next(one for one in compared.scores[table] if one.name == name)
         chosen[column] = [one.difference, one.error]
     return chosen
 

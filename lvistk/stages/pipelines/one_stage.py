@@ -11,9 +11,10 @@ from typing import Any
 
 from lvistk.config.load import nearest
 from lvistk.errors import UserError
-from lvistk.stages.pipelines.pipeline_file import Pipeline, StagePlan, load_pipeline, stage_name
+from lvistk.stages.pipelines.pipeline_file import Pipeline, load_pipeline
 from lvistk.stages.pipelines.runner import is_done, is_finished
 from lvistk.stages.pipelines.shipped import find_pipeline
+from lvistk.stages.pipelines.stage_plan import StagePlan, stage_name
 from lvistk.stages.specifications import STAGES
 
 ORDER = (

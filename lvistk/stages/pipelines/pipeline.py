@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 from lvistk import artifacts, console
 from lvistk.artifacts import Portion
 from lvistk.errors import UserError
-from lvistk.stages.pipelines.pipeline_file import Pipeline, StagePlan
+from lvistk.percent import percent_text
+from lvistk.stages.pipelines.pipeline_file import Pipeline
 from lvistk.stages.pipelines.runner import run_stage, standing_of
+from lvistk.stages.pipelines.stage_plan import StagePlan
 
 SCORES = ("AP", "APr", "APc", "APf")
 
@@ -109,7 +111,7 @@ def print_status(rows: Sequence[StatusRow], *, title: str) -> None:
             ", ".join(row.inputs),
             None if row.age is None else console.seconds(row.age),
             None if row.seconds is None else console.seconds(row.seconds),
-            *(_percent(row.scores.get(name)) for name in SCORES),
+            *(percent_text(row.scores.get(name)) for name in SCORES),
         )
         for row in rows
     ]
@@ -151,7 +153,3 @@ def _age(moment: str) -> float:
     """Seconds since an ISO date."""
     then = datetime.datetime.fromisoformat(moment)
     return (datetime.datetime.now(datetime.UTC) - then).total_seconds()
-
-
-def _percent(value: float | None) -> str | None:
-    return None if value is None else f"{100 * value:.1f}"

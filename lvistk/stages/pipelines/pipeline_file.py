@@ -30,15 +30,15 @@ Relative paths start at the working directory; ``~`` and ``$VARIABLES`` are repl
 import copy
 import dataclasses
 import typing
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lvistk.config.load import expanded, merge, nearest, parse_assignments, update
+from lvistk.config.load import expanded, merge, nearest, parse_assignments
 from lvistk.config.row import RowSettings
 from lvistk.errors import UserError
-from lvistk.stages.pipelines.folds import Groups, accepts_several, expand_folds
+from lvistk.stages.pipelines.folds import expand_folds
 from lvistk.stages.pipelines.pipeline_base import read_pipeline_toml
 from lvistk.stages.pipelines.pipeline_row import (
     DRAWN,
@@ -49,41 +49,11 @@ from lvistk.stages.pipelines.pipeline_row import (
 )
 from lvistk.stages.pipelines.shared_folders import shared_folder
 from lvistk.stages.pipelines.shipped import find_pipeline
+from lvistk.stages.pipelines.stage_plan import StagePlan
+from lvistk.stages.pipelines.stage_table import plan_of_table
 from lvistk.stages.specifications import STAGES
-from lvistk.stages.specifications.stage import Stage
 
 HEAD_KEYS = ("name", "out", "seed", "data", "stage", "generate", "row")
-
-
-@dataclass(frozen=True)
-class StagePlan:
-    """One run of a stage: what to run, on what, into which folder.
-
-    sources: the stages of the same file whose results are inputs of this one, by the input's name; one of
-        several results of an input by ``detections[1]``.
-    """
-
-    name: str
-    command: str
-    settings: Any
-    inputs: Any
-    out: Path
-    sources: Mapping[str, "StagePlan"] = field(default_factory=dict)
-
-    @property
-    def stage(self) -> Stage:
-        """The specification of the stage that this runs."""
-        return STAGES[self.command]
-
-    @property
-    def typed(self) -> str:
-        """The command with the options that tell it apart, as it is typed."""
-        options = [f"--{name} {getattr(self.settings, name)}" for name in self.stage.told_apart_by]
-        return " ".join([self.command, *options])
-
-    def makes(self, typed: str) -> bool:
-        """Whether ``typed``, a command with or without options, is what this runs."""
-        return typed in (self.command, self.typed)
 
 
 @dataclass(frozen=True)
@@ -145,7 +115,7 @@ def load_pipeline(
     plans: list[StagePlan] = []
     for stage_name, stage_table in stages.items():
         earlier = {plan.name: plan for plan in plans}
-        plan = _plan(
+        plan = plan_of_table(
             stage_name,
             stage_table,
             table=table,
@@ -189,119 +159,6 @@ def _require_shape(table: Mapping[str, Any], path: Path) -> None:
             raise UserError(f"{where}: a stage's name has letters, digits, _ and - only")
         if not isinstance(stage, Mapping) or not isinstance(stage.get("command"), str):
             raise UserError(f'{where}: a stage needs command = "..."; known: {", ".join(STAGES)}')
-
-
-def plan_alone(command: str, *, out: Path, assignments: Sequence[str] = ()) -> StagePlan:
-    """A stage without a pipeline file: defaults and ``--set``."""
-    kind = STAGES[command]
-    own = stage_name(command)
-    changes = parse_assignments(assignments)
-    if own not in {field.name for field in dataclasses.fields(kind.settings)}:
-        changes = {**{k: v for k, v in changes.items() if k != own}, **changes.get(own, {})}
-    settings = update(kind.settings(), changes, where=f"{command} --set")
-    return StagePlan(own, command, settings, kind.inputs(), out)
-
-
-def stage_name(command: str) -> str:
-    """``train-repr`` as a name in TOML and ``--set``: ``train_repr``."""
-    return command.replace("-", "_")
-
-
-def with_settings(plan: StagePlan, given: Mapping[str, Any]) -> StagePlan:
-    """``plan`` with settings from options of their own; ``None`` changes nothing."""
-    changes = {key: value for key, value in given.items() if value is not None}
-    settings = update(plan.settings, changes, where=plan.command)
-    return dataclasses.replace(plan, settings=settings)
-
-
-def with_inputs(plan: StagePlan, given: Mapping[str, Any]) -> StagePlan:
-    """``plan`` with inputs from the command line; ``None`` and empty ones change nothing."""
-    changes = {key: value for key, value in given.items() if value not in (None, (), [])}
-    inputs = update(plan.inputs, changes, where=plan.command)
-    sources = {k: one for k, one in plan.sources.items() if k.partition("[")[0] not in changes}
-    return dataclasses.replace(plan, inputs=inputs, sources=sources)
-
-
-def _plan(
-    name: str,
-    stage_table: Mapping[str, Any],
-    *,
-    table: Mapping[str, Any],
-    shared: Mapping[str, Any],
-    earlier: Mapping[str, StagePlan],
-    folds: Groups,
-    out: Path,
-    where: str,
-) -> StagePlan:
-    command = stage_table["command"]
-    if command not in STAGES:
-        raise UserError(f"{where}: unknown command '{command}'{nearest(str(command), STAGES)}")
-    kind = STAGES[command]
-    settings = update(kind.settings(), {"seed": table.get("seed", 0)}, where=where)
-    names = {field.name for field in dataclasses.fields(kind.settings)}
-    changes_only = {f.name for f in dataclasses.fields(kind.settings) if "overrides" in f.metadata}
-    fitting = {k: v for k, v in shared.items() if k in names - changes_only}
-    settings = update(settings, fitting, where=where)
-    own = {k: v for k, v in stage_table.items() if k not in ("command", "inputs")}
-    settings = update(settings, own, where=where)
-    given = stage_table.get("inputs", {})
-    if not isinstance(given, Mapping):
-        raise UserError(f'{where} inputs: expected a table such as {{ model = "train_repr" }}')
-    data = table.get("data", {})
-    given = {**_makers(kind, {*data, *given}, earlier, folds), **given}
-    inputs = _inputs(kind.inputs, data, given, earlier, where)
-    sources = {
-        key: earlier[value]
-        for key, value in given.items()
-        if isinstance(value, str) and value in earlier
-    }
-    sources |= {
-        f"{key}[{k}]": earlier[one]
-        for key, several in given.items()
-        if isinstance(several, list)
-        for k, one in enumerate(several)
-        if isinstance(one, str) and one in earlier
-    }
-    return StagePlan(name, command, settings, inputs, out, sources)
-
-
-def _makers(
-    kind: Stage, given: Collection[str], earlier: Mapping[str, StagePlan], folds: Groups
-) -> dict[str, Any]:
-    """The last earlier stages that make what ``kind`` requires and is not given, by the input's name.
-
-    A folded stage counts where all its results are wanted.
-    """
-    groups = {name: list(group) for group in folds.values() for name in group}
-    makers: dict[str, Any] = {}
-    for name in kind.required:
-        if name not in given:
-            for plan in earlier.values():
-                if any(plan.makes(typed) for typed in kind.made_by(name)):
-                    if plan.name not in groups:
-                        makers[name] = plan.name
-                    elif accepts_several(kind.command, name):
-                        makers[name] = groups[plan.name]
-    return makers
-
-
-def _inputs(
-    kind: type,
-    data: Mapping[str, Any],
-    given: Mapping[str, Any],
-    earlier: Mapping[str, StagePlan],
-    where: str,
-) -> Any:
-    names = {field.name for field in dataclasses.fields(kind)}
-    inputs = update(kind(), {k: v for k, v in data.items() if k in names}, where=f"{where} [data]")
-    resolved = {key: _resolve(value, earlier) for key, value in given.items()}
-    return update(inputs, resolved, where=f"{where} inputs")
-
-
-def _resolve(value: Any, earlier: Mapping[str, StagePlan]) -> Any:
-    if isinstance(value, list):
-        return [_resolve(item, earlier) for item in value]
-    return str(earlier[value].out) if isinstance(value, str) and value in earlier else value
 
 
 def _merge_assignments(table: dict[str, Any], changes: Mapping[str, Any], path: Path) -> None:

@@ -10,7 +10,7 @@ from lvistk.config.row import RowSettings
 from lvistk.errors import UserError
 
 if TYPE_CHECKING:
-    from lvistk.stages.pipelines.pipeline_file import StagePlan
+    from lvistk.stages.pipelines.stage_plan import StagePlan
 
 DRAWN = "data"
 """Folder below the pipeline's own that ``[generate]`` draws into."""

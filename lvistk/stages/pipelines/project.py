@@ -6,8 +6,9 @@ from pathlib import Path
 
 from lvistk import console
 from lvistk.errors import UserError
-from lvistk.stages.pipelines.pipeline_file import StagePlan, load_pipeline
+from lvistk.stages.pipelines.pipeline_file import load_pipeline
 from lvistk.stages.pipelines.runner import is_finished
+from lvistk.stages.pipelines.stage_plan import StagePlan
 
 PROJECT_FILE = "lvistk.toml"
 

@@ -10,7 +10,7 @@ from lvistk import artifacts, console
 from lvistk.config.load import marked, older_table, to_table, update
 from lvistk.errors import UserError
 from lvistk.no_memory import tell_of_bad_alloc
-from lvistk.stages.pipelines.pipeline_file import StagePlan
+from lvistk.stages.pipelines.stage_plan import StagePlan
 from lvistk.stages.specifications import STAGES
 from lvistk.stages.specifications.stage import Stage
 from lvistk.whole_file import room_for

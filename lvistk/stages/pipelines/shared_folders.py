@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lvistk.config.load import marked, to_table
 
 if TYPE_CHECKING:
-    from lvistk.stages.pipelines.pipeline_file import StagePlan
+    from lvistk.stages.pipelines.stage_plan import StagePlan
 
 DIGEST_BYTES = 5
 
@@ -41,14 +41,14 @@ def shared_folder(plan: "StagePlan", root: Path) -> Path:
 
 def _differing(table: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:
     """The leaves of ``table`` that ``default`` has not."""
-    found: dict[str, Any] = {}
+    leaves: dict[str, Any] = {}
     for key, value in table.items():
         usual = default.get(key)
         if isinstance(value, Mapping) and isinstance(usual, Mapping):
-            found[key] = _differing(value, usual)
+            leaves[key] = _differing(value, usual)
         elif value != usual:
-            found[key] = value
-    return found
+            leaves[key] = value
+    return leaves
 
 
 def _without_empty(table: Mapping[str, Any]) -> dict[str, Any]:

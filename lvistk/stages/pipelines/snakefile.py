@@ -17,7 +17,8 @@ from pathlib import Path
 from lvistk import console
 from lvistk.config.load import marked, to_table
 from lvistk.errors import UserError
-from lvistk.stages.pipelines.pipeline_file import Pipeline, StagePlan, load_pipeline
+from lvistk.stages.pipelines.pipeline_file import Pipeline, load_pipeline
+from lvistk.stages.pipelines.stage_plan import StagePlan
 from lvistk.whole_file import whole_file
 
 FIRST_LINE = (
