@@ -54,7 +54,7 @@ def test_rows_and_steps_beside_the_papers() -> None:
     never = RowResult("c", RowSettings(), [], {})
     lines = markdown([first, second, never])
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    assert cells[2] == ["A", "1", *["10.0"] * len(COLUMNS), "19.2", ""]
+    assert cells[2] == ["A", "1", *["10.0"] * len(COLUMNS), "19.2", "-"]
     assert cells[3] == ["b", "2", *["20.0 ± 14.1"] * len(COLUMNS), "20.3", "2.0"]
     assert cells[-1] == ["b", "A", "1", *["+2.0 (0.0 to 4.0)"] * len(STEP_COLUMNS), "+1.1", ""]
     assert len(lines) == 4 + 1 + 3
