@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ def cluster(tmp_path: Path) -> dict[str, str]:
     return {**environment(), "PATH": path, "KUBECTL_JOBS": str(jobs)}
 
 
-def called(words: list[object], variables: dict[str, str], folder: Path) -> str:
+def called(words: Sequence[object], variables: dict[str, str], folder: Path) -> str:
     done = subprocess.run(
         [str(word) for word in words], cwd=folder, env=variables, capture_output=True, text=True
     )
