@@ -49,4 +49,4 @@ def test_the_site_builds_and_its_links_lead_somewhere(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     made = {path.parent.name for path in tmp_path.glob("*/index.html")}
-    assert {"commands", "troubleshooting", "scale", "architecture"} <= made
+    assert {"commands", "troubleshooting", "plan", "architecture"} <= made
