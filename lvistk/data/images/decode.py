@@ -117,4 +117,9 @@ def _decode(data: np.ndarray, path: Path, *, reduce: int, as_stored: bool) -> np
 @lru_cache(maxsize=1)
 def _silence_opencv() -> None:
     """Once per process: OpenCV writes lines of its own about broken images, which are told in one of ours."""
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    silent = 0
+    of_version_4 = getattr(cv2, "setLogLevel", None)
+    if of_version_4 is not None:
+        of_version_4(silent)
+    else:
+        cv2.utils.logging.setLogLevel(silent)
