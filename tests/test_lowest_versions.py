@@ -13,7 +13,10 @@ from tests.test_package import PROJECT, built, copied
 from tests.test_snakefile import MORE
 
 EXTRAS = ("timm", "tensorboard", "onnx")
-TIMM = ("model.backbone.library=timm", "model.backbone.name=resnet10t", "model.backbone.width=1.0")
+TIMM = (
+    *("model.backbone.library=timm", "model.backbone.name=resnet10t", "model.backbone.width=1.0"),
+    "model.backbone.norm=frozen_bn",
+)
 
 
 def bounds() -> list[tuple[str, str]]:
