@@ -88,11 +88,13 @@ def write_shards(
     writer: DetectionWriter,
     label: str,
     portion: Portion | None = None,
+    finished: Callable[[Path], None] | None = None,
 ) -> None:
     """Predict and write this rank's shards that are not there yet.
 
     Shard k holds images k * ``shard_images`` and following and belongs to rank k modulo the world size; with
-    a ``portion``, the ranks of all its jobs are counted through.
+    a ``portion``, the ranks of all its jobs are counted through. ``finished`` is called with each of this
+    rank's shards in their order, those that were there already too.
     Nothing is gathered: with a shared disk the store is whole when every rank is through. Images that
     cannot be read are left out. A shard that lacks images which can be read now is written again. Raises
     ``UserError`` where more cannot be read than ``max_unreadable`` allows, and where shards of an earlier
@@ -113,8 +115,11 @@ def write_shards(
     total = sum(len(indices) for indices in ranges.values())
     left = sum(len(ranges[k]) for k in missing)
     with console.progress(label, total, done=total - left) as line:
-        for k in missing:
-            _write_shard(k, ranges[k], predictor, images, writer, allowance, line)
+        for k in sorted(ranges):
+            if k in missing:
+                _write_shard(k, ranges[k], predictor, images, writer, allowance, line)
+            if finished is not None:
+                finished(writer.shard_path(k))
 
 
 def _write_shard(

@@ -96,6 +96,21 @@ def test_shards_that_are_there_are_left_alone(tmp_path: Path, images: ImageList)
     np.testing.assert_array_equal(whole.image_ids, again.image_ids)
 
 
+def test_finished_shards_are_told_in_their_order(tmp_path: Path, images: ImageList) -> None:
+    """Those that were there already too, and each when it is complete."""
+    fill(tmp_path / "a", images)
+    (tmp_path / "a" / "00001.h5").unlink()
+    told: list[tuple[str, bool]] = []
+    write_shards(
+        predictor(),
+        images,
+        writer=DetectionWriter(tmp_path / "a", categories=CATEGORIES, role="detections"),
+        label="test",
+        finished=lambda path: told.append((path.name, path.is_file())),
+    )
+    assert told == [(f"0000{k}.h5", True) for k in range(3)]
+
+
 def test_names_and_rotations_are_stored(tmp_path: Path, images: ImageList) -> None:
     turned = ImageList(
         np.arange(2),

@@ -1,6 +1,7 @@
 """``tta-infer``: detections of an annotation file's images, in one view or many (arXiv 2009.01559)."""
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,14 @@ import torch
 from lvistk import console
 from lvistk.artifacts import StageFolder
 from lvistk.data.exchange.annotation_records import category_table, image_records
-from lvistk.data.exchange.result_records import box_records, mask_records
 from lvistk.data.images.image_files import ImageFolder
 from lvistk.data.images.listed_images import ListedImages
 from lvistk.data.images.without_size import UnsizedImage, images_without_size
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.index.index_cache import cache_beside
-from lvistk.data.index.lvis_write import write_annotations, write_results
+from lvistk.data.index.lvis_write import write_annotations
 from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
-from lvistk.distributed import barrier, rank
+from lvistk.distributed import barrier, rank, world_size
 from lvistk.errors import UserError
 from lvistk.inference.category_quota import cut_store
 from lvistk.inference.image_batches import Image
@@ -26,6 +26,7 @@ from lvistk.inference.predict import Predictor
 from lvistk.inference.shards import ImageList, left_out_images, write_shards
 from lvistk.inference.views import plan_views
 from lvistk.models.model_file import load_model
+from lvistk.stages.inference.results_files import results_files
 from lvistk.stages.specifications.tta_infer import TtaInferInputs, TtaInferSettings
 from lvistk.structures.categories import Categories
 from lvistk.whole_file import write_json
@@ -54,7 +55,17 @@ def run(
     folder = stage.file("detections")
     writer = DetectionWriter(folder, categories=model.categories, role="detections")
     label = f"{len(predictor.views)} views"
-    write_shards(predictor, images, writer=writer, label=label, portion=stage.portion)
+    in_turn = _writes_results_in_turn(settings, stage)
+    masks = model.settings.mask.enabled
+    with results_files(stage.path, masks=masks) if in_turn else nullcontext() as finished:
+        write_shards(
+            predictor,
+            images,
+            writer=writer,
+            label=label,
+            portion=stage.portion,
+            finished=finished,
+        )
     barrier()
     if rank() != 0 or stage.portion is not None:
         return {}
@@ -62,8 +73,10 @@ def run(
     store = DetectionStore.open(folder)
     unreadable, _ = list_left_out(stage, images, store, max_pixels=settings.predict.max_pixels)
     warn_of_nothing(store, inputs.model)
-    if settings.results:
-        _write_results(stage, store)
+    if settings.results and not in_turn:
+        with results_files(stage.path, masks=masks) as add:
+            for shard in store.shards:
+                add(shard.path)
     if inputs.images:
         write_image_list(stage.file("images.json"), store, model.categories)
     return {
@@ -75,6 +88,13 @@ def run(
         "seconds": round(time.monotonic() - started, 1),
         "level_moved": store.level_moved(),
     }
+
+
+def _writes_results_in_turn(settings: TtaInferSettings, stage: StageFolder) -> bool:
+    """Whether each shard's results can be written as soon as it ends: no other process makes shards, and
+    nothing is cut from them when all are there."""
+    alone = world_size() == 1 and stage.portion is None
+    return settings.results and alone and not settings.merge.max_per_category
 
 
 def _images(inputs: TtaInferInputs, stage: StageFolder) -> tuple[ImageList, int]:
@@ -176,9 +196,3 @@ def warn_of_nothing(store: DetectionStore, model: Path) -> None:
             f"{model}: no detection in any of {len(store)} images; the model may be untrained, or "
             "merge.score_threshold too high"
         )
-
-
-def _write_results(stage: StageFolder, store: DetectionStore) -> None:
-    write_results(stage.file("results_bbox.json"), box_records(store))
-    if any(image.masks is not None for image in store):
-        write_results(stage.file("results_segm.json"), mask_records(store))
