@@ -109,11 +109,11 @@ def theirs(path: Path, views: ViewSettings) -> Callable[[], str]:
 
 
 def ours(path: Path, views: ViewSettings, *, feature_memory_mb: int) -> Callable[[], str]:
-    weights = {
-        translate(name, "torchvision"): rows_from_torchvision(name, value)
-        for name, value in peer(800, 1333).state_dict().items()
-        if not name.endswith("num_batches_tracked")
-    }
+    weights: dict[str, torch.Tensor] = {}
+    for name, value in peer(800, 1333).state_dict().items():
+        own = translate(name, "torchvision")
+        if own is not None and not name.endswith("num_batches_tracked"):
+            weights[own] = rows_from_torchvision(name, value)
     settings = update(ModelSettings(), LIKE_TORCHVISION, where="bench")
     model = build_model(settings, categories_of(np.full(CATEGORIES, 200))).eval()
     model.load_state_dict(weights, strict=False)
