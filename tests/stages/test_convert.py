@@ -506,6 +506,21 @@ def test_different_images_of_one_name(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "images of several sources, made one (0001.png)" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("label", "told"), [("猫", True), ("图片", False)])
+def test_labels_that_may_be_in_another_encoding_are_told(
+    label: str, told: bool, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """One letter of GBK is a letter with an accent in UTF-8; Chinese in UTF-8 takes three bytes."""
+    scene(tmp_path / "a.png")
+    shape = {"label": label, "points": [[10, 20], [29, 39]], "shape_type": "rectangle"}
+    sheet(tmp_path / "a.json", [shape])
+    if told:
+        text = (tmp_path / "a.json").read_text(encoding="utf-8-sig")
+        (tmp_path / "a.json").write_text(text, encoding="gbk")
+    convert.run([tmp_path], tmp_path / "out" / "out.json", kind="labelme")
+    assert ("read as UTF-8: 'è'" in capsys.readouterr().err) is told
+
+
 def test_one_image_under_two_ids_is_one(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     images = [image(n, coco_url="", file_name="a.jpg") for n in (1, 2)]
     path = write(tmp_path / "a.json", images, [annotation(1, 1, 2), annotation(2, 2, 5)])

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 
 from lvistk.data.convert.labelme_shapes import Shape, instances_of
+from lvistk.data.convert.plain_text import doubtful_names
 from lvistk.data.convert.records import (
     Records,
     mark_not_exhaustive,
@@ -51,6 +52,7 @@ def read_labelme(folder: Path) -> Records:
     if not sheets:
         raise UserError(f"{folder}: no LabelMe JSON in this folder")
     names = sorted({shape.label for _, sheet in sheets for shape in sheet.shapes})
+    records.changes.notes += doubtful_names(names)
     ids = {name: number for number, name in enumerate(names, 1)}
     records.categories = [CategoryRecord(number, name) for name, number in ids.items()]
     images: dict[Path, ImageRecord] = {}

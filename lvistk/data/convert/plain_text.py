@@ -1,10 +1,14 @@
 """Text files of other tools, whatever their encoding."""
 
 import codecs
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from lvistk.data.convert.changes import SHOWN
 from lvistk.errors import UserError
 
+TWO_BYTES = "\u07ff"
+"""The last letter that takes two bytes of UTF-8, as every Chinese one takes two of GBK."""
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF16_LE, "utf-16"),
@@ -29,3 +33,19 @@ def read_text(path: Path, *, what: str) -> str:
             f"{path}: line {line}: not UTF-8 text; save the file as UTF-8 (GBK, Latin-1 and others "
             "cannot be told apart)"
         ) from None
+
+
+def doubtful_names(names: Iterable[str]) -> Iterator[str]:
+    """A line for names read as UTF-8 whose bytes would be text in GBK too; none where all are sure."""
+    doubtful = [repr(name) for name in names if not name.isascii() and _may_be_gbk(name)]
+    if doubtful:
+        shown = ", ".join(doubtful[:SHOWN]) + (", ..." if len(doubtful) > SHOWN else "")
+        yield f"read as UTF-8: {shown}; where that looks wrong, save the files as UTF-8"
+
+
+def _may_be_gbk(name: str) -> bool:
+    try:
+        name.encode().decode("gbk")
+    except UnicodeDecodeError:
+        return False
+    return max(name) <= TWO_BYTES

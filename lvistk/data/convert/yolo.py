@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lvistk.data.convert.plain_text import read_text
+from lvistk.data.convert.plain_text import doubtful_names, read_text
 from lvistk.data.convert.records import Records, polygon_annotation
 from lvistk.data.convert.yolo_names import read_names
 from lvistk.data.images.decode import read_image
@@ -32,6 +32,7 @@ def read_yolo(images: Path, names: Path) -> Records:
     class_names = read_names(names)
     categories = [CategoryRecord(k + 1, name) for k, name in class_names.items()]
     records = Records([], [], categories)
+    records.changes.notes += doubtful_names(class_names.values())
     suffixes = {path: path.suffix.lower() for path in sorted(images.rglob("*"))}
     files = [path for path, suffix in suffixes.items() if suffix in IMAGE_SUFFIXES]
     if not files:
