@@ -56,7 +56,9 @@ def whole(name: str, value: Any) -> int:
     if not isinstance(value, int):
         raise Unfit(f"{name} {short(value)} is no whole number; write one")
     if not -ID_LIMIT <= value < ID_LIMIT:
-        raise Unfit(f"{name} {value} is beyond 64 bits (at most {ID_LIMIT - 1}); number them anew")
+        raise Unfit(
+            f"{name} {short(value)} is beyond 64 bits (at most {ID_LIMIT - 1}); number them anew"
+        )
     return value
 
 

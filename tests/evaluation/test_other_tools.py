@@ -212,6 +212,7 @@ def test_plain_coco_is_told(tmp_path: Path) -> None:
     [
         ({"annotations": [ANNOTATIONS[0], ANNOTATIONS[0]]}, RESULTS, "duplicate annotation id 1;"),
         ({"images": [image(2**70)]}, RESULTS, f"image {2**70}: id {2**70} is beyond 64 bits"),
+        ({"images": [image(10**400)]}, RESULTS, f"image 1{'0' * 36}...: id 1{'0' * 36}... is beyond 64 bits"),
         ({"images": [{**image(4), "id": "four"}]}, RESULTS, "image 'four': its id is text"),
         ({"images": None}, RESULTS, "no list of images"),
         ({"categories": [{"id": 1, "name": 7}]}, RESULTS, "category 1: name 7 is no text"),

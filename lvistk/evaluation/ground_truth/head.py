@@ -10,7 +10,7 @@ from lvistk.errors import UserError
 from lvistk.evaluation.blocks import HAS_CATEGORY, HAS_ID, HAS_IMAGE, Block
 from lvistk.json_input.faults import JSON_ERRORS, json_fault, plain_message
 from lvistk.json_input.mend import mend_record
-from lvistk.json_input.segmentation import Unfit
+from lvistk.json_input.segmentation import Unfit, short
 from lvistk.json_input.text import JsonText, json_text
 from lvistk.masks.codes import BAD_COUNTS, BAD_POLYGON, MOST_PIXELS, TOO_LARGE
 
@@ -113,7 +113,7 @@ def _records(
             records.append(msgspec.convert(mended, kind))
         except (Unfit, msgspec.ValidationError) as error:
             known = item.get("id") if isinstance(item, dict) else None
-            which = f"{one} {known!r}" if known is not None else f"{one} {row + 1} of the list"
+            which = f"{one} {short(known)}" if known is not None else f"{one} {row + 1} of the list"
             raise UserError(f"{path}: {which}: {plain_message(error)}") from None
     return records
 
