@@ -136,6 +136,8 @@ class Corruption:
         """A training that was killed near its end, with two checkpoints."""
         out = self._world / "trial" / "out"
         words = STAGES["train-repr with validation"](self._world, out)
+        self._run(words)  # makes the caches, which are changes to the disk too
+        shutil.rmtree(out)
         whole = self._run(words)
         assert whole.changes
         for back in range(12, 60, 4):
@@ -143,6 +145,8 @@ class Corruption:
             self._run(words, die_at=whole.changes - back)
             if json.loads((out / "stage.json").read_text())["state"] == "running":
                 break
+        else:
+            raise AssertionError("no run was stopped before its end")
         assert len(list(out.glob("checkpoints/step_*.safetensors"))) == 2
         shutil.copytree(out, self._kept / "stopped")
 
