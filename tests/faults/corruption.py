@@ -159,6 +159,9 @@ class Corruption:
             spoiled = way(rng, sound)
             file.write_bytes(spoiled)
             ended, now = self._use(kind)
+            # an older file that the resume does not read stays as it is
+            if kind.keep and now.get(name := self._name(file)) == spoiled:
+                now[name] = wanted[name]
             if spoiled == sound or (ended.code == 0 and now == wanted):
                 outcome.harmless += 1
             elif ended.error is not None:
@@ -169,6 +172,10 @@ class Corruption:
                 outcome.lost += (f"{file.name}, way {number}: exit {ended.code}: {told}",)
             self._restore(kind, file, sound, times.st_mtime_ns)
         return outcome
+
+    def _name(self, file: Path) -> str:
+        """The name of ``file`` in what ``_use`` returns."""
+        return file.relative_to(self._world / "trial" / "out").as_posix()
 
     def _sound(self, kind: Kind) -> dict[str, Any]:
         """What the command writes with all sound, after caches were made."""
