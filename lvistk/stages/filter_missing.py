@@ -42,8 +42,8 @@ def run(
     missing = stage.file("missing.h5")
     writer = DetectionWriter(missing, categories=index.categories, role="missing")
     parts, confident = _missing_columns(index, store, settings)
-    writer.write_columns(0, parts)
     images = sum(len(part["images/id"]) for part in parts)
+    writer.write_columns(0, parts)
     if images < len(index):
         console.warn(
             f"{len(index) - images} of {len(index)} training images are not in "

@@ -15,7 +15,7 @@ Datasets are contiguous, so that each is a piece of the file that processes shar
 
 import itertools
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +80,9 @@ class DetectionWriter:
         columns["category_ids"] = self._category_ids
         write_shard_file(self.shard_path(k), columns, role=self._role)
 
-    def write_columns(self, k: int, parts: Sequence[Mapping[str, np.ndarray]]) -> None:
-        """Write shard ``k`` of the columns of one or more parts, whole or not at all (``join_columns``)."""
+    def write_columns(self, k: int, parts: Sequence[dict[str, np.ndarray]]) -> None:
+        """Write shard ``k`` of the columns of one or more parts, whole or not at all; the parts lose them
+        (``join_columns``)."""
         columns = join_columns(parts) | {"category_ids": self._category_ids}
         write_shard_file(self.shard_path(k), columns, role=self._role)
 

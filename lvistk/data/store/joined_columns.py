@@ -1,14 +1,16 @@
 """Columns of several sets of images as those of one shard."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 OFFSETS = ("images/row", "rle_offset")
 
 
-def join_columns(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+def join_columns(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """The columns of all images of ``parts``, of which there is at least one, in order.
+
+    Parts lose each column that is joined, so that one column at a time is in memory twice.
 
     Columns that a part with detections lacks, such as masks, are left out; ``ValueError`` where some
     parts have masks and others have none.
@@ -20,7 +22,7 @@ def join_columns(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndar
     joined = {}
     for name in sorted(names):
         chosen = parts if name.startswith("images/") else filled
-        values = [part[name] for part in chosen]
+        values = [part.pop(name) for part in chosen]
         joined[name] = _offsets(values) if name in OFFSETS else np.concatenate(values)
     return joined
 

@@ -4,8 +4,6 @@ HDF5 writes small datasets when the file is closed, and h5py cannot tell of an e
 a file of zeros would look complete. So HDF5 never touches the disk here.
 """
 
-import zlib
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,19 +12,34 @@ from lvistk.data.store.shard_format import FORMAT, VERSION, Digest
 from lvistk.errors import UserError
 from lvistk.whole_file import whole_file
 
+READ_BYTES = 1 << 24
 
-def write_shard_file(path: Path, columns: Mapping[str, np.ndarray], *, role: str) -> None:
-    """Write columns as a shard, whole or not at all; ``UserError`` where the disk is full or fails."""
+
+def write_shard_file(path: Path, columns: dict[str, np.ndarray], *, role: str) -> None:
+    """Write columns as a shard, whole or not at all; ``UserError`` where the disk is full or fails.
+
+    ``columns`` is empty afterwards: large ones would be in memory beside the file that is made of them.
+    """
     content = shard_bytes(columns, role=role)
     with whole_file(path) as temporary:
         temporary.write_bytes(content)
-        written = temporary.read_bytes()
-        if len(written) != len(content) or zlib.crc32(written) != zlib.crc32(content):
+        if not _holds(temporary, content):
             raise UserError(f"{path}: the disk gives back other bytes than were written to it")
 
 
-def shard_bytes(columns: Mapping[str, np.ndarray], *, role: str) -> bytes:
-    """The bytes of a shard with its digest."""
+def _holds(path: Path, content: bytes) -> bool:
+    """Whether a file's bytes are ``content``, read a piece at a time."""
+    offset = 0
+    with path.open("rb") as file:
+        while piece := file.read(READ_BYTES):
+            if piece != content[offset : offset + len(piece)]:
+                return False
+            offset += len(piece)
+    return offset == len(content)
+
+
+def shard_bytes(columns: dict[str, np.ndarray], *, role: str) -> bytes:
+    """The bytes of a shard with its digest; ``columns`` is emptied meanwhile."""
     import h5py  # 0.04 s, and only stores need it
 
     digest = Digest(role)
@@ -35,8 +48,8 @@ def shard_bytes(columns: Mapping[str, np.ndarray], *, role: str) -> bytes:
         for name in sorted(columns):
             digest.column(name, columns[name].dtype, columns[name].shape)
             digest.data(columns[name])
-        for name, values in columns.items():
-            file.create_dataset(name, data=values)
+        for name in list(columns):
+            file.create_dataset(name, data=columns.pop(name))
         file.attrs["digest"] = digest.text()
         file.flush()
         return bytes(file.id.get_file_image())
