@@ -86,7 +86,7 @@ def nearest_double(w, q):
 
 @kernel
 def read_digits(text, p, w):
-    """w with the digits at p appended: (w, place after them); 20 digits or more overflow."""
+    """w with the digits at p appended: (w, offset after them); 20 digits or more overflow."""
     while True:
         word = word_at(text, p) ^ _WORD_OF_ZEROS  # a digit is a byte below 10
         odd = (word | (word + _U(0x0606060606060606))) & _U(0xF0F0F0F0F0F0F0F0)
@@ -105,7 +105,7 @@ def read_digits(text, p, w):
 
 @kernel
 def _significant(text, p):
-    """Digits at p without the zeros before them: (w, power of ten, place, whether any was lost)."""
+    """Digits at p without the zeros before them: (w, power of ten, offset, whether any was lost)."""
     w = _U(0)
     digits = 0
     q = 0
@@ -130,7 +130,7 @@ def _significant(text, p):
 
 @kernel
 def parse_number(text, p):
-    """The number at ``text[p:]``: (value, place after it, code).
+    """The number at ``text[p:]``: (value, offset after it, code).
 
     ``NaN``, ``Infinity`` and ``-Infinity`` are read as Python's json reads them. The text must go on for
     64 bytes after the number; anything that is no number is UNUSUAL.
@@ -170,7 +170,7 @@ def parse_number(text, p):
 
 @kernel
 def _exponent(text, p):
-    """The exponent at p, behind its letter: (value, place, code)."""
+    """The exponent at p, behind its letter: (value, offset, code)."""
     down = byte_at(text, p) == 45
     if down or byte_at(text, p) == 43:
         p += 1

@@ -22,7 +22,7 @@ _BYTE, _WORD = ir.IntType(8), ir.IntType(64)
 _BLOCK = ir.VectorType(_BYTE, BLOCK)
 
 
-def _place(context: Any, builder: Any, kinds: Any, values: Any, kind: Any) -> Any:
+def _pointer(context: Any, builder: Any, kinds: Any, values: Any, kind: Any) -> Any:
     """Pointer to ``kind`` at ``text[p]``, of the arguments (text, p)."""
     text = context.make_array(kinds[0])(context, builder, values[0])
     start = builder.bitcast(text.data, _BYTE.as_pointer())
@@ -30,7 +30,7 @@ def _place(context: Any, builder: Any, kinds: Any, values: Any, kind: Any) -> An
 
 
 def _load(context: Any, builder: Any, kinds: Any, values: Any, kind: Any) -> Any:
-    loaded = builder.load(_place(context, builder, kinds, values, kind))
+    loaded = builder.load(_pointer(context, builder, kinds, values, kind))
     loaded.align = 1
     return loaded
 
@@ -94,8 +94,8 @@ def copy_block(typing: Any, target: Any, q: Any, text: Any, p: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         block = _load(context, builder, signature.args[2:], values[2:], _BLOCK)
-        place = _place(context, builder, signature.args[:2], values[:2], _BLOCK)
-        builder.store(block, place).align = 1
+        pointer = _pointer(context, builder, signature.args[:2], values[:2], _BLOCK)
+        builder.store(block, pointer).align = 1
         return context.get_dummy_value()
 
     return types.none(target, types.int64, text, types.int64), generate
@@ -113,8 +113,8 @@ def spread_numbers(typing: Any, target: Any, n: Any, text: Any, p: Any) -> Any:
         number = builder.shl(builder.sub(loaded, zero), unused)
         number = builder.sext(builder.ashr(number, unused), wide)
         array = context.make_array(signature.args[0])(context, builder, values[0])
-        place = builder.bitcast(builder.gep(array.data, [values[1]]), wide.as_pointer())
-        builder.store(number, place).align = 4
+        pointer = builder.bitcast(builder.gep(array.data, [values[1]]), wide.as_pointer())
+        builder.store(number, pointer).align = 4
         return context.get_dummy_value()
 
     return types.none(target, types.int64, text, types.int64), generate

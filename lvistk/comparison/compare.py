@@ -114,8 +114,8 @@ def _resample(pair: Sequence[Outcomes], frequency: np.ndarray, how: _Sampling) -
         for side, known in enumerate(pair):
             ap = resampled_ap(known, np.stack(weights))  # (S, C, T)
             drawn[side, first:last, 0] = ap.mean(axis=2)
-            for place, threshold in enumerate(AT.values(), 1):
-                drawn[side, first:last, place] = ap[:, :, threshold]
+            for column, threshold in enumerate(AT.values(), 1):
+                drawn[side, first:last, column] = ap[:, :, threshold]
 
     with ThreadPoolExecutor(how.threads) as pool:
         list(pool.map(block, range(0, how.samples, BLOCK)))

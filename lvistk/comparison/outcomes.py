@@ -76,16 +76,16 @@ def _outcomes(
         scored.candidates._replace(kept=counts if kept is None else kept), threads=threads
     )
     rows = ranking.order
-    place = scored.matches.rows[rows]
-    paired = place >= 0
+    match_rows = scored.matches.rows[rows]
+    paired = match_rows >= 0
     out = (columns.box_out if scored.kind == "bbox" else columns.mask_out)[rows]
     slots = columns.slot[rows]
     judged = (slots >= 0) & (out != DROPPED)
     alone = judged & ~paired & ~gt.arrays.slot_open[slots] & (out >> range_ & 1 == 0)
     hits = np.zeros(len(rows), np.uint16)
     misses = np.where(alone, ALL_THRESHOLDS, 0).astype(np.uint16)
-    hits[paired] = scored.matches.hits[place[paired], range_]
-    misses[paired] = scored.matches.misses[place[paired], range_]
+    hits[paired] = scored.matches.hits[match_rows[paired], range_]
+    misses[paired] = scored.matches.misses[match_rows[paired], range_]
     said = (hits | misses) != 0
     if limit:
         said[:] = True

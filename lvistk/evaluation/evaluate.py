@@ -140,10 +140,10 @@ def _scores(
 
     def one(table: tuple[str, Kind, bool]) -> tuple[Detections, Score]:
         _, kind, fixed = table
-        place = next(i for i, s in enumerate(sources) if (s.boxes if kind == "bbox" else s.masks))
-        plain = fixed or kind == "boundary" or not sources[place].masks
-        return measured[place], score(
-            measured[place],
+        chosen = next(i for i, s in enumerate(sources) if (s.boxes if kind == "bbox" else s.masks))
+        plain = fixed or kind == "boundary" or not sources[chosen].masks
+        return measured[chosen], score(
+            measured[chosen],
             kind=kind,
             gt=gt,
             gt_out=gt_out,

@@ -99,7 +99,7 @@ class Queues(NamedTuple):
     start: np.ndarray
     """(C + 1,)"""
     members: np.ndarray
-    """indices of the candidates; from ``seen[c]`` on by falling score once the category was touched"""
+    """indices of the candidates; from ``examined[c]`` on by falling score once the category was touched"""
     scores: np.ndarray
     """their scores before Soft-NMS"""
     kept: np.ndarray
@@ -108,7 +108,7 @@ class Queues(NamedTuple):
     """scores of these now; OUT for those that are taken or fell below ``min_score``"""
     taken: np.ndarray
     """indices of the candidates that were taken, in that order, ``taken_count[c]`` of them"""
-    seen: np.ndarray
+    examined: np.ndarray
     """(C,) candidates that took part so far; -1 for a category that was not touched"""
     kept_count: np.ndarray
     """(C,)"""
@@ -175,8 +175,8 @@ def _advance(queues, boxes, label, rule):
     """Let candidates of a category take part until none that waits can be better: offset of its best among
     those kept, -1 for none."""
     first, last = queues.start[label], queues.start[label + 1]
-    if queues.seen[label] < 0:
-        queues.seen[label] = 0
+    if queues.examined[label] < 0:
+        queues.examined[label] = 0
         order = np.argsort(-queues.scores[first:last], kind="mergesort")
         queues.members[first:last] = queues.members[first:last][order]
         queues.scores[first:last] = queues.scores[first:last][order]
@@ -184,14 +184,14 @@ def _advance(queues, boxes, label, rule):
     taken = queues.taken[first : first + queues.taken_count[label]]
     count = queues.kept_count[label]
     best = _best(kept[:count], current[:count])
-    while first + queues.seen[label] < last:
-        following = first + queues.seen[label]
+    while first + queues.examined[label] < last:
+        following = first + queues.examined[label]
         candidate, score = queues.members[following], queues.scores[following]
         if best >= 0 and (
             current[best] > score or (current[best] == score and kept[best] < candidate)
         ):
             break
-        queues.seen[label] += 1
+        queues.examined[label] += 1
         score = _admit(boxes, candidate, score, kept[:count], taken, rule)
         if score == SUPPRESSED:
             continue

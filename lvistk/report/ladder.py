@@ -122,11 +122,11 @@ def markdown(rows: Sequence[RowResult]) -> list[str]:
         lines.append(_line(row.title, str(len(row.seeds)), *cells, *published))
     lines += ["", *_head("step", "over", "seeds", *STEP_COLUMNS, "paper: AP", "APr")]
     for row in done:
-        for place, (other, seeds) in enumerate(row.steps.items()):
+        for index, (other, seeds) in enumerate(row.steps.items()):
             if not seeds:
                 continue
             cells = [_step(step_of([seed[c] for seed in seeds])) for c in STEP_COLUMNS]
-            published = _published(row, named[other]) if place == 0 else ["", ""]
+            published = _published(row, named[other]) if index == 0 else ["", ""]
             lines.append(_line(row.title, named[other].title, str(len(seeds)), *cells, *published))
     return lines
 

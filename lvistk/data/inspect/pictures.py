@@ -79,8 +79,8 @@ def draw_contact_sheet(index: AnnotationIndex, root: Path, path: Path) -> int:
     Images that cannot be read are left out; without any, nothing is written.
     """
     filled = np.flatnonzero(np.diff(index.row))
-    places = np.unique(np.linspace(0, len(filled) - 1, SHEET_IMAGES).astype(int))
-    chosen = filled[places] if len(filled) else filled
+    indices = np.unique(np.linspace(0, len(filled) - 1, SHEET_IMAGES).astype(int))
+    chosen = filled[indices] if len(filled) else filled
     cells = [cell for i in chosen.tolist() if (cell := _cell(index, i, root)) is not None]
     if not cells:
         return 0

@@ -93,14 +93,14 @@ def _order(mix: Mix) -> list[tuple[str, int, int]]:
             chosen = [(name, variant, 0) for name, variant in SOLID]
         case "siblings":
             chosen = _siblings()
-    seen = set(chosen)
+    taken = set(chosen)
     rounds = 2 + 2000 // (len(FAMILIES) * 4)
     rest = [
         (family.name, variant, turn)
         for turn in range(rounds)
         for variant in range(len(FAMILIES[0].values))
         for family in FAMILIES
-        if (family.name, variant, turn) not in seen
+        if (family.name, variant, turn) not in taken
     ]
     return chosen + rest
 

@@ -119,12 +119,12 @@ def wire(waves: float) -> list[Part]:
 
 def fork(tines: float) -> list[Part]:
     """A handle, a bar across, and `tines` tines."""
-    places = np.linspace(-0.42, 0.42, int(tines))
+    offsets = np.linspace(-0.42, 0.42, int(tines))
     parts = [
         Part("stroke", _line((0, 0), (0, 1)), 0.15),
         Part("stroke", _line((-0.42, -0.1), (0.42, -0.1)), 0.13),
     ]
-    return parts + [Part("stroke", _line((x, -0.1), (x, -1)), 0.1) for x in places]
+    return parts + [Part("stroke", _line((x, -0.1), (x, -1)), 0.1) for x in offsets]
 
 
 def crescent(cut: float) -> list[Part]:
@@ -136,9 +136,9 @@ def net(cells: float) -> list[Part]:
     """A square frame with `cells` by `cells` open meshes."""
     count = int(cells)
     width = 0.28 / count
-    places = np.linspace(-1, 1, count + 1)
-    parts = [Part("stroke", _line((x, -1), (x, 1)), width) for x in places]
-    return parts + [Part("stroke", _line((-1, y), (1, y)), width) for y in places]
+    offsets = np.linspace(-1, 1, count + 1)
+    parts = [Part("stroke", _line((x, -1), (x, 1)), width) for x in offsets]
+    return parts + [Part("stroke", _line((-1, y), (1, y)), width) for y in offsets]
 
 
 def polygon(corners: float) -> list[Part]:

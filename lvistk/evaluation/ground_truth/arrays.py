@@ -167,10 +167,10 @@ def arrange(
 def _members(values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Which of the ascending ``values`` are ``wanted``."""
     member = np.zeros(len(values), bool)
-    places = np.searchsorted(values, wanted)
-    inside = places < len(values)
-    places, wanted = places[inside], wanted[inside]
-    member[places[values[places] == wanted]] = True
+    offsets = np.searchsorted(values, wanted)
+    inside = offsets < len(values)
+    offsets, wanted = offsets[inside], wanted[inside]
+    member[offsets[values[offsets] == wanted]] = True
     return member
 
 
@@ -183,5 +183,5 @@ def _gather_spans(
     rows = np.concatenate([[0], np.cumsum(counts)])
     if np.array_equal(kept, np.arange(len(annotations.ids))):
         return rows, annotations.span_starts, annotations.span_stops
-    places = np.repeat(first[kept] - rows[:-1], counts) + np.arange(rows[-1])
-    return rows, annotations.span_starts[places], annotations.span_stops[places]
+    offsets = np.repeat(first[kept] - rows[:-1], counts) + np.arange(rows[-1])
+    return rows, annotations.span_starts[offsets], annotations.span_stops[offsets]

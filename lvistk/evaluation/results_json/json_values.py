@@ -64,7 +64,7 @@ def string_end(text, p, stop):
 
 @kernel
 def read_key(text, p, stop):
-    """The key at p and its colon: (key's number, place of the value, code)."""
+    """The key at p and its colon: (key's number, offset of the value, code)."""
     first = p + 1
     length = lowest_bit(places_of(text, first, 34))
     if byte_at(text, p) != 34 or length == BLOCK or first + length >= stop:
@@ -85,7 +85,7 @@ def read_key(text, p, stop):
 
 @kernel
 def skip_value(text, p, stop):
-    """The place after the value at p, whatever it is: (place, code)."""
+    """The offset after the value at p, whatever it is: (offset, code)."""
     depth = 0
     while p < stop:
         if depth > 0:  # only quotes and brackets matter: [ \\ ] and { | }
@@ -113,7 +113,7 @@ def skip_value(text, p, stop):
 
 @kernel
 def read_integer(text, p):
-    """An integer (a float without fraction counts): (value, place, code)."""
+    """An integer (a float without fraction counts): (value, offset, code)."""
     first = p + (byte_at(text, p) == 45)
     digits, q = read_digits(text, first, np.uint64(0))
     if q == first or q - first > 18 or (byte_at(text, first) == 48 and q > first + 1):

@@ -50,8 +50,8 @@ def nms_by_group(
 
     boxes: (N, 4) inside an image of ``size`` (2,). groups: (N,) int64 in 0..number-1.
 
-    Each group has a place of its own on a square board of images, so that boxes of different groups do not
-    overlap. In a row, as is usual, the last of 1203 places would lie at 1.6 million pixels, where float32 has
+    Each group has a cell of its own on a square board of images, so that boxes of different groups do not
+    overlap. In a row, as is usual, the last of 1203 cells would lie at 1.6 million pixels, where float32 has
     steps of an eighth of a pixel.
     """
     columns = max(1, math.isqrt(max(number - 1, 0)) + 1)

@@ -32,7 +32,7 @@ def run(
     ``upgrade.json`` lists which weights were copied, which parts are new, replaced, or gone.
     """
     assert inputs.model is not None  # the runner has checked that it is given
-    place = torch.device(device)
+    torch_device = torch.device(device)
     index = training_index(settings, inputs, stage)
     old = load_model(inputs.model, device=torch.device("cpu"))
     old.categories.require_same_labels(
@@ -46,7 +46,7 @@ def run(
         area_ratio_prior=area_ratio_prior(index),
     )
     frozen = freeze(model, settings.freeze)
-    loader = training_loader(settings, inputs, index, device=place)
+    loader = training_loader(settings, inputs, index, device=torch_device)
     loader.report()
     report_thresholds(model)
     report_moved_levels(model, settings, index)
@@ -55,8 +55,10 @@ def run(
         write_json(stage.file("upgrade.json"), transfer.to_table())
     batches: Loader = loader
     if settings.features.views:
-        batches = pool_features(model, loader, stage, settings=settings, device=place)
-    summary = fit(model, settings, inputs, stage, loader=batches, device=place, frozen=frozen)
+        batches = pool_features(model, loader, stage, settings=settings, device=torch_device)
+    summary = fit(
+        model, settings, inputs, stage, loader=batches, device=torch_device, frozen=frozen
+    )
     if settings.features.views:
         remove_features(stage)
     return summary | {name: len(names) for name, names in transfer.to_table().items()}

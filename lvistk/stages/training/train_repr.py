@@ -35,7 +35,7 @@ def run(
     settings: TrainReprSettings, inputs: TrainReprInputs, stage: StageFolder, *, device: str
 ) -> dict[str, Any]:
     """Train a detector; missing annotations are ignored, pseudo-labelled images join each epoch."""
-    place = torch.device(device)
+    torch_device = torch.device(device)
     index = training_index(settings, inputs, stage)
     torch.manual_seed(settings.seed)
     model = _first_model(settings, inputs, index, prior=area_ratio_prior(index))
@@ -45,12 +45,12 @@ def run(
         index,
         pseudo=_pseudo(settings, inputs, index),
         kept=_kept(settings, index),
-        device=place,
+        device=torch_device,
     )
     loader.report()
     report_thresholds(model)
     report_moved_levels(model, settings, index)
-    return fit(model, settings, inputs, stage, loader=loader, device=place)
+    return fit(model, settings, inputs, stage, loader=loader, device=torch_device)
 
 
 def _kept(settings: TrainReprSettings, index: AnnotationIndex) -> np.ndarray | None:
