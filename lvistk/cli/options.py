@@ -8,6 +8,7 @@ import typer
 
 from lvistk.cli import completion, stage_options
 from lvistk.cli.stage_options import Option
+from lvistk.errors import UserError
 
 COMPLETED: dict[str, Callable[..., list[str]]] = {
     "assign": completion.settings,
@@ -42,3 +43,8 @@ Seeds = Annotated[
 ]
 Shard = Annotated[str | None, typed(stage_options.SHARD)]
 Device = Annotated[str, typed(stage_options.DEVICE)]
+
+
+def refuse_seeds(seeds: int | None) -> None:
+    if seeds is not None:
+        raise UserError("--seeds is for a folder of pipeline files; use --set seed=1")

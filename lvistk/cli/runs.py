@@ -1,7 +1,7 @@
-"""Commands about whole runs: run, status, settings, demo, report, compare."""
+"""Commands about whole runs: run, pipelines, status, settings, demo."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -22,114 +22,10 @@ from lvistk.cli.options import (
     Seeds,
     Shard,
     Stage,
+    refuse_seeds,
 )
 from lvistk.errors import UserError
 from lvistk.stages.pipelines.pipeline_file import load_pipeline
-
-
-@app.command("report")
-def report(
-    runs: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            help="Pipeline folders, stage folders, or metrics.json of any detector; without any the "
-            "project's runs."
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="HTML file; without it report.html in the first run."),
-    ] = None,
-    images: Annotated[
-        Path | None,
-        typer.Option("--images", help="Folder of the images, where no stage names it."),
-    ] = None,
-    examples: Annotated[
-        int,
-        typer.Option(
-            "--examples", "--photos", min=0, help="Images shown, ground truth beside them; 0: none."
-        ),
-    ] = 12,
-    threads: Annotated[int, typer.Option("--threads", min=0, help="0: one per core.")] = 0,
-    seeds: Seeds = None,
-) -> None:
-    """Write one HTML page about runs; of a folder of a ladder's pipeline files the tables."""
-    from lvistk.stages.pipelines.ladder import find_ladder
-    from lvistk.stages.pipelines.project import project_runs, typed_path
-
-    if runs and (ladder := find_ladder(runs[0])):
-        from lvistk.stages.pipelines.ladder_report import run as report_ladder
-
-        report_ladder([ladder, *runs[1:]], out, seeds=seeds, threads=threads)
-        return
-    _no_seeds(seeds)
-    from lvistk.stages.commands.report import run
-
-    if not runs:
-        out, images = out and typed_path(out), images and typed_path(images)
-        runs = project_runs()
-    run(runs, out, images=images, examples=examples, threads=threads)
-
-
-@app.command("compare")
-def compare(
-    a: Annotated[
-        Path | None,
-        typer.Argument(
-            help="Folder of an evaluate stage; with --ground-truth, results. Without A and B the project's "
-            "first and last evaluation."
-        ),
-    ] = None,
-    b: Annotated[Path | None, typer.Argument(help="The same of what A is compared with.")] = None,
-    gt: Annotated[
-        Path | None,
-        typer.Option(
-            "--ground-truth", "--truth", help="LVIS annotation file, where A and B are results."
-        ),
-    ] = None,
-    samples: Annotated[int, typer.Option("--samples", help="Resamples of the images.")] = 1000,
-    seed: Annotated[int, typer.Option("--seed", help="Chooses the resamples.")] = 0,
-    level: Annotated[
-        float, typer.Option("--level", help="Confidence of the intervals, between 0 and 1.")
-    ] = 0.95,
-    boundary: Annotated[bool, typer.Option("--boundary", help="Compare boundary AP too.")] = False,
-    fixed: Annotated[bool, typer.Option("--fixed", help="Compare AP-fixed too.")] = False,
-    unknown_images: Annotated[
-        Literal["refuse", "drop"] | None,
-        typer.Option(
-            "--unknown-images",
-            help="With --ground-truth: detections in images that it lacks are an error, or left out.",
-        ),
-    ] = None,
-    threads: Annotated[int, typer.Option("--threads", min=0, help="0: one per core.")] = 0,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="JSON file of all differences.")
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Differences of B to A with confidence intervals: AP, groups, boxes, gap, ratios, categories."""
-    from lvistk.stages.commands.compare import run
-    from lvistk.stages.pipelines.project import project_scores, typed_path
-
-    console.use_json(json)
-    if a is None:
-        out = out and typed_path(out)
-        a, b = project_scores()
-    if b is None:
-        raise UserError("compare: give two evaluations, A and B; see lvistk compare --help")
-    run(
-        a,
-        b,
-        gt=gt,
-        samples=samples,
-        seed=seed,
-        level=level,
-        boundary=boundary,
-        fixed=fixed,
-        unknown_images=unknown_images,
-        threads=threads,
-        out=out,
-    )
 
 
 @app.command("run")
@@ -188,7 +84,7 @@ def run(
             return
         run_ladder(rows, device=device)
         return
-    _no_seeds(seeds)
+    refuse_seeds(seeds)
     loaded = load_pipeline(pipeline, assignments=assign or (), out=out)
     if dry_run:
         from lvistk.stages.forecasts.dry_run import show
@@ -204,11 +100,6 @@ def run(
         device=device,
         portion=Portion.parse(shard) if shard else None,
     )
-
-
-def _no_seeds(seeds: int | None) -> None:
-    if seeds is not None:
-        raise UserError("--seeds is for a folder of pipeline files; use --set seed=1")
 
 
 @app.command("pipelines")
@@ -263,7 +154,7 @@ def status(
         rows = load_ladder(ladder, seeds=seeds or 1, assignments=assign or (), out=out)
         print_ladder(rows, title=str(target))
         return
-    _no_seeds(seeds)
+    refuse_seeds(seeds)
     if target.suffix == ".toml" or (not target.exists() and target.name in shipped_names()):
         loaded = load_pipeline(target, assignments=assign or (), out=out, more={})
         lines = stages.pipeline_rows(loaded) or stages.status_rows(loaded.out)
