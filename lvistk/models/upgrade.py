@@ -11,7 +11,6 @@ from lvistk.models.box_head import BoxHead
 from lvistk.models.build import build_model
 from lvistk.models.category_rows import rows_per_category, take_rows
 from lvistk.models.classifiers.classifier import Classifier
-from lvistk.models.classifiers.group_softmax import GroupSoftmaxClassifier
 from lvistk.models.mask_rcnn import MaskRCNN
 from lvistk.structures.categories import Categories
 
@@ -55,10 +54,9 @@ def upgrade_model(
     rows: (C,) the label in ``old`` of each of ``categories``, -1 for one that starts anew; None where
     both have the same labels.
 
-    A tensor is copied when name and shape are the same. A classifier whose kind or groups change
-    starts anew even where its shape happens to fit, since its channels mean something else; but
-    group softmax starts from another kind's rows (``GroupSoftmaxClassifier.start_from``). The priors
-    of Eq. 1 are those given.
+    A tensor is copied when name and shape are the same. A classifier of another kind starts from the
+    old one's rows (``Classifier.start_from``), one of other groups anew: its channels mean something
+    else, even where its shape happens to fit. The priors of Eq. 1 are those given.
     """
     new = build_model(settings=settings, categories=categories, area_ratio_prior=area_ratio_prior)
     same = _same_channels(old, new)
@@ -113,13 +111,11 @@ def _adapt_rows(old: MaskRCNN, new: MaskRCNN, rows: np.ndarray) -> list[str]:
 
 
 def _adapt_classifiers(old: MaskRCNN, new: MaskRCNN) -> list[str]:
-    """Start group classifiers from those of another kind; names of the weights that this made."""
+    """Start classifiers from those of another kind; names of the weights that this made."""
     names = []
     for stage, (theirs, ours) in enumerate(
         zip(_classifiers(old), _classifiers(new), strict=False)  # a longer cascade's last are new
     ):
-        if not isinstance(ours, GroupSoftmaxClassifier):
-            continue
         if theirs.linear.in_features == ours.linear.in_features and ours.start_from(theirs):
             prefix = f"roi_heads.box_heads.{stage}.classifier.linear"
             names += [f"{prefix}.weight", f"{prefix}.bias"]

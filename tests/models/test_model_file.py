@@ -134,6 +134,32 @@ def test_group_softmax_starts_anew_where_told() -> None:
     assert "roi_heads.box_heads.0.classifier.linear.weight" in transfer.replaced
 
 
+@pytest.mark.parametrize("kind", ["eql", "eql_v2", "federated", "seesaw"])
+def test_another_kind_starts_from_the_log_odds_of_a_softmax(kind: str) -> None:
+    known = categories(3, 30, 300)
+    old = build_model(small_settings(classifier={"kind": "softmax"}), known)
+    new, transfer = upgrade_model(
+        old,
+        settings=small_settings(classifier={"kind": kind}),
+        categories=known,
+        area_ratio_prior=None,
+    )
+    name = "roi_heads.box_heads.0.classifier.linear"
+    assert transfer.adapted == (f"{name}.weight", f"{name}.bias")
+    before, after = old.state_dict(), new.state_dict()
+    for part in ("weight", "bias"):
+        rows = before[f"{name}.{part}"]
+        torch.testing.assert_close(after[f"{name}.{part}"][:3], rows[:3] - rows[3])
+
+
+def test_no_other_kind_starts_from_rows_of_groups() -> None:
+    known = categories(3, 30, 300)
+    old = build_model(small_settings(classifier={"kind": "group_softmax"}), known)
+    plain = small_settings(classifier={"kind": "softmax"})
+    _, transfer = upgrade_model(old, settings=plain, categories=known, area_ratio_prior=None)
+    assert transfer.adapted == ()
+
+
 def test_parts_of_the_mask_branch_do_not_change_what_box_heads_start_from() -> None:
     started = []
     for mask in ({}, {"boundary": True, "extra_convs": 2, "deform_pool": "v1"}):

@@ -88,3 +88,30 @@ class Classifier(nn.Module, ABC):
     def remarks(self) -> list[Remark]:
         """What the user should know before training."""
         return []
+
+    def category_rows(self) -> tuple[Tensor, Tensor] | None:
+        """Weights (C, F) and biases (C,) of the categories' log-odds, for another kind to start from.
+
+        The categories' rows, less background's where one softmax is over both. None where they are
+        compared by their directions, of which a difference says nothing.
+        """
+        if self.linear.temperature:
+            return None
+        weight, bias = self.linear.weight, self.linear.bias
+        rows, background = list(self.channels.of_category), self.channels.background
+        if background is None:
+            return weight[rows], bias[rows]
+        return weight[rows] - weight[background], bias[rows] - bias[background]
+
+    @torch.no_grad()
+    def start_from(self, old: "Classifier") -> bool:
+        """Take over what another kind has learned of the same categories; whether that was possible.
+
+        Other channels (background, objectness) stay as they are.
+        """
+        rows = old.category_rows()
+        if self.linear.temperature or rows is None or old.channels.kind == self.channels.kind:
+            return False
+        for own, theirs in zip((self.linear.weight, self.linear.bias), rows, strict=True):
+            own[list(self.channels.of_category)] = theirs.to(own)
+        return True

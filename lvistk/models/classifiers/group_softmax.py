@@ -76,25 +76,15 @@ class GroupSoftmaxClassifier(Classifier):
             remarks.append(Remark(text, is_warning=True))
         return remarks
 
+    def category_rows(self) -> None:
+        """None: a row means something only beside the "others" of its own group."""
+
     @torch.no_grad()
     def start_from(self, old: Classifier) -> bool:
-        """Take over another kind's knowledge of categories (ours); whether that was possible.
-
-        The row of each category becomes that of ``old``, less background's row where one softmax is
-        over both; rows of "others", background and foreground become zero. Not for rows that are
-        compared by their directions, of which a difference says nothing.
-        """
-        if self.settings.start == "anew" or self.linear.temperature or old.linear.temperature:
+        """Take over another kind's rows (ours); rows of "others", background and foreground become zero."""
+        if self.settings.start == "anew" or not super().start_from(old):
             return False
-        if old.channels.kind == self.channels.kind:
-            return False  # a row means something only beside the "others" of its own group
-        for own, theirs in (
-            (self.linear.weight, old.linear.weight),
-            (self.linear.bias, old.linear.bias),
-        ):
-            rows = theirs[list(old.channels.of_category)]
-            if old.channels.background is not None:
-                rows = rows - theirs[old.channels.background]
-            own.zero_()
-            own[list(self.channels.of_category)] = rows.to(own)
+        others = sorted(set(range(self.channels.number)) - set(self.channels.of_category))
+        self.linear.weight[others] = 0
+        self.linear.bias[others] = 0
         return True
