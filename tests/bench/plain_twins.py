@@ -10,7 +10,6 @@ import numpy as np
 
 from lvistk import jit, json_numbers
 from lvistk.jit import kernel
-from lvistk.json_numbers import PARSED, UNUSUAL
 
 
 @kernel
@@ -19,36 +18,6 @@ def plain_read_digits(text, p, w):
         w = w * np.uint64(10) + np.uint64(text[p] - 48)
         p += 1
     return w, p
-
-
-@kernel
-def plain_string_end(text, p, stop):
-    while p < stop:
-        if text[p] == 34:
-            return p
-        p += 2 if text[p] == 92 else 1
-    return -1
-
-
-@kernel
-def plain_skip_value(text, p, stop):
-    depth = 0
-    while p < stop:
-        c = text[p]
-        if c == 34:
-            p = plain_string_end(text, p + 1, stop)
-            if p < 0:
-                return stop, UNUSUAL
-        elif c == 123 or c == 91:
-            depth += 1
-        elif c == 125 or c == 93:
-            if depth == 0:
-                return p, PARSED
-            depth -= 1
-        elif c == 44 and depth == 0:
-            return p, PARSED
-        p += 1
-    return stop, UNUSUAL
 
 
 @kernel
@@ -61,13 +30,6 @@ def digits() -> None:
     json_numbers.read_digits = plain_read_digits
 
 
-def strings() -> None:
-    from lvistk.evaluation.results_json import json_values
-
-    json_values.string_end = plain_string_end
-    json_values.skip_value = plain_skip_value
-
-
 def rle() -> None:
     from lvistk.masks import rle_decode
 
@@ -78,10 +40,9 @@ def cache() -> None:
     jit._KernelCache = jit.FunctionCache  # type: ignore[misc]
 
 
-TWINS = {"none": lambda: None, "digits": digits, "strings": strings, "rle": rle, "cache": cache}
+TWINS = {"none": lambda: None, "digits": digits, "rle": rle, "cache": cache}
 MEANING = {
     "digits": "digits of numbers one by one",
-    "strings": "strings and skipped values a byte at a time",
     "rle": "RLEs a byte at a time",
     "cache": "numba's own way to load compiled kernels",
 }

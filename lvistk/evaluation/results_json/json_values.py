@@ -11,7 +11,6 @@ from lvistk.wide import (
     BLOCK,
     byte_at,
     lowest_bit,
-    places_between,
     places_of,
     word_at,
 )
@@ -45,20 +44,12 @@ _FIRST_BYTES = np.array([2 ** (8 * n) - 1 for n in range(9)], np.uint64)
 
 @kernel
 def string_end(text, p, stop):
-    """Place of the quote that closes the string whose text begins at p; -1 where none does."""
-    first = p
+    """Offset of the quote that closes the string whose text begins at p; -1 where none does."""
     while p < stop:
-        quotes = places_of(text, p, 34)
-        if quotes == np.uint64(0):
-            p += BLOCK
-            continue
-        p += lowest_bit(quotes)
-        back = p - 1
-        while back >= first and byte_at(text, back) == 92:
-            back -= 1
-        if p < stop and (p - 1 - back) % 2 == 0:
+        byte = byte_at(text, p)
+        if byte == 34:
             return p
-        p += 1
+        p += 2 if byte == 92 else 1
     return -1
 
 
@@ -88,12 +79,6 @@ def skip_value(text, p, stop):
     """The offset after the value at p, whatever it is: (offset, code)."""
     depth = 0
     while p < stop:
-        if depth > 0:  # only quotes and brackets matter: [ \\ ] and { | }
-            signs = places_between(text, p, 91, 3) | places_between(text, p, 123, 3)
-            signs |= places_of(text, p, 34)
-            p += lowest_bit(signs)
-            if signs == np.uint64(0) or p >= stop:
-                continue
         c = byte_at(text, p)
         if c == 34:
             p = string_end(text, p + 1, stop)
