@@ -1,6 +1,6 @@
-"""Keys, strings and numbers of JSON text, many bytes at a time.
+"""Keys, strings and numbers of JSON text.
 
-Places are of bytes in ``text (bytes,)`` uint8; the text goes on for PADDING zeros after ``stop``.
+Offsets are of bytes in ``text (bytes,)`` uint8; the text goes on for PADDING zeros after ``stop``.
 """
 
 import numpy as np
