@@ -58,6 +58,10 @@ class AugmentSettings:
     """Probability that the instances of an image are moved a little within it (InstaBoost)."""
     copy_paste_probability: Share = 0.0
     """Probability that instances of another image are pasted in."""
+    strong_epochs: Natural = 0
+    """Mosaic, rotation, InstaBoost and copy-paste are drawn in so many epochs from the first on, and in none
+    after them, so that training ends on images as inference sees them (YOLOX has 15 such epochs of 300);
+    0: in all epochs."""
 
 
 @dataclass(frozen=True)

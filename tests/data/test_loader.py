@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,17 @@ def test_workers_change_nothing(data: TrainingData, workers: int) -> None:
     alone, many = loader(data), loader(data, workers=workers)
     for epoch in (0, 1):
         assert_same(images(alone.epoch(epoch)), images(many.epoch(epoch)))
+
+
+def test_after_the_strong_epochs_images_are_whole_and_single(
+    index: AnnotationIndex, folder: Path
+) -> None:
+    strong = training_data(index, folder, augment=VARIED)
+    plain = AugmentSettings(short_edges=(48, 64, 80), long_edge=120, colour=0.5)
+    once = training_data(index, folder, augment=replace(VARIED, strong_epochs=1))
+    never = training_data(index, folder, augment=plain)
+    assert_same(images(loader(strong).epoch(0)), images(loader(once).epoch(0)))
+    assert_same(images(loader(never).epoch(1)), images(loader(once).epoch(1)))
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -82,6 +82,7 @@ class TrainingData:
         kept: np.ndarray | None = None,
     ) -> None:
         self.settings = settings
+        self._plain = replace(settings, augment=plain(settings.augment))
         annotated = AnnotatedImages(
             index,
             images_root,
@@ -148,12 +149,14 @@ class TrainingData:
         rng: np.random.Generator,
         skipped: list[str],
     ) -> Sample:
-        settings = self.settings.augment
+        last = self.settings.augment.strong_epochs
+        used = self._plain if last and key.epoch >= last else self.settings
+        settings = used.augment
         image = source.image(row)
         if rng.random() < settings.mosaic_probability:
             picture = self._mosaic(key.source, image, rng)
         else:
-            picture = self._single(image, rng)
+            picture = self._single(image, rng, settings=used)
         if rng.random() < settings.copy_paste_probability:
             picture = self._with_pasted(key.source, picture, rng)
         if settings.colour:
@@ -165,12 +168,13 @@ class TrainingData:
             skipped=skipped,
         )
 
-    def _single(self, image: SourceImage, rng: np.random.Generator) -> Picture:
-        settings = self.settings.augment
-        view = draw_view(image.size, rng, settings=settings)
+    def _single(
+        self, image: SourceImage, rng: np.random.Generator, *, settings: DataSettings
+    ) -> Picture:
+        view = draw_view(image.size, rng, settings=settings.augment)
         region = (0, 0, view.width, view.height)
-        tile = decoded_tile(image, view.matrix, region, rng, settings=self.settings)
-        return compose([tile], height=view.height, width=view.width, settings=settings)
+        tile = decoded_tile(image, view.matrix, region, rng, settings=settings)
+        return compose([tile], height=view.height, width=view.width, settings=settings.augment)
 
     def _mosaic(self, source: int, image: SourceImage, rng: np.random.Generator) -> Picture:
         """Four images of one source around a point, the sample's own in the upper left."""
@@ -197,6 +201,17 @@ class TrainingData:
         tile = decoded_tile(image, view.matrix, region, rng, settings=self.settings)
         other = compose([tile], height=height, width=width, settings=settings)
         return paste_instances(picture, other, rng, settings=settings)
+
+
+def plain(settings: AugmentSettings) -> AugmentSettings:
+    """The settings without mosaic, rotation, InstaBoost and copy-paste."""
+    return replace(
+        settings,
+        mosaic_probability=0.0,
+        rotate_probability=0.0,
+        instaboost_probability=0.0,
+        copy_paste_probability=0.0,
+    )
 
 
 def decoded_tile(
