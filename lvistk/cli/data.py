@@ -151,16 +151,16 @@ def export(
     source: Annotated[
         Path,
         typer.Argument(
-            help="Detection store or stage folder; for store a JSON; for backbone, card, onnx a model."
+            help="Detection store or stage folder; for store a JSON; for the others a model."
         ),
     ],
     out: Annotated[Path, typer.Argument(help="File to write; a store may be a folder.")],
     kind: Annotated[
-        Literal["segm", "bbox", "annotations", "store", "backbone", "card", "onnx"],
+        Literal["segm", "bbox", "annotations", "store", "model", "backbone", "card", "onnx"],
         typer.Option(
             "--as",
-            help="Results JSON (segm, bbox), annotation JSON, store; of a model its backbone, card or "
-            "onnx.",
+            help="Results JSON (segm, bbox), annotation JSON, store; of a model itself, its backbone, "
+            "card or onnx.",
         ),
     ],
     annotations: Annotated[
@@ -171,7 +171,7 @@ def export(
         float, typer.Option("--min-score", help="Leave out what scores less.")
     ] = 0.0,
     half: Annotated[
-        bool, typer.Option("--half", help="Backbone weights in half precision, half the size.")
+        bool, typer.Option("--half", help="Weights in half precision, half the size.")
     ] = False,
     size: Annotated[
         str,

@@ -19,6 +19,9 @@ from lvistk.errors import UserError
 Settings = TypeVar("Settings")
 MOST_NESTED = 20
 """Levels of tables and lists in a TOML file."""
+SHIPPED = "lvistk:"
+"""What names of files that ship with the package begin with."""
+ASSETS = Path(__file__).parents[1] / "assets"
 GONE = {"EvaluateSettings": ("engine",)}
 """Settings of earlier releases, by class, that chose between equal results."""
 
@@ -253,9 +256,13 @@ def _shown(value: Any) -> str:
 def expanded(path: str | Path) -> Path:
     """``path`` with ``~`` and ``$VARIABLES`` replaced as a shell does; a file of that very name comes first.
 
+    ``lvistk:NAME`` is a file that ships with lvistk.
+
     Raises ``UserError`` for a variable that is not set, and for ``~`` of a user without a home folder.
     """
     text = str(path)
+    if text.startswith(SHIPPED) and not Path(text).exists():
+        return ASSETS / f"{text.removeprefix(SHIPPED)}.safetensors"
     if not (text.startswith("~") or "$" in text) or Path(text).exists():
         return Path(path)
     filled = os.path.expandvars(text)

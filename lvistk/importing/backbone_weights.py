@@ -31,8 +31,6 @@ LITE_BLOCK = (
     },
 )
 """A block without and with expansion: names of efficientnet-lite-pytorch to timm's."""
-SHIPPED = "lvistk:"
-ASSETS = Path(__file__).parents[1] / "assets"
 
 
 def load_backbone_weights(backbone: Backbone, settings: BackboneSettings) -> tuple[str, ...]:
@@ -49,19 +47,12 @@ def load_backbone_weights(backbone: Backbone, settings: BackboneSettings) -> tup
 
 def _weights(settings: BackboneSettings) -> Weights:
     if settings.weights != "imagenet":
-        return read_weights(_local_file(settings.weights))
+        return read_weights(expanded(settings.weights))
     match settings.library:
         case "torchvision":
             return _torchvision_weights(settings.name)
         case "timm":
             return timm_backbone.pretrained_weights(settings.name)
-
-
-def _local_file(source: str) -> Path:
-    """The path of ``source``; ``lvistk:NAME`` is a file that ships with the package."""
-    if source.startswith(SHIPPED):
-        return ASSETS / f"{source.removeprefix(SHIPPED)}.safetensors"
-    return expanded(source)
 
 
 def fill(net: nn.Module, weights: Weights, *, source: str) -> tuple[str, ...]:

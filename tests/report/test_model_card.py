@@ -52,4 +52,4 @@ def test_no_card_of_other_things(tmp_path: Path, lvistk: Commands) -> None:
     told = lvistk("export", tmp_path, tmp_path / "card.md", "--as", "card").error()
     assert "no model.safetensors; give the folder of a training" in told
     told = lvistk("export", tmp_path, tmp_path / "a", "--as", "card", "--half").error()
-    assert told == "--half is not for --as card, but for backbone"
+    assert told == "--half is not for --as card, but for model, backbone"

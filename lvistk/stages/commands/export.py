@@ -27,7 +27,7 @@ from lvistk.masks import rle
 from lvistk.stages.commands.export_backbone import write_backbone
 from lvistk.structures.detections import Detections
 
-Kind = Literal["segm", "bbox", "annotations", "store", "backbone", "card", "onnx"]
+Kind = Literal["segm", "bbox", "annotations", "store", "model", "backbone", "card", "onnx"]
 SHARD_IMAGES = 2000
 
 
@@ -38,7 +38,7 @@ class ExportOptions:
     annotations: the file that lists images and categories, for results JSON, and for stores that do not
     name their images.
     min_score: leave out what scores less.
-    half: store the backbone's weights in half precision.
+    half: store weights in half precision.
     size: HEIGHTxWIDTH of the images that an ONNX file takes, or ``dynamic`` for any.
     images: on which an ONNX file is compared with torch: a folder, glob, list or image.
     """
@@ -56,6 +56,7 @@ TAKEN: dict[Kind, tuple[str, ...]] = {
     "bbox": ("annotations", "min_score"),
     "annotations": ("annotations", "min_score"),
     "store": ("annotations", "min_score"),
+    "model": ("half",),
     "backbone": ("half",),
     "card": (),
     "onnx": ("min_score", "size", "images"),
@@ -67,16 +68,21 @@ def run(source: Path, out: Path, *, kind: Kind, options: ExportOptions = USUAL) 
     """Write ``source`` to ``out`` in another form.
 
     source: a detection store (file, folder, or stage folder); for ``store`` an annotation or results JSON;
-    for ``backbone`` and ``onnx`` a model (stage folder or file); for ``card`` the stage folder of a model.
+    for ``model``, ``backbone`` and ``onnx`` a model (stage folder or file); for ``card`` the stage folder of
+    a model.
     kind: ``segm`` and ``bbox``, results JSON as the LVIS server takes them; ``annotations``, an annotation
     JSON with RLE masks; ``store``, a detection store, one file where ``out`` ends in ``.h5``, else a folder
-    of shards; ``backbone``, a model's backbone as a weight file; ``card``, its model card with all scores of
-    the runs beside it; ``onnx``, the model with one view as a graph.
+    of shards; ``model``, a model alone; ``backbone``, its backbone as a weight file; ``card``, its model card
+    with all scores of the runs beside it; ``onnx``, the model with one view as a graph.
 
     Raises ``UserError`` for an option that the kind does not take.
     """
     _require_taken(kind, options)
     match kind:
+        case "model":
+            from lvistk.stages.commands.export_model import write_model  # imports torch
+
+            written = write_model(source, out, half=options.half)
         case "backbone":
             written = write_backbone(source, out, half=options.half)
         case "card":
