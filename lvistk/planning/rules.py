@@ -23,6 +23,10 @@ LARGEST_ASPECT = 1333 / 800
 """Longer over shorter side of the paper's largest input; longer images get a smaller scale."""
 ANCHOR_STEPS = (8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48)
 """Smallest anchors that are tried: from two cells of P2 on."""
+FINEST_STRIDE = 4.0
+"""Pixels between anchors of P2."""
+ANCHORS_AS_GOOD = 0.01
+"""Anchors that reach so much less of the boxes are still tried (ours)."""
 SMALL_SIDE, SMALL_SHARE = 16.0, 0.25
 """If so large a share of the objects has a side below four cells of P2, crops are worth it (ours)."""
 LARGEST_IN_CROP = 0.75
@@ -176,25 +180,21 @@ def crop(fp: Fingerprint, size: float) -> Crop | None:
 
 
 def anchors(fp: Fingerprint, size: float) -> Anchors:
-    """Anchor sizes and ratios that reach most boxes with an IoU of .5, among doublings from a smallest one.
+    """Anchor sizes and ratios that fit the boxes best, among doublings from a smallest one.
 
     Five levels with a doubled size each are the paper's; what is chosen is the smallest size and the ratios.
-    The IoU is that of equal centres (as in YOLO v2's choice of anchors, arXiv 1612.08242).
+    Of the sizes that reach about as many boxes with an IoU of .5 as any does, the one with the largest mean
+    of the best IoUs is taken (as YOLO v2 chooses, arXiv 1612.08242, but not with equal centres: see
+    ``_best_overlaps``).
     """
     scale = (size / fp.short_edges[fp.box_image])[:, None]
     boxes = fp.box_sides[:, :2] * scale
-    tried = {
-        (first, ratios): _reached(boxes, first=first, ratios=ratios)
-        for first in ANCHOR_STEPS
-        for ratios in RATIOS
-    }
-    usual = max(ANCHOR_STEPS, key=lambda first: (tried[first, RATIOS[0]], -first))
-    more = max(ANCHOR_STEPS, key=lambda first: (tried[first, RATIOS[1]], -first))
+    usual, reached = _first_anchor(boxes, RATIOS[0])
     first, ratios = usual, RATIOS[0]
-    if tried[more, RATIOS[1]] >= tried[usual, RATIOS[0]] + MORE_RATIOS_FROM:
-        first, ratios = more, RATIOS[1]
-    reached = tried[first, ratios]
-    paper = _reached(boxes, first=32, ratios=RATIOS[0])
+    more, more_reached = _first_anchor(boxes, RATIOS[1])
+    if more_reached >= reached + MORE_RATIOS_FROM:
+        first, ratios, reached = more, RATIOS[1], more_reached
+    paper = _share_reached(_best_overlaps(boxes, first=32, ratios=RATIOS[0]))
     reason = (
         f"they reach {reached:.0%} of the boxes with an IoU of .5 or more (32 to 512: {paper:.0%})"
     )
@@ -202,17 +202,43 @@ def anchors(fp: Fingerprint, size: float) -> Anchors:
     return Anchors(sizes, tuple(round(r, 3) for r in ratios), reached, reason)
 
 
-def _reached(boxes: np.ndarray, *, first: float, ratios: tuple[float, ...]) -> float:
-    """Share of boxes (B, 2) that some anchor of equal centre overlaps with an IoU of .5 or more."""
+def _first_anchor(boxes: np.ndarray, ratios: tuple[float, ...]) -> tuple[int, float]:
+    """The smallest anchor for boxes (B, 2) in network pixels, and the share of them that it and its doublings
+    reach."""
+    tried = {first: _best_overlaps(boxes, first=first, ratios=ratios) for first in ANCHOR_STEPS}
+    reached = {first: _share_reached(overlaps) for first, overlaps in tried.items()}
+    most = max(reached.values())
+    close = [first for first in ANCHOR_STEPS if reached[first] >= most - ANCHORS_AS_GOOD]
+    best = max(close, key=lambda first: float(tried[first].mean()) if len(boxes) else 0.0)
+    return best, reached[best]
+
+
+def _best_overlaps(boxes: np.ndarray, *, first: float, ratios: tuple[float, ...]) -> np.ndarray:
+    """The IoU (B,) of each box (B, 2) with the anchor that fits it best.
+
+    The nearest centre of a level with stride s is s / 4 away in x and in y on average, so coarse levels fit
+    small boxes less well than their sizes say.
+    """
     areas = boxes.prod(axis=1)
     best = np.zeros(len(boxes))
     for level in range(5):
+        away = FINEST_STRIDE * 2.0**level / 4
         for ratio in ratios:
             side = first * 2.0**level
             width, height = side / ratio**0.5, side * ratio**0.5
-            inter = np.minimum(boxes[:, 0], width) * np.minimum(boxes[:, 1], height)
+            inter = _shared(boxes[:, 0], width, away) * _shared(boxes[:, 1], height, away)
             best = np.maximum(best, inter / (areas + side * side - inter))
-    return float((best >= 0.5).mean()) if len(best) else 1.0
+    return best
+
+
+def _shared(lengths: np.ndarray, other: float, away: float) -> np.ndarray:
+    """What stretches of ``lengths`` (B,) and one of length ``other`` share, with middles ``away`` apart."""
+    shared = np.minimum(np.minimum(lengths, other), (lengths + other) / 2 - away)
+    return np.maximum(shared, 0.0)
+
+
+def _share_reached(overlaps: np.ndarray) -> float:
+    return float((overlaps >= 0.5).mean()) if len(overlaps) else 1.0
 
 
 def canonical_size(fp: Fingerprint, size: float) -> Reasoned:
