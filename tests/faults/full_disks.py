@@ -10,7 +10,7 @@ undisturbed run has. Nothing is deleted between the attempts, so that each goes 
 import argparse
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,14 +44,20 @@ def small_disk(path: Path) -> Iterator[bool]:
             subprocess.run(["umount", "-l", str(path)], check=True)
 
 
-def full_disks(root: Path, *, step: int) -> dict[str, Figures]:
-    """The figures of each stage; ``step`` pages more at each attempt. Empty where no disk can be mounted."""
+def full_disks(root: Path, *, step: int, only: Sequence[str] = ()) -> Iterator[tuple[str, Figures]]:
+    """The figures of each stage, or of those of ``only``, as they end; ``step`` pages more at each attempt.
+
+    Nothing where no disk can be mounted.
+    """
     world, log = root / "world", root / "log"
     if not world.is_dir():
         root.mkdir(parents=True, exist_ok=True)
         make_world(world)
         run_child(STAGES["tta-infer"](world, world / "seen"), world=world, log=log)
-    return {name: figures for name in STAGES if (figures := _stage(root, name, step=step))}
+    for name in only or STAGES:
+        figures = _stage(root, name, step=step)
+        if figures is not None:
+            yield name, figures
 
 
 def _stage(root: Path, name: str, *, step: int) -> Figures | None:
@@ -97,12 +103,13 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--step", type=int, default=1, help="pages more at each attempt")
+    parser.add_argument("--only", action="append", default=[], choices=list(STAGES))
     given = parser.parse_args()
     load_everything()
-    for name, figures in full_disks(given.folder, step=given.step).items():
+    for name, figures in full_disks(given.folder, step=given.step, only=given.only):
         for line in figures.lost:
             print(f"lost: {line}")
-        print(f"{name}: attempts {figures.attempts} survived {figures.survived}")
+        print(f"{name}: attempts {figures.attempts} survived {figures.survived}", flush=True)
 
 
 if __name__ == "__main__":
