@@ -1,6 +1,7 @@
 """What a plan runs on: the device and its memory."""
 
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -52,3 +53,28 @@ def host_memory_gb() -> float:
     except OSError:
         return total
     return min(total, int(limit) / GB) if limit.isdecimal() else total
+
+
+class OtherWork:
+    """What other processes take of the machine's cores, from its making on. Known on Linux only."""
+
+    def __init__(self) -> None:
+        self._worked, self._own, self._clock = _worked(), time.process_time(), time.monotonic()
+
+    def share(self) -> float:
+        """Of the time of all cores since then, 0 to 1; 0 where it is not known."""
+        now, seconds = _worked(), time.monotonic() - self._clock
+        if self._worked is None or now is None or not seconds:
+            return 0.0
+        others = now - self._worked - (time.process_time() - self._own)
+        return min(max(others / (seconds * (os.cpu_count() or 1)), 0.0), 1.0)
+
+
+def _worked() -> float | None:
+    """Seconds that all cores together have worked since the machine's start."""
+    try:
+        names = Path("/proc/stat").read_text().split("\n", 1)[0].split()
+        user, nice, system, _, _, irq, softirq, steal = (int(n) for n in names[1:9])
+    except (OSError, ValueError):
+        return None
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")

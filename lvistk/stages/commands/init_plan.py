@@ -19,7 +19,7 @@ from lvistk.planning.backbones import (
 )
 from lvistk.planning.cost import BACKBONE_GMACS, OTHER_GMACS, Rates
 from lvistk.planning.fingerprint import Fingerprint
-from lvistk.planning.machine import Machine, this_machine
+from lvistk.planning.machine import Machine, OtherWork, this_machine
 from lvistk.planning.plan import make_plan
 from lvistk.planning.planned import Plan, Wishes
 
@@ -27,6 +27,9 @@ HOURS = {"cpu": 2.0, "cuda": 8.0}
 """Of a run, where none are given."""
 GUESSED = {"cpu": Rates(20.0, 25.0), "cuda": Rates(6000.0, 8000.0)}
 """Rates before the measurement, which choose what is measured."""
+
+BUSY = 0.25
+"""Share of the processors that other work may take before it is told."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +73,16 @@ def plan_for(
     rates = GUESSED[machine.kind]
     plan = make_plan(fingerprint, machine, wishes, rates)
     measured: list[Any] = []
+    others = OtherWork()
     while (sizes := plan.settings("augment")["short_edges"]) not in measured and len(measured) < 3:
         measured.append(sizes)
         rates = _measured(plan, fingerprint, machine, device=device)
         plan = make_plan(fingerprint, machine, wishes, rates)
+    if machine.kind == "cpu" and (share := others.share()) > BUSY:
+        console.warn(
+            f"other work took {share:.0%} of the processors while rates were measured, and the plan is for "
+            "what it left; init plans more when they are free"
+        )
     return InitPlan(plan, machine, rates, _start(wishes))
 
 
