@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from lvistk.config.load import update
 from lvistk.console import read_metrics
 from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
 from lvistk.errors import UserError
@@ -20,6 +21,8 @@ from lvistk.models.model_file import load_model, model_table
 from lvistk.models.tensor_file import read_table, read_tensors
 from lvistk.stages.pipelines.pipeline import run_pipeline
 from lvistk.stages.pipelines.runner import run_stage
+from lvistk.stages.specifications.train_repr import TrainReprSettings
+from lvistk.stages.training.fit import report_strong_epochs
 from lvistk.structures.categories import Categories
 from lvistk.structures.detections import Detections
 from tests.data.small_data import small_index
@@ -69,6 +72,19 @@ def test_the_prior_is_the_mean_area_ratio_of_each_category(finished: Path) -> No
         own = ratios[labels == label]
         expected = own.mean() if len(own) else ratios.mean()
         assert float(prior[label]) == pytest.approx(float(expected), abs=1e-6)
+
+
+@pytest.mark.parametrize(("strong", "told"), [(0, False), (1, False), (2, True)])
+def test_strong_epochs_that_leave_no_other_are_told(
+    strong: int, told: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = update(
+        TrainReprSettings(),
+        {"loop": {"epochs": 2}, "augment": {"strong_epochs": strong}},
+        where="here",
+    )
+    report_strong_epochs(settings)
+    assert ("of 2 epochs changes nothing" in "".join(capsys.readouterr())) == told
 
 
 def test_fine_tuning_leaves_frozen_parts_bit_identical(finished: Path) -> None:

@@ -16,6 +16,7 @@ from lvistk.stages.training.fit import (
     area_ratio_prior,
     fit,
     report_moved_levels,
+    report_strong_epochs,
     report_thresholds,
     training_index,
     training_loader,
@@ -48,6 +49,7 @@ def run(
     frozen = freeze(model, settings.freeze)
     loader = training_loader(settings, inputs, index, device=torch_device)
     loader.report()
+    report_strong_epochs(settings)
     report_thresholds(model)
     report_moved_levels(model, settings, index)
     console.say(f"upgraded {inputs.model}: {transfer.line()}; frozen: {list(settings.freeze)}")

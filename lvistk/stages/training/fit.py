@@ -112,6 +112,15 @@ def report_thresholds(model: MaskRCNN) -> None:
         (console.warn if remark.is_warning else console.say)(remark.text)
 
 
+def report_strong_epochs(settings: Settings) -> None:
+    """Warn of ``augment.strong_epochs`` that leave no epoch without mosaic and its like."""
+    strong, epochs = settings.augment.strong_epochs, settings.loop.epochs
+    if strong >= epochs and strong:
+        console.warn(
+            f"augment.strong_epochs = {strong} of {epochs} epochs changes nothing; give fewer, or 0 for all"
+        )
+
+
 def report_moved_levels(model: MaskRCNN, settings: Settings, index: AnnotationIndex) -> None:
     """Say what share of the annotated instances Eq. 1 moves to another level, at the median short edge."""
     assignment, canonical = model.settings.mask.assignment, model.settings.canonical_size

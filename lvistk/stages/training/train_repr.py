@@ -25,6 +25,7 @@ from lvistk.stages.training.fit import (
     area_ratio_prior,
     fit,
     report_moved_levels,
+    report_strong_epochs,
     report_thresholds,
     training_index,
     training_loader,
@@ -48,6 +49,7 @@ def run(
         device=torch_device,
     )
     loader.report()
+    report_strong_epochs(settings)
     report_thresholds(model)
     report_moved_levels(model, settings, index)
     return fit(model, settings, inputs, stage, loader=loader, device=torch_device)
