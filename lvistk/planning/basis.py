@@ -65,6 +65,11 @@ class Basis:
         start = self.wishes.start
         return rules.wanted_steps(self.epoch_images, batch=self.batch.value, start=start)
 
+    @property
+    def least_steps(self) -> float:
+        """Steps that the schedule must have."""
+        return rules.least_steps(self.wishes.start, batch=self.batch.value)
+
     def epochs(self, steps: float) -> int:
         """Whole epochs that come nearest to so many steps without exceeding them, at least one."""
         return max(1, math.floor(steps / self.epoch_steps + 0.01))

@@ -64,7 +64,7 @@ def fitting_steps(basis: Basis, rates: Rates) -> Steps:
     """
     wanted_size = rules.wanted_size(basis.fp).value
     sizes = [s for s in rules.SIZES if s <= wanted_size][::-1] or [rules.SIZES[0]]
-    least = rules.LEAST_STEPS[basis.wishes.start]
+    least = basis.least_steps
     budget = _budget(basis)
     tries = [steps_at(basis, rates, size) for size in sizes]
     modest = [one for one in tries if one.size == rules.modest_size(basis.fp)]
@@ -76,7 +76,7 @@ def fitting_steps(basis: Basis, rates: Rates) -> Steps:
     return steps_at(basis, rates, sizes[-1], at_least=least)
 
 
-def steps_at(basis: Basis, rates: Rates, size: float, *, at_least: int = 0) -> Steps:
+def steps_at(basis: Basis, rates: Rates, size: float, *, at_least: float = 0) -> Steps:
     """The steps that the hours allow at a size, no more than are wanted."""
     per_step = step_seconds(basis, rates, size)
     starts = rates.start_seconds * (STAGES + STAGES_PER_ROUND * basis.rounds)
@@ -94,12 +94,12 @@ def steps_at(basis: Basis, rates: Rates, size: float, *, at_least: int = 0) -> S
 def remarks(basis: Basis, steps: Steps) -> list[str]:
     """What the user should know about hours and steps."""
     hours, asked = steps.seconds / 3600, basis.wishes.hours
-    least, wanted = rules.LEAST_STEPS[basis.wishes.start], basis.wanted_steps.value
+    least, wanted = basis.least_steps, basis.wanted_steps.value
     lines: list[str] = []
     if hours > 1.1 * asked:
         lines.append(
             f"about {duration(hours)}, more than the {duration(asked)} asked for: fewer than "
-            f"{max(least, basis.epoch_steps)} steps of train-repr teach too little"
+            f"{max(least, basis.epoch_steps):.0f} steps of train-repr teach too little"
         )
     elif steps.first < wanted / FROM_WANTED:
         lines.append(

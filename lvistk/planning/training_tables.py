@@ -92,5 +92,5 @@ def learning_rate(basis: Basis) -> rules.Reasoned:
             return rules.Reasoned(0.0002, "AdamW's usual one for detectors of full width")
     narrow = basis.wishes.backbone is not None and basis.wishes.backbone.width < 1
     if narrow:
-        return rules.Reasoned(0.002, "the demo's, for a narrow network")
-    return rules.Reasoned(0.001, "as pipelines/real_small.toml")
+        return rules.Reasoned(0.0015, "measured with this batch, for a narrow network")
+    return rules.Reasoned(0.0007, "that of pipelines/real_small.toml, by the root of the batch")

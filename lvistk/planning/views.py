@@ -10,13 +10,17 @@ from lvistk.planning.planned import Choice
 
 TTA_FACTORS = (0.875, 1.25)
 """Views over the training size, as of the demo."""
+SINGLE_FACTOR, LARGEST_SINGLE = 1.0625, 800
+"""The single view over the middle training size (measured: docs/init.md), up to the paper's size."""
 SMALLEST_IN_VIEW, LARGEST_IN_VIEW = 20.0, 96.0
 """Sides in the view, pixels, from and up to which the small and the large view give objects (the demo's)."""
 
 
 def single_view(basis: Basis, size: float) -> dict[str, Any]:
-    """The training size, not flipped."""
-    return {"short_edges": [round(size)], "long_edge": basis.long_edge(size), "flip": False}
+    """A little above the middle training size, not flipped."""
+    edge = min(round(size * SINGLE_FACTOR / 8) * 8, max(round(size), LARGEST_SINGLE))
+    long_edge = round(basis.long_edge(size) * edge / size)
+    return {"short_edges": [edge], "long_edge": long_edge, "flip": False}
 
 
 def tta_views(basis: Basis, size: float) -> dict[str, Any]:
