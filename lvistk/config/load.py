@@ -258,11 +258,12 @@ def expanded(path: str | Path) -> Path:
 
     ``lvistk:NAME`` is a file that ships with lvistk.
 
-    Raises ``UserError`` for a variable that is not set, and for ``~`` of a user without a home folder.
+    Raises ``UserError`` for a variable that is not set, for ``~`` of a user without a home folder, and for a
+    file that does not ship.
     """
     text = str(path)
     if text.startswith(SHIPPED) and not Path(text).exists():
-        return ASSETS / f"{text.removeprefix(SHIPPED)}.safetensors"
+        return _shipped(text)
     if not (text.startswith("~") or "$" in text) or Path(text).exists():
         return Path(path)
     filled = os.path.expandvars(text)
@@ -275,6 +276,13 @@ def expanded(path: str | Path) -> Path:
         return Path(filled).expanduser()
     except RuntimeError:
         raise UserError(f"{text}: there is no such home folder; write the path itself") from None
+
+
+def _shipped(text: str) -> Path:
+    files = {f"{SHIPPED}{file.stem}": file for file in sorted(ASSETS.glob("*.safetensors"))}
+    if text not in files:
+        raise UserError(f"{text}: no such file ships with lvistk; {' and '.join(files)} do")
+    return files[text]
 
 
 def _decode_path(kind: type, value: Any) -> Any:

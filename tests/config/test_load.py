@@ -267,6 +267,12 @@ def test_a_table_of_changes_has_todays_names() -> None:
     assert older_table(FinetuneSettings(), to_table(given)) == to_table(given)
 
 
+def test_files_that_ship_have_names() -> None:
+    assert expanded("lvistk:demo_detector").is_file()
+    with pytest.raises(UserError, match="no such file ships with lvistk; lvistk:demo_backbone and"):
+        expanded("lvistk:../secret")
+
+
 def test_home_and_variables_in_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("DATA", "/disk")

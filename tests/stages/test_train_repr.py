@@ -74,13 +74,19 @@ def test_the_prior_is_the_mean_area_ratio_of_each_category(finished: Path) -> No
         assert float(prior[label]) == pytest.approx(float(expected), abs=1e-6)
 
 
-@pytest.mark.parametrize(("strong", "told"), [(0, False), (1, False), (2, True)])
+@pytest.mark.parametrize(
+    ("strong", "mosaic", "told"),
+    [(0, 0.5, False), (1, 0.5, False), (2, 0.5, True), (2, 0.0, False)],
+)
 def test_strong_epochs_that_leave_no_other_are_told(
-    strong: int, told: bool, capsys: pytest.CaptureFixture[str]
+    strong: int, mosaic: float, told: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = update(
         TrainReprSettings(),
-        {"loop": {"epochs": 2}, "augment": {"strong_epochs": strong}},
+        {
+            "loop": {"epochs": 2},
+            "augment": {"strong_epochs": strong, "mosaic_probability": mosaic},
+        },
         where="here",
     )
     report_strong_epochs(settings)

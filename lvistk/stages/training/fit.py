@@ -12,7 +12,7 @@ from lvistk.artifacts import StageFolder
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.index.index_cache import cache_beside
 from lvistk.data.store.detection_store import DetectionStore
-from lvistk.data.training.dataset import DataSettings, TrainingData
+from lvistk.data.training.dataset import DataSettings, TrainingData, plain
 from lvistk.data.training.image_sources import ImageSource
 from lvistk.data.training.loader import TrainLoader
 from lvistk.engine.curves import draw_curves
@@ -113,9 +113,9 @@ def report_thresholds(model: MaskRCNN) -> None:
 
 
 def report_strong_epochs(settings: Settings) -> None:
-    """Warn of ``augment.strong_epochs`` that leave no epoch without mosaic and its like."""
+    """Warn of ``augment.strong_epochs`` that leave no epoch without the mosaic and its like that are set."""
     strong, epochs = settings.augment.strong_epochs, settings.loop.epochs
-    if strong >= epochs and strong:
+    if strong >= epochs and strong and plain(settings.augment) != settings.augment:
         console.warn(
             f"augment.strong_epochs = {strong} of {epochs} epochs changes nothing; give fewer, or 0 for all"
         )
