@@ -70,7 +70,7 @@ def upgrade_model(
         for name in fits:
             ours[name].copy_(theirs[name])
     if rows is not None:
-        adapted = _adapt_rows(old, new, rows)
+        adapted = _adapt_rows(old, new, rows) + _adapt_classifiers(old, new, rows)
     else:
         adapted = [] if same else _adapt_classifiers(old, new)
     return new, Transfer(
@@ -91,7 +91,7 @@ def _fits(theirs: Tensor, ours: Tensor, name: str, same_channels: bool) -> bool:
 def _adapt_rows(old: MaskRCNN, new: MaskRCNN, rows: np.ndarray) -> list[str]:
     """Copy the rows of the categories that ``old`` has; names of the weights that this made.
 
-    Groups of a group softmax depend on the label set, so that its classifier starts anew.
+    Groups of a group softmax depend on the label set, so that one of another set says nothing to it.
     """
     theirs, ours = old.state_dict(), new.state_dict()
     kind, before = new.settings.classifier.kind, len(old.categories)
@@ -110,13 +110,15 @@ def _adapt_rows(old: MaskRCNN, new: MaskRCNN, rows: np.ndarray) -> list[str]:
     return names
 
 
-def _adapt_classifiers(old: MaskRCNN, new: MaskRCNN) -> list[str]:
+def _adapt_classifiers(
+    old: MaskRCNN, new: MaskRCNN, rows: np.ndarray | None = None
+) -> list[str]:
     """Start classifiers from those of another kind; names of the weights that this made."""
     names = []
     for stage, (theirs, ours) in enumerate(
         zip(_classifiers(old), _classifiers(new), strict=False)  # a longer cascade's last are new
     ):
-        if theirs.linear.in_features == ours.linear.in_features and ours.start_from(theirs):
+        if theirs.linear.in_features == ours.linear.in_features and ours.start_from(theirs, rows):
             prefix = f"roi_heads.box_heads.{stage}.classifier.linear"
             names += [f"{prefix}.weight", f"{prefix}.bias"]
     return names

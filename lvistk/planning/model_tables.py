@@ -126,7 +126,7 @@ def classifier_tables(basis: Basis) -> list[Table]:
     """The classifier of stage 1."""
     if not basis.tail.is_long:
         return [Table("model.classifier", (Choice("kind", "softmax", basis.tail.reason),))]
-    images = Choice("tail_images", basis.tail.images, basis.tail.reason)
+    images = Choice("tail_images", *rules.spared_images(basis.fp))
     return [
         Table("model.classifier", (Choice("kind", "eql", "long-tailed: the paper's stage 1"),)),
         Table("model.classifier.eql", (images,)),

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -150,6 +151,27 @@ def test_another_kind_starts_from_the_log_odds_of_a_softmax(kind: str) -> None:
     for part in ("weight", "bias"):
         rows = before[f"{name}.{part}"]
         torch.testing.assert_close(after[f"{name}.{part}"][:3], rows[:3] - rows[3])
+
+
+@pytest.mark.parametrize("kind", ["softmax", "eql_v2", "group_softmax"])
+def test_another_kind_of_another_label_set_starts_from_the_rows_of_the_categories_it_shares(
+    kind: str,
+) -> None:
+    """The first new category is the old one's second, the third its first; the second is new."""
+    old = build_model(small_settings(classifier={"kind": "eql"}), categories(3, 30))
+    settings, known = small_settings(classifier={"kind": kind}), categories(3, 30, 300)
+    new, transfer = upgrade_model(
+        old, settings=settings, categories=known, area_ratio_prior=None, rows=np.array([1, -1, 0])
+    )
+    anew = build_model(settings, known).state_dict()
+    name = "roi_heads.box_heads.0.classifier.linear"
+    assert {f"{name}.weight", f"{name}.bias"} <= {*transfer.adapted}
+    before, after = old.state_dict(), new.state_dict()
+    row = list(new.roi_heads.box_heads[0].classifier.channels.of_category)
+    for part in (f"{name}.weight", f"{name}.bias"):
+        torch.testing.assert_close(after[part][[row[0], row[2]]], before[part][[1, 0]])
+        assert after[part][row[1]].shape == anew[part][row[1]].shape
+        assert not torch.isin(after[part][row[1]], before[part][:2]).all() or part.endswith("bias")
 
 
 def test_no_other_kind_starts_from_rows_of_groups() -> None:

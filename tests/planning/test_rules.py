@@ -163,6 +163,17 @@ def test_the_long_tail() -> None:
     assert large.images <= rules.PAPER_TAIL_IMAGES
 
 
+def test_the_equalization_loss_spares_few_instances() -> None:
+    """At most 6% of the instances, as on LVIS, but always the least frequent category."""
+    for categories, images in ((60, 400), (1203, 100_000)):
+        fp = fingerprint(tail=1.2, categories=categories, images=images)
+        spared = fp.category_images <= rules.spared_images(fp).value
+        held = fp.category_instances[spared].sum() / fp.category_instances.sum()
+        assert spared.any() and held <= rules.SPARED_SHARE + 0.02
+    few = fingerprint(tail=1.0, categories=2, images=50)
+    assert (few.category_images <= rules.spared_images(few).value).sum() == 1
+
+
 @pytest.mark.parametrize(
     ("categories", "images"), [(c, i) for c in (1, 3, 40, 400) for i in (20, 3000)]
 )

@@ -33,23 +33,17 @@ SOLID = [
     *(("flower", 0), ("box", 3), ("polygon", 2), ("cross", 0), ("disk", 3), ("star", 0)),
 ]
 """Families and variants of the solid mix: three thin categories in the head, compact ones beside."""
-SIBLINGS = {
-    "ring": (0.3, 0.14, 0.45),
-    "box": (1.25, 2.4, 3.5),
-    "comb": (4, 8, 3),
-    "disk": (1.0, 2.0, 3.0),
-    "pole": (0.24, 0.13, 0.34),
-    "star": (5, 8, 4),
-    "cross": (0.3, 0.14, 0.45),
-    "polygon": (3, 6, 5),
-    "wheel": (5, 3, 8),
-    "crescent": (0.4, 0.7, 0.3),
-    "gear": (8, 14, 6),
-    "ladder": (4, 6, 3),
-    "flower": (4, 6, 3),
-    "arrow": (0.3, 0.5, 0.2),
-}
-"""Families of the siblings mix, and the values of a frequent, a common and a rare category of each."""
+SIBLINGS = [
+    # the head: the first fourteen of the solid mix, in its order, so that a detector of that mix knows them
+    *SOLID[:14],
+    # the middle
+    *(("box", 2), ("ring", 1), ("disk", 2), ("pole", 1), ("polygon", 3), ("flower", 0), ("arrow", 0)),
+    *(("gear", 3), ("box", 3), ("polygon", 2), ("star", 0), ("cross", 0), ("disk", 3), ("crescent", 0)),
+    # the tail: each a variant of a shape above
+    *(("arrow", 1), ("ring", 3), ("crescent", 1), ("pole", 3), ("star", 3), ("flower", 3), ("wire", 1)),
+    *(("gear", 2), ("flower", 2), ("crescent", 3), ("star", 2), ("cross", 3), ("arrow", 2), ("crescent", 2)),
+]
+"""Families and variants of the siblings mix: fourteen frequent categories, fourteen common, fourteen rare."""
 
 
 @dataclass(frozen=True)
@@ -75,15 +69,6 @@ def _mixed() -> list[tuple[str, int, int]]:
     return head + middle + tail
 
 
-def _siblings() -> list[tuple[str, int, int]]:
-    """Every family's first variant, then every family's second, then the third."""
-    return [
-        (name, BY_NAME[name].values.index(values[turn]), 0)
-        for turn in range(3)
-        for name, values in SIBLINGS.items()
-    ]
-
-
 def _order(mix: Mix) -> list[tuple[str, int, int]]:
     """(family, variant, round) of every possible category, the most popular first."""
     match mix:
@@ -92,7 +77,7 @@ def _order(mix: Mix) -> list[tuple[str, int, int]]:
         case "solid":
             chosen = [(name, variant, 0) for name, variant in SOLID]
         case "siblings":
-            chosen = _siblings()
+            chosen = [(name, variant, 0) for name, variant in SIBLINGS]
     taken = set(chosen)
     rounds = 2 + 2000 // (len(FAMILIES) * 4)
     rest = [

@@ -38,8 +38,8 @@ class GenerateSettings:
     val_complete: bool = False
     """Every val instance is annotated, and every absent category verified absent."""
     mix: Mix = "mixed"
-    """Most categories thin or open; most of them solid; or a frequent, a common and a rare variant of each
-    of 14 shapes."""
+    """Most categories thin or open; most of them solid; or 14 solid frequent categories, 14 common and 14
+    rare ones that are variants of them."""
     crowding: Annotated[float, Meta(ge=0.1, le=4.0)] = 1.0
     """Instances per image, as a multiple of the usual number."""
     min_extent: Annotated[float, Meta(ge=0.02, le=0.45)] = 0.055

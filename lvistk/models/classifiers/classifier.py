@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -104,14 +105,20 @@ class Classifier(nn.Module, ABC):
         return weight[rows] - weight[background], bias[rows] - bias[background]
 
     @torch.no_grad()
-    def start_from(self, old: "Classifier") -> bool:
+    def start_from(self, old: "Classifier", labels: np.ndarray | None = None) -> bool:
         """Take over what another kind has learned of the same categories; whether that was possible.
 
-        Other channels (background, objectness) stay as they are.
+        labels: (C,) the label in ``old`` of each category, -1 for one that it doesn't know; None where
+            both have the same labels.
+
+        Other channels (background, objectness) and unknown categories stay as they are.
         """
         rows = old.category_rows()
         if self.linear.temperature or rows is None or old.channels.kind == self.channels.kind:
             return False
+        of_category = np.array(self.channels.of_category)
+        labels = np.arange(len(of_category)) if labels is None else labels
+        known = labels >= 0
         for own, theirs in zip((self.linear.weight, self.linear.bias), rows, strict=True):
-            own[list(self.channels.of_category)] = theirs.to(own)
+            own[of_category[known]] = theirs.to(own)[labels[known]]
         return True

@@ -1,5 +1,6 @@
 """Balanced group softmax (arXiv 2006.10408): a softmax for each group of similar frequency."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -80,9 +81,9 @@ class GroupSoftmaxClassifier(Classifier):
         """None: a row means something only beside the "others" of its own group."""
 
     @torch.no_grad()
-    def start_from(self, old: Classifier) -> bool:
+    def start_from(self, old: Classifier, labels: np.ndarray | None = None) -> bool:
         """Take over another kind's rows (ours); rows of "others", background and foreground become zero."""
-        if self.settings.start == "anew" or not super().start_from(old):
+        if self.settings.start == "anew" or not super().start_from(old, labels):
             return False
         others = sorted(set(range(self.channels.number)) - set(self.channels.of_category))
         self.linear.weight[others] = 0
