@@ -1,5 +1,7 @@
 """A stage 1 model made into another: its weights where they fit, new parts where they don't."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +15,8 @@ from lvistk.models.category_rows import rows_per_category, take_rows
 from lvistk.models.classifiers.classifier import Classifier
 from lvistk.models.mask_rcnn import MaskRCNN
 from lvistk.structures.categories import Categories
+
+_CASCADE_STAGE = re.compile(r"(roi_heads\.(?:box_heads|mask\.stages))\.(\d+)\.(.+)")
 
 
 @dataclass(frozen=True)
@@ -56,11 +60,13 @@ def upgrade_model(
 
     A tensor is copied when name and shape are the same. A classifier of another kind starts from the
     old one's rows (``Classifier.start_from``), one of other groups anew: its channels mean something
-    else, even where its shape happens to fit. The priors of Eq. 1 are those given.
+    else, even where its shape happens to fit. Stages of a longer cascade start from the old one's last
+    (ours). The priors of Eq. 1 are those given.
     """
     new = build_model(settings=settings, categories=categories, area_ratio_prior=area_ratio_prior)
     same = _same_channels(old, new)
-    theirs, ours = old.state_dict(), new.state_dict()
+    ours, longer = new.state_dict(), _later_stages(old, new)
+    theirs = old.state_dict() | longer
     fits = [name for name in ours if name in theirs and _fits(theirs[name], ours[name], name, same)]
     if (
         rows is not None
@@ -70,16 +76,42 @@ def upgrade_model(
         for name in fits:
             ours[name].copy_(theirs[name])
     if rows is not None:
-        adapted = _adapt_rows(old, new, rows) + _adapt_classifiers(old, new, rows)
+        adapted = _adapt_rows(old, new, rows, theirs) + _adapt_classifiers(old, new, rows)
     else:
         adapted = [] if same else _adapt_classifiers(old, new)
+    copied = [name for name in fits if name not in longer]
     return new, Transfer(
-        copied=tuple(fits),
-        adapted=tuple(adapted),
+        copied=tuple(copied),
+        adapted=(*adapted, *(name for name in fits if name in longer)),
         new=tuple(name for name in ours if name not in theirs),
         replaced=tuple(n for n in ours if n in theirs and n not in fits and n not in adapted),
         dropped=tuple(name for name in theirs if name not in ours),
     )
+
+
+def _later_stages(old: MaskRCNN, new: MaskRCNN) -> dict[str, Tensor]:
+    """Weights for the cascade stages that ``old`` lacks, from its last: each predicts the box that that one does."""
+    theirs, made = old.state_dict(), {}
+    for name in new.state_dict():
+        stage = _CASCADE_STAGE.match(name)
+        if stage is None or name in theirs:
+            continue
+        kind, number, rest = stage[1], int(stage[2]), stage[3]
+        numbers = [int(m[2]) for m in map(_CASCADE_STAGE.match, theirs) if m and m[1] == kind]
+        source = f"{kind}.{max(numbers, default=-1)}.{rest}"
+        if source not in theirs:
+            continue
+        made[name] = theirs[source]
+        if rest.startswith("regression."):
+            made[name] = _rescaled(theirs[source], old, new, number)
+    return made
+
+
+def _rescaled(values: Tensor, old: MaskRCNN, new: MaskRCNN, stage: int) -> Tensor:
+    """Weights or biases of box deltas, whose unit is each stage's own."""
+    before, after = old.settings.cascade.box_weights[-1], new.settings.cascade.box_weights[stage]
+    ratio = values.new_tensor(after) / values.new_tensor(before)
+    return (values.unflatten(0, (-1, 4)) * ratio.view(1, 4, *(1,) * (values.dim() - 1))).flatten(0, 1)
 
 
 def _fits(theirs: Tensor, ours: Tensor, name: str, same_channels: bool) -> bool:
@@ -88,12 +120,16 @@ def _fits(theirs: Tensor, ours: Tensor, name: str, same_channels: bool) -> bool:
     return theirs.shape == ours.shape
 
 
-def _adapt_rows(old: MaskRCNN, new: MaskRCNN, rows: np.ndarray) -> list[str]:
+def _adapt_rows(
+    old: MaskRCNN, new: MaskRCNN, rows: np.ndarray, theirs: Mapping[str, Tensor]
+) -> list[str]:
     """Copy the rows of the categories that ``old`` has; names of the weights that this made.
+
+    theirs: the weights of ``old``, and what later stages of a cascade start from.
 
     Groups of a group softmax depend on the label set, so that one of another set says nothing to it.
     """
-    theirs, ours = old.state_dict(), new.state_dict()
+    ours = new.state_dict()
     kind, before = new.settings.classifier.kind, len(old.categories)
     same_kind = kind == old.settings.classifier.kind != "group_softmax"
     names = []
@@ -115,9 +151,9 @@ def _adapt_classifiers(
 ) -> list[str]:
     """Start classifiers from those of another kind; names of the weights that this made."""
     names = []
-    for stage, (theirs, ours) in enumerate(
-        zip(_classifiers(old), _classifiers(new), strict=False)  # a longer cascade's last are new
-    ):
+    sources, targets = _classifiers(old), _classifiers(new)
+    sources += sources[-1:] * (len(targets) - len(sources))  # a longer cascade's start from the last
+    for stage, (theirs, ours) in enumerate(zip(sources, targets, strict=False)):
         if theirs.linear.in_features == ours.linear.in_features and ours.start_from(theirs, rows):
             prefix = f"roi_heads.box_heads.{stage}.classifier.linear"
             names += [f"{prefix}.weight", f"{prefix}.bias"]

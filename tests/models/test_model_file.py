@@ -174,6 +174,44 @@ def test_another_kind_of_another_label_set_starts_from_the_rows_of_the_categorie
         assert not torch.isin(after[part][row[1]], before[part][:2]).all() or part.endswith("bias")
 
 
+HTC = {
+    "ious": [0.5, 0.6],
+    "loss_weights": [1.0, 0.5],
+    "box_weights": [[10.0, 10.0, 5.0, 5.0], [20.0, 20.0, 10.0, 10.0]],
+    "mask_every_stage": True,
+    "interleaved": True,
+    "mask_flow": True,
+}
+
+
+@pytest.mark.parametrize("rows", [None, np.array([1, 0, -1])])
+def test_later_stages_of_a_cascade_start_from_the_one_stage_there_was(
+    rows: np.ndarray | None,
+) -> None:
+    """Their boxes are the same: deltas are in the unit of their stage."""
+    old = build_model(small_settings(classifier={"kind": "eql"}), categories(3, 30, 300))
+    settings = small_settings(classifier={"kind": "eql"}, cascade=HTC)
+    new, transfer = upgrade_model(
+        old, settings=settings, categories=categories(3, 30, 300), area_ratio_prior=None, rows=rows
+    )
+    before, after = old.state_dict(), new.state_dict()
+    first, second = (f"roi_heads.box_heads.{number}." for number in (0, 1))
+    weights = torch.tensor([2.0, 2.0, 2.0, 2.0])
+    for part in ("fc.0.weight", "fc.1.bias"):
+        torch.testing.assert_close(after[second + part], before[first + part])
+        assert second + part in transfer.adapted
+    for part in ("weight", "bias"):
+        scaled = before[f"{first}regression.{part}"].unflatten(0, (-1, 4)).movedim(1, -1) * weights
+        scaled = scaled.movedim(-1, 1).flatten(0, 1)
+        torch.testing.assert_close(after[f"{second}regression.{part}"], scaled)
+        linear = [after[f"{stage}classifier.linear.{part}"] for stage in (first, second)]
+        known = slice(None) if rows is None else slice(2)
+        torch.testing.assert_close(linear[0][known], linear[1][known])
+    mask = "roi_heads.mask.stages.{}.head.deconv.weight"
+    torch.testing.assert_close(after[mask.format(1)], before[mask.format(0)])
+    assert "roi_heads.mask.stages.1.head.flow.weight" in transfer.new
+
+
 def test_no_other_kind_starts_from_rows_of_groups() -> None:
     known = categories(3, 30, 300)
     old = build_model(small_settings(classifier={"kind": "group_softmax"}), known)
