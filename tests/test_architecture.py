@@ -12,6 +12,7 @@ ROOMS = (
     "errors",
     "config",
     "whole_file",
+    "folders",
     "terminal",
     "console",
     "no_memory",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from lvistk.errors import UserError
+from lvistk.folders import walk
 
 LARGE_BYTES = 64 << 20
 SAMPLES = 64
@@ -111,8 +112,8 @@ def _globbed(root: Path, parts: Sequence[str]) -> Iterator[str]:
         return
     at = parts.index("**")
     for head in _globbed(root, parts[:at]) if at else [""]:
-        for below, _ in _folders(root / head):
-            start = "/".join(part for part in (head, below) if part)
+        for folder, _ in walk(root / head, enters=_is_data):
+            start = folder.relative_to(root).as_posix().removeprefix(".")
             rest = _globbed(root / start, parts[at + 1 :]) if parts[at + 1 :] else [""]
             yield from ("/".join(part for part in (start, name) if part) for name in rest)
 
@@ -132,32 +133,17 @@ def _described(folder: Path, names: list[str]) -> dict[str, Any]:
 
 
 def image_names(folder: Path) -> Iterator[str]:
-    """Paths of all images below ``folder``, relative to it, in the folders that ``_folders`` enters."""
-    for below, files in _folders(folder):
-        start = f"{below}/" if below else ""
+    """Paths of all images below ``folder``, relative to it, but in hidden and stage folders."""
+    for here, files in walk(folder, enters=_is_data):
+        start = "" if here == folder else f"{here.relative_to(folder).as_posix()}/"
         for name in files:
             if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:  # noqa: PTH122  # 100,000 names
                 yield start + name
 
 
-def _folders(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """``folder`` and all below it, each once, relative to it, with the names of their files.
-
-    Links are followed, loops are not. Stage folders and hidden folders below it are passed over.
-    """
-    entered: set[tuple[int, int]] = set()
-    for where, folders, files in os.walk(folder, followlinks=True):
-        status = Path(where).stat()
-        if (status.st_dev, status.st_ino) in entered:
-            folders.clear()
-            continue
-        entered.add((status.st_dev, status.st_ino))
-        folders[:] = [
-            name
-            for name in folders
-            if not name.startswith(".") and not Path(where, name, "stage.json").is_file()
-        ]
-        yield "" if Path(where) == folder else Path(where).relative_to(folder).as_posix(), files
+def _is_data(folder: Path) -> bool:
+    """Whether a folder is neither hidden nor a stage's."""
+    return not folder.name.startswith(".") and not (folder / "stage.json").is_file()
 
 
 def describe_store(folder: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lvistk.artifacts import MANIFEST, read_manifest
 from lvistk.data.pool.open_images import IMAGE_NAME
+from lvistk.folders import walk
 
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"))
 POOL_IMAGES = 10
@@ -35,11 +36,7 @@ class Listing:
 def listing_of(folder: Path) -> Listing:
     """All files below ``folder`` that matter."""
     listing = Listing([], [], [], Counter(), Counter())
-    for where, folders, files in os.walk(folder):
-        here = Path(where)
-        folders[:] = sorted(
-            name for name in folders if not name.startswith(".") and not _is_run(here / name)
-        )
+    for here, files in walk(folder, enters=_is_data):
         for name in sorted(files):
             suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122  # 100,000 names
             if suffix in IMAGE_SUFFIXES:
@@ -57,9 +54,11 @@ def listing_of(folder: Path) -> Listing:
     return listing
 
 
-def _is_run(folder: Path) -> bool:
-    """Whether a folder holds a stage's run; drawn data sets have a manifest too."""
-    return (folder / MANIFEST).is_file() and read_manifest(folder)["command"] != "generate"
+def _is_data(folder: Path) -> bool:
+    """Whether a folder is neither hidden nor a stage's run; drawn data sets have a manifest too."""
+    if folder.name.startswith("."):
+        return False
+    return not (folder / MANIFEST).is_file() or read_manifest(folder)["command"] == "generate"
 
 
 def pool_of(listing: Listing) -> Pool | None:

@@ -16,6 +16,7 @@ from lvistk.data.images.decode import read_image
 from lvistk.data.images.image_files import name_parts
 from lvistk.data.index.lvis_json import CategoryRecord, ImageRecord, Side
 from lvistk.errors import UserError
+from lvistk.folders import files_below
 from lvistk.json_input.faults import JSON_ERRORS, json_fault
 from lvistk.json_input.text import json_text
 
@@ -43,7 +44,7 @@ def read_labelme(folder: Path) -> Records:
     """
     records = Records([], [], [])
     sheets: list[tuple[Path, Sheet]] = []
-    for path in sorted(folder.rglob("*.json")):
+    for path in files_below(folder, ".json"):
         sheet = _read(path)
         if sheet is None:
             records.changes.leave_out("JSON files that are no LabelMe sheets", path)

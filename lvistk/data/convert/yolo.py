@@ -15,6 +15,7 @@ from lvistk.data.convert.yolo_names import read_names
 from lvistk.data.images.decode import read_image
 from lvistk.data.index.lvis_json import CategoryRecord, ImageRecord
 from lvistk.errors import UserError
+from lvistk.folders import files_below
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 OTHER_SUFFIXES = {".heic", ".heif", ".avif", ".dng", ".gif", ".jp2", ".mpo", ".pfm", ".ppm"}
@@ -33,7 +34,7 @@ def read_yolo(images: Path, names: Path) -> Records:
     categories = [CategoryRecord(k + 1, name) for k, name in class_names.items()]
     records = Records([], [], categories)
     records.changes.notes += doubtful_names(class_names.values())
-    suffixes = {path: path.suffix.lower() for path in sorted(images.rglob("*"))}
+    suffixes = {path: path.suffix.lower() for path in files_below(images)}
     files = [path for path, suffix in suffixes.items() if suffix in IMAGE_SUFFIXES]
     if not files:
         raise UserError(f"{images}: no images in this folder; give the folder of the images")
@@ -70,7 +71,7 @@ def _label_files(image: Path, images: Path) -> list[Path]:
 def _no_labels(files: list[Path], images: Path) -> str:
     looked_for = " or ".join(str(file) for file in _label_files(files[0], images))
     stems = {path.stem for path in files}
-    folders = Counter(path.parent for path in images.parent.rglob("*.txt") if path.stem in stems)
+    folders = Counter(path.parent for path in files_below(images.parent, ".txt") if path.stem in stems)
     text = f"{images}: no labels for any of {len(files)} images; looked for {looked_for}"
     if folders:
         folder, count = folders.most_common(1)[0]

@@ -6,7 +6,6 @@ inside the folder are followed wherever they lead: who filled the folder placed 
 images so).
 """
 
-import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 from lvistk.errors import UserError
+from lvistk.folders import walk
 
 _ADDRESS = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://[^/]*/?")
 _DRIVE = re.compile(r"^[A-Za-z]:")
@@ -124,7 +124,7 @@ class ImageFolder:
     @cached_property
     def _files(self) -> list[PurePosixPath]:
         files = []
-        for folder, names in _walk(self.root):
+        for folder, names in walk(self.root):
             inner = PurePosixPath(folder.relative_to(self.root).as_posix())
             files += [inner / name for name in names]
         return sorted(files)
@@ -150,18 +150,6 @@ def _is_file(path: Path) -> bool:
         return path.is_file()
     except (OSError, ValueError):  # a name that is too long or no name
         return False
-
-
-def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Each folder below ``root`` once, links to folders too, with the names of its files."""
-    entered: set[tuple[int, int]] = set()
-    for folder, folders, names in os.walk(root, followlinks=True):
-        status = Path(folder).stat()
-        if (status.st_dev, status.st_ino) in entered:  # a link back
-            folders.clear()
-            continue
-        entered.add((status.st_dev, status.st_ino))
-        yield Path(folder), names
 
 
 def _spellings(name: str) -> list[tuple[str, ...]]:
