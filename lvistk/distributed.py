@@ -3,10 +3,12 @@
 import atexit
 import datetime
 import os
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
 from lvistk.errors import UserError
 
@@ -54,8 +56,23 @@ def start(device: torch.device) -> None:
     """Join the processes that torchrun started; nothing to do for one process alone."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not is_distributed():
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-        dist.init_process_group(backend, timeout=PATIENCE)
+        dist.init_process_group(backend, timeout=PATIENCE, **_store_of_this_attempt())
         atexit.register(stop)
+
+
+def _store_of_this_attempt() -> dict[str, Any]:
+    """Where ranks of one host find each other after torchrun has restarted them: under names of their own.
+
+    torch 2.14 gives all attempts one store without telling them apart, so that a rank may take the
+    address of a dead one for its neighbour's and wait there. Hosts count their restarts each by itself;
+    several of them need ``TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1`` instead (docs/snakefile.md).
+    """
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT")
+    if attempt is None or os.environ.get("GROUP_WORLD_SIZE") != "1":
+        return {}
+    store, rank, world_size = next(rendezvous("env://", timeout=PATIENCE))
+    prefixed = dist.PrefixStore(f"attempt_{attempt}", store)
+    return {"store": prefixed, "rank": rank, "world_size": world_size}
 
 
 def stop() -> None:

@@ -18,7 +18,6 @@ GROUP = typer.main.get_command(app)
 COMMANDS: list[str] = sorted(GROUP.commands)  # pyright: ignore[reportAttributeAccessIssue]  # a group
 
 
-@pytest.mark.slow  # whoever changes an error or an option writes the pages anew before a release
 def test_pages_from_the_code_are_current() -> None:
     for path, text in pages().items():
         assert path.read_text(encoding="utf-8") == text, (

@@ -23,7 +23,13 @@ def data(tmp_path: Path) -> Path:
 
 def test_links_are_followed_and_loops_are_not(data: Path) -> None:
     seen = [(path.relative_to(data).as_posix(), names) for path, names in walk(data)]
-    assert seen == [(".", []), ("a", []), ("a/train", ["1.jpg"]), ("b", ["2.jpg"]), ("b/hidden", [])]
+    assert seen == [
+        (".", []),
+        ("a", []),
+        ("a/train", ["1.jpg"]),
+        ("b", ["2.jpg"]),
+        ("b/hidden", []),
+    ]
     assert files_below(data, ".jpg") == [data / "a/train/1.jpg", data / "b/2.jpg"]
 
 

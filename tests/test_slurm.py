@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from lvistk.artifacts import read_manifest
@@ -35,9 +36,12 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A pipeline that ``lvistk run`` has run into ``runs``."""
+    """A pipeline that ``lvistk run`` has run into ``runs``, on one thread, as torchrun's processes do."""
     root = tmp_path_factory.mktemp("pipeline")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     run_pipeline(load_pipeline(pipeline_below(root)), device="cpu")
+    torch.set_num_threads(threads)
     return root
 
 

@@ -71,7 +71,9 @@ def _label_files(image: Path, images: Path) -> list[Path]:
 def _no_labels(files: list[Path], images: Path) -> str:
     looked_for = " or ".join(str(file) for file in _label_files(files[0], images))
     stems = {path.stem for path in files}
-    folders = Counter(path.parent for path in files_below(images.parent, ".txt") if path.stem in stems)
+    folders = Counter(
+        path.parent for path in files_below(images.parent, ".txt") if path.stem in stems
+    )
     text = f"{images}: no labels for any of {len(files)} images; looked for {looked_for}"
     if folders:
         folder, count = folders.most_common(1)[0]

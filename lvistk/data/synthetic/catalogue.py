@@ -37,11 +37,43 @@ SIBLINGS = [
     # the head: the first fourteen of the solid mix, in its order, so that a detector of that mix knows them
     *SOLID[:14],
     # the middle
-    *(("box", 2), ("ring", 1), ("disk", 2), ("pole", 1), ("polygon", 3), ("flower", 0), ("arrow", 0)),
-    *(("gear", 3), ("box", 3), ("polygon", 2), ("star", 0), ("cross", 0), ("disk", 3), ("crescent", 0)),
+    *(
+        ("box", 2),
+        ("ring", 1),
+        ("disk", 2),
+        ("pole", 1),
+        ("polygon", 3),
+        ("flower", 0),
+        ("arrow", 0),
+    ),
+    *(
+        ("gear", 3),
+        ("box", 3),
+        ("polygon", 2),
+        ("star", 0),
+        ("cross", 0),
+        ("disk", 3),
+        ("crescent", 0),
+    ),
     # the tail: each a variant of a shape above
-    *(("arrow", 1), ("ring", 3), ("crescent", 1), ("pole", 3), ("star", 3), ("flower", 3), ("wire", 1)),
-    *(("gear", 2), ("flower", 2), ("crescent", 3), ("star", 2), ("cross", 3), ("arrow", 2), ("crescent", 2)),
+    *(
+        ("arrow", 1),
+        ("ring", 3),
+        ("crescent", 1),
+        ("pole", 3),
+        ("star", 3),
+        ("flower", 3),
+        ("wire", 1),
+    ),
+    *(
+        ("gear", 2),
+        ("flower", 2),
+        ("crescent", 3),
+        ("star", 2),
+        ("cross", 3),
+        ("arrow", 2),
+        ("crescent", 2),
+    ),
 ]
 """Families and variants of the siblings mix: fourteen frequent categories, fourteen common, fourteen rare."""
 
