@@ -90,7 +90,7 @@ def upgrade_model(
 
 
 def _later_stages(old: MaskRCNN, new: MaskRCNN) -> dict[str, Tensor]:
-    """Weights for the cascade stages that ``old`` lacks, from its last: each predicts the box that that one does."""
+    """Weights for the cascade stages that ``old`` lacks, from its last; each predicts the same box."""
     theirs, made = old.state_dict(), {}
     for name in new.state_dict():
         stage = _CASCADE_STAGE.match(name)

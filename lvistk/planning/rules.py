@@ -43,9 +43,9 @@ MOST_REPEATS = 2.0
 PAPER_TAIL_IMAGES = 100.0
 """Images below which LVIS calls a category rare or common, and repeats it (t = .001 of 100,000 images)."""
 SPARED_SHARE = 0.06
-"""Of all instances, those of the categories that the equalization loss spares: LVIS v1's .0011 spares 6.2% (815
-of 1203 categories). Where a spared category looks like a more frequent one, nothing teaches it to be told apart:
-docs/ladder.md has the measurement."""
+"""Of all instances, those of the categories that the equalization loss spares: LVIS v1's .0011 spares 6.2%
+(815 of 1203 categories). Where a spared category looks like a more frequent one, nothing teaches it to be
+told apart: docs/ladder.md has the measurement."""
 PAPER_SPARED_IMAGES = 109.0
 """The equalization loss's own limit for LVIS v1, in images."""
 BALANCED = 4.0
