@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.distributed import TCPStore
 
 from lvistk.console import read_metrics
+from lvistk.distributed import _store_of_this_attempt
 from lvistk.engine.loop import train
 from tests.engine.toy import ToyModel, toy_job
 
@@ -56,3 +58,22 @@ def test_a_killed_rank_is_restarted_and_the_run_resumes(tmp_path: Path) -> None:
     found = torch.load(tmp_path / "restarted" / "final.pt", weights_only=True)
     for name, value in wanted.items():
         assert torch.equal(found[name], value), name
+
+
+def test_a_restarted_rank_does_not_read_what_a_dead_one_wrote(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """torchrun's ranks of one host keep their store, in which torch 2.14 doesn't tell attempts apart."""
+    server = TCPStore("localhost", 0, world_size=1, is_master=True, multi_tenant=True)
+    values = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(server.port), "RANK": "0"}
+    values |= {"WORLD_SIZE": "1", "GROUP_WORLD_SIZE": "1", "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    assert not _store_of_this_attempt()
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
+    _store_of_this_attempt()["store"].set("address", "of the dead")
+    assert _store_of_this_attempt()["store"].check(["address"])
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert not _store_of_this_attempt()["store"].check(["address"])
+    monkeypatch.setenv("GROUP_WORLD_SIZE", "2")
+    assert not _store_of_this_attempt()
