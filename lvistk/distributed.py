@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from lvistk.errors import UserError
@@ -71,7 +72,7 @@ def _store_of_this_attempt() -> dict[str, Any]:
     if attempt is None or os.environ.get("GROUP_WORLD_SIZE") != "1":
         return {}
     store, rank, world_size = next(rendezvous("env://", timeout=PATIENCE))
-    prefixed = dist.PrefixStore(f"attempt_{attempt}", store)
+    prefixed = PrefixStore(f"attempt_{attempt}", store)
     return {"store": prefixed, "rank": rank, "world_size": world_size}
 
 
