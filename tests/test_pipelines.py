@@ -98,7 +98,8 @@ def test_every_row_of_a_ladder_loads_and_builds_on_earlier_stages(folder: Path) 
             for name in ("model", "init", "detections", "missing", "pseudo"):
                 value = getattr(plan.inputs, name, None) or ()
                 for needed in value if isinstance(value, tuple) else (value,):
-                    assert needed in seen, f"{row.name}: {plan.name} needs {needed}"
+                    made = needed in seen or needed.is_file()  # or ships with lvistk
+                    assert made, f"{row.name}: {plan.name} needs {needed}"
             seen.add(plan.out)
         assert row.settings.title, row.name
         text = (folder / f"{row.name}.toml").read_text()
