@@ -113,7 +113,7 @@ def _globbed(root: Path, parts: Sequence[str]) -> Iterator[str]:
     at = parts.index("**")
     for head in _globbed(root, parts[:at]) if at else [""]:
         for folder, _ in walk(root / head, enters=_is_data):
-            start = folder.relative_to(root).as_posix().removeprefix(".")
+            start = "" if folder == root else folder.relative_to(root).as_posix()
             rest = _globbed(root / start, parts[at + 1 :]) if parts[at + 1 :] else [""]
             yield from ("/".join(part for part in (start, name) if part) for name in rest)
 

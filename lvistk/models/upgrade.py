@@ -110,10 +110,8 @@ def _later_stages(old: MaskRCNN, new: MaskRCNN) -> dict[str, Tensor]:
 def _rescaled(values: Tensor, old: MaskRCNN, new: MaskRCNN, stage: int) -> Tensor:
     """Weights or biases of box deltas, whose unit is each stage's own."""
     before, after = old.settings.cascade.box_weights[-1], new.settings.cascade.box_weights[stage]
-    ratio = values.new_tensor(after) / values.new_tensor(before)
-    return (values.unflatten(0, (-1, 4)) * ratio.view(1, 4, *(1,) * (values.dim() - 1))).flatten(
-        0, 1
-    )
+    ratio = (values.new_tensor(after) / values.new_tensor(before)).repeat(len(values) // 4)
+    return values * ratio.view(-1, *(1,) * (values.dim() - 1))
 
 
 def _fits(theirs: Tensor, ours: Tensor, name: str, same_channels: bool) -> bool:
@@ -152,9 +150,7 @@ def _adapt_classifiers(old: MaskRCNN, new: MaskRCNN, rows: np.ndarray | None = N
     """Start classifiers from those of another kind; names of the weights that this made."""
     names = []
     sources, targets = _classifiers(old), _classifiers(new)
-    sources += sources[-1:] * (
-        len(targets) - len(sources)
-    )  # a longer cascade's start from the last
+    sources += sources[-1:] * (len(targets) - len(sources))  # of a longer cascade: from the last
     for stage, (theirs, ours) in enumerate(zip(sources, targets, strict=False)):
         if theirs.linear.in_features == ours.linear.in_features and ours.start_from(theirs, rows):
             prefix = f"roi_heads.box_heads.{stage}.classifier.linear"

@@ -125,3 +125,10 @@ def test_what_is_lacking_is_one_line(tmp_path: Path, files: list[str], words: st
             (tmp_path / name).write_text("[]")
     with pytest.raises(UserError, match=words):
         survey(tmp_path)
+
+
+def test_images_behind_a_link_are_found(tmp_path: Path) -> None:
+    image(tmp_path / "disk/a.jpg")
+    annotations(tmp_path / "data/mine.json", ["a.jpg"])
+    (tmp_path / "data/images").symlink_to(tmp_path / "disk")
+    assert survey(tmp_path / "data").images == tmp_path / "data/images"
