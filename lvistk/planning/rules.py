@@ -287,15 +287,16 @@ def tail(fp: Fingerprint) -> Tail:
 
 def spared_images(fp: Fingerprint) -> Reasoned:
     """Categories of at most so many images are spared by the equalization loss."""
-    order = np.argsort(fp.category_images, kind="stable")
-    share = np.cumsum(fp.category_instances[order]) / max(1, fp.category_instances.sum())
-    spared = max(1, int((share <= SPARED_SHARE).sum()))
-    images = min(PAPER_SPARED_IMAGES, float(fp.category_images[order[spared - 1]]))
+    total = max(1, fp.category_instances.sum())
+    limits = np.unique(fp.category_images)
+    held = np.array([fp.category_instances[fp.category_images <= one].sum() for one in limits])
+    chosen = max(0, int((held / total <= SPARED_SHARE).sum()) - 1)
+    images = min(PAPER_SPARED_IMAGES, float(limits[chosen]))
     below = fp.category_images <= images
-    held = fp.category_instances[below].sum() / max(1, fp.category_instances.sum())
+    share = fp.category_instances[below].sum() / total
     return Reasoned(
         images,
-        f"{int(below.sum())} of {len(below)} categories, with {held:.1%} of the instances (LVIS v1: 6.2%)",
+        f"{int(below.sum())} of {len(below)} categories, with {share:.1%} of the instances (LVIS v1: 6.2%)",
     )
 
 
