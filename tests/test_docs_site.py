@@ -38,6 +38,14 @@ def test_the_sites_navigation_has_every_page() -> None:
     assert listed == {path.name for path in (ROOT / "docs").glob("*.md")}
 
 
+def test_links_of_pages_lead_to_pages_and_pictures() -> None:
+    for path in (ROOT / "docs").glob("*.md"):
+        for link in re.findall(r"\]\(([^)#\s]+)", path.read_text(encoding="utf-8")):
+            if not link.startswith(("http:", "https:")):
+                target = (path.parent / link).resolve()
+                assert target.is_file() and target.is_relative_to(ROOT / "docs"), (path.name, link)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(
     importlib.util.find_spec("mkdocs") is None,
