@@ -179,6 +179,24 @@ def _may_match(mask_area, tight, gt_areas, gt_boxes, first, last):
 
 
 @kernel
+def _is_foreign(block, k, height, width):
+    """Whether the RLE of row ``k`` has another size than its image."""
+    kind = block.mask_kinds[k]
+    return kind in (RLE_TEXT, RLE_RUNS) and (
+        block.mask_heights[k] != height or block.mask_widths[k] != width
+    )
+
+
+@kernel
+def _add_box_pairs(pairs, count, k, box, gt_boxes, first, last):
+    for g in range(first, last):
+        iou = box_iou(box[0], box[1], box[2], box[3], gt_boxes, g)
+        if iou >= 0.5:
+            pairs, count = add_pair(pairs, count, k, g, iou, iou)
+    return pairs, count
+
+
+@kernel
 def _measure(block, columns, nearest, gt, boundary, ratio_ends, options):
     mask_pairs = np.empty(256, PAIR)
     box_pairs = np.empty(256, PAIR)
@@ -223,10 +241,7 @@ def _measure(block, columns, nearest, gt, boundary, ratio_ends, options):
             if code != OK:
                 return mask_pairs[:0], box_pairs[:0], 0, code, k
             ratio_out = out_of_ratio(mask_area, tight, ratio_ends)
-            kind = block.mask_kinds[k]
-            foreign = kind in (RLE_TEXT, RLE_RUNS) and (
-                block.mask_heights[k] != height or block.mask_widths[k] != width
-            )
+            foreign = _is_foreign(block, k, height, width)
         if options.nearest:
             if not (options.masks and foreign):
                 find_nearest(
@@ -255,8 +270,7 @@ def _measure(block, columns, nearest, gt, boundary, ratio_ends, options):
         area = box_area if options.box_area_is_box else float(mask_area)
         if options.boxes and 0 < area < np.inf:
             columns.box_out[k] = out_of_area(area) | ratio_out
-            for g in range(first, last):
-                iou = box_iou(box[0], box[1], box[2], box[3], gt.boxes, g)
-                if iou >= 0.5:
-                    box_pairs, box_count = add_pair(box_pairs, box_count, k, g, iou, iou)
+            box_pairs, box_count = _add_box_pairs(
+                box_pairs, box_count, k, box, gt.boxes, first, last
+            )
     return mask_pairs[:mask_count], box_pairs[:box_count], foreign_sizes, OK, 0

@@ -189,7 +189,9 @@ def test_results_with_a_gt_and_their_mistakes(
     out = tmp_path / "differences.json"
     found = run(fewer, paths[1], gt=paths[0], samples=10, threads=1, out=out)
     told = capsys.readouterr().err
-    assert f"warning: {fewer}: 1 detections whose category is not in the ground truth" in told
+    assert (
+        f"warning: A: {fewer.name}: 1 detections whose category is not in the ground truth" in told
+    )
     written = json.loads(out.read_text())
     assert written["samples"] == 10 and len(written["categories"]["segm"]) == 3
     assert written["scores"]["segm"][0]["difference"] == found.scores["segm"][0].difference

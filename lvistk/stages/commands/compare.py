@@ -111,7 +111,10 @@ def compare_sides(
         raise UserError("compare needs --samples of at least 2 and a --level between 0 and 1")
     _require_same(a, b)
     count = threads or os.cpu_count() or 1
-    compared = [_evaluate(one, boundary=boundary, fixed=fixed, threads=count) for one in (a, b)]
+    compared = [
+        _evaluate(one, side=side, boundary=boundary, fixed=fixed, threads=count)
+        for side, one in zip("AB", (a, b), strict=True)
+    ]
     return compare(*compared, samples=samples, seed=seed, level=level, threads=count)
 
 
@@ -156,11 +159,11 @@ def _require_same(a: Inputs, b: Inputs) -> None:
             )
 
 
-def _evaluate(one: Inputs, *, boundary: bool, fixed: bool, threads: int) -> Side:
+def _evaluate(one: Inputs, *, side: str, boundary: bool, fixed: bool, threads: int) -> Side:
     settings = dataclasses.replace(one.settings, boundary=boundary, fixed=fixed, threads=threads)
     evaluation = evaluate(one.gt, one.results, settings)
-    for line in evaluation.warnings:  # those of detections begin with the file's own name
-        console.warn(f"{one.name}: {line.removeprefix(f'{Path(one.name).name}: ')}")
+    for line in evaluation.warnings:
+        console.warn(f"{side}: {line}")
     return side_of(evaluation, fixed_detections=settings.fixed_detections, threads=threads)
 
 
