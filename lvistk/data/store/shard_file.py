@@ -4,6 +4,7 @@ HDF5 writes small datasets when the file is closed, and h5py cannot tell of an e
 a file of zeros would look complete. So HDF5 never touches the disk here.
 """
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +21,14 @@ def write_shard_file(path: Path, columns: dict[str, np.ndarray], *, role: str) -
 
     ``columns`` is empty afterwards: large ones would be in memory beside the file that is made of them.
     """
-    content = shard_bytes(columns, role=role)
+    content = _shard_file(columns, role=role)
     with whole_file(path) as temporary:
         temporary.write_bytes(content)
         if not _holds(temporary, content):
             raise UserError(f"{path}: the disk gives back other bytes than were written to it")
 
 
-def _holds(path: Path, content: bytes) -> bool:
+def _holds(path: Path, content: memoryview) -> bool:
     """Whether a file's bytes are ``content``, read a piece at a time."""
     offset = 0
     with path.open("rb") as file:
@@ -38,12 +39,13 @@ def _holds(path: Path, content: bytes) -> bool:
     return offset == len(content)
 
 
-def shard_bytes(columns: dict[str, np.ndarray], *, role: str) -> bytes:
-    """The bytes of a shard with its digest; ``columns`` is emptied meanwhile."""
+def _shard_file(columns: dict[str, np.ndarray], *, role: str) -> memoryview:
+    """The bytes of a shard with its digest, in memory once; ``columns`` is emptied meanwhile."""
     import h5py  # 0.04 s, and only stores need it
 
     digest = Digest(role)
-    with h5py.File("shard", "w", driver="core", backing_store=False) as file:
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
         file.attrs.update({"format": FORMAT, "version": VERSION, "role": role})
         for name in sorted(columns):
             digest.column(name, columns[name].dtype, columns[name].shape)
@@ -51,5 +53,4 @@ def shard_bytes(columns: dict[str, np.ndarray], *, role: str) -> bytes:
         for name in list(columns):
             file.create_dataset(name, data=columns.pop(name))
         file.attrs["digest"] = digest.text()
-        file.flush()
-        return bytes(file.id.get_file_image())
+    return buffer.getbuffer()
