@@ -1,10 +1,11 @@
-"""Files that appear whole or not at all, and disks that fill up."""
+"""Files and folders that appear whole or not at all, and disks that fill up."""
 
 import contextlib
 import errno
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -47,6 +48,27 @@ def whole_file(path: Path, *, replaced: bool = False) -> Iterator[Path]:
     finally:  # from the new name on, the temporary file of this name may be another process's
         if lock is not None:
             os.close(lock)
+
+
+@contextlib.contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """The path of a temporary folder beside ``path`` that becomes it when the block ends well.
+
+    The caller holds a lock. What killed writers left goes first; a folder that is there is replaced, and
+    processes that have its files open keep them.
+    """
+    for left in path.parent.glob(f".{path.name}.*"):
+        shutil.rmtree(left, ignore_errors=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    old = path.with_name(f".{path.name}.{os.getpid()}.old")
+    try:
+        yield temporary
+        if path.exists():
+            path.rename(old)
+        temporary.rename(path)
+    finally:
+        for left in (temporary, old):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _locked(path: Path) -> int | None:

@@ -31,12 +31,17 @@ class SourceRows:
 
 
 def source_rows(
-    number: int, *, ids: Sequence[int] | None, names: Sequence[Sequence[str]] | None
+    number: int,
+    *,
+    ids: Sequence[int] | None,
+    names: Sequence[Sequence[str]] | None,
+    needed: bool = True,
 ) -> SourceRows:
     """The label set of a model with ``number`` categories.
 
     ids, names: the categories that the user gives, in the order of the rows, each with all its names.
     Without them, or when their number is another, 80 rows are COCO's categories and 90 are COCO's ids.
+    needed: whether rows are to be found by it; if not, an unknown label set has no names and no ids.
     """
     if ids is not None and names is not None and len(ids) == number:
         return SourceRows(np.array(ids, np.int64), tuple(map(_normal_names, names)))
@@ -49,6 +54,8 @@ def source_rows(
         return SourceRows(
             np.where(used, every_id, 0), tuple(_normal_names([name]) for name in COCO_NAMES)
         )
+    if not needed:
+        return SourceRows(np.zeros(number, np.int64), (frozenset(),) * number)
     given = "none were given" if ids is None else f"{len(ids)} were given"
     raise UserError(
         f"the checkpoint has {number} categories and {given}: name the annotation file it was trained "
@@ -93,7 +100,8 @@ def rows_of_labels(
             rows = rows_by_name(source, names)
             if (rows < 0).all():
                 raise UserError(
-                    "no category of the checkpoint has a name in common with --categories"
+                    "no category of the checkpoint has a name in common with --categories; "
+                    "--labels leave_out starts all their rows anew"
                 )
             return rows
 

@@ -128,6 +128,7 @@ def _source(
         source_categories(weights, given=len(records) or None),
         ids=[record.id for record in records] or None,
         names=[[record.name, *record.synonyms] for record in records],
+        needed=settings.labels != "leave_out",
     )
 
 

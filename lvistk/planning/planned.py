@@ -18,6 +18,7 @@ class Wishes:
     backbone: whose weights the training starts from; None: random.
     checkpoint: a detector of another toolbox to start from instead.
     checkpoint_model: its model settings that are not the defaults.
+    checkpoint_labels: which rows of its last layers are taken over, as ``import-weights`` calls it.
     categories: the file that lists the categories to train.
     pool: whether there is a pool of unlabelled images.
     val_images: number of images to be scored on.
@@ -27,6 +28,7 @@ class Wishes:
     backbone: Backbone | None = None
     checkpoint: Path | None = None
     checkpoint_model: Mapping[str, Any] = field(default_factory=dict)
+    checkpoint_labels: str = "by_name"
     categories: str = ""
     pool: bool = False
     val_images: int = 100

@@ -7,6 +7,11 @@ from lvistk.planning.planned import Choice, Table, stage_table
 from lvistk.planning.training_tables import learning_rate
 from lvistk.planning.views import mask_sides, single_view, tta_choices
 
+LABELS = {
+    "by_name": "rows of categories that both have are taken over",
+    "leave_out": "the detector knows other categories; their rows start anew",
+}
+
 
 def stage_tables(basis: Basis, steps: Steps) -> list[Table]:
     """All stages in order."""
@@ -28,7 +33,7 @@ def first_round(basis: Basis, steps: Steps) -> list[Table]:
             stage_table(
                 "imported",
                 "import-weights",
-                Choice("labels", "by_name", "rows of categories that both have are taken over"),
+                Choice("labels", labels := basis.wishes.checkpoint_labels, LABELS[labels]),
                 Choice("inputs", inputs),
             )
         )

@@ -1,5 +1,6 @@
 """The Open Images pool: layouts, list formats, rotation, duplicates, size."""
 
+import errno
 import json
 import pickle
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lvistk.data.index.flat_arrays import map_arrays
+from lvistk.data.index.flat_arrays import FlatWriter, map_arrays
 from lvistk.data.pool.open_images import OpenImages
 from lvistk.data.pool.pool_list import flickr_id, read_list
 from lvistk.errors import UserError
@@ -79,6 +80,21 @@ def test_a_damaged_cache_and_what_a_killed_build_left_are_replaced(tmp_path: Pat
     for text in ("", "[]", "{", '{"notes": 3}'):
         (pool.cached / "arrays.json").write_text(text)
         assert OpenImages.open(root, cache=cache).ids.tolist() == ids
+
+
+def test_a_build_on_a_full_disk_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, cache = put(tmp_path / "pool", *(f"{i}.jpg" for i in IDS)), tmp_path / "cache"
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+        patch.setattr(FlatWriter, "finish", full)
+        OpenImages.open(root, cache=cache)
+    assert not [path for path in cache.iterdir() if path.is_dir()]
+    assert len(OpenImages.open(root, cache=cache)) == len(IDS)
 
 
 def test_a_guard_that_cannot_guard_is_refused(tmp_path: Path) -> None:

@@ -96,6 +96,23 @@ def test_a_detector_to_start_from(coco: Path, lvistk: Commands) -> None:
     assert lvistk("import-weights").code == 0
 
 
+def test_a_detector_of_other_categories_gives_all_but_their_rows(
+    coco: Path, lvistk: Commands
+) -> None:
+    (coco / "detector.bin").rename(coco / "detector.safetensors")
+    annotations = coco / "mine.json"
+    table = json.loads(annotations.read_text())
+    for category in table["categories"]:
+        category["name"] = f"part {category['id']}"
+    annotations.write_text(json.dumps(table))
+    done = lvistk("init", "--from", "detector.safetensors", *QUICK)
+    assert done.code == 0, done
+    assert any("no category of the checkpoint has a name in common" in line for line in done.err)
+    imported = load_pipeline(Path("lvistk.toml")).stage("imported")
+    assert imported.settings.labels == "leave_out"
+    assert lvistk("import-weights").code == 0
+
+
 def test_a_preset_gets_the_data(coco: Path, lvistk: Commands) -> None:
     done = lvistk("init", "--preset", "htc_r50")
     assert done.code == 0

@@ -10,14 +10,13 @@ import hashlib
 import json
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from lvistk.data.index.flat_arrays import TABLE
 from lvistk.errors import UserError
-from lvistk.whole_file import whole_file
+from lvistk.whole_file import whole_file, whole_folder
 
 HASH = re.compile("[0-9a-f]{32}")
 PACKAGE = Path(__file__).parents[2]
@@ -56,15 +55,9 @@ def built_folder(
         return folder
     with locked(cache / f"{folder.name}.lock"):
         if not (folder / TABLE).is_file():
-            for left in cache.glob(f".{folder.name}.*.part"):  # of a build that was killed
-                shutil.rmtree(left)
-            temporary = cache / f".{folder.name}.{os.getpid()}.part"
-            try:
+            with whole_folder(folder) as temporary:
                 build(paths, temporary)
                 temporary.chmod(0o755)
-                temporary.rename(folder)
-            finally:
-                shutil.rmtree(temporary, ignore_errors=True)
     return folder
 
 

@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from lvistk.data.index.index_cache import locked, user_cache
 from lvistk.data.index.lvis_json import AnnotationFile, ImageRecord
 from lvistk.data.pool.pool_list import PoolList, flickr_id, read_list
 from lvistk.errors import UserError
+from lvistk.whole_file import whole_folder
 
 IMAGE_NAME = re.compile(r"(?:[0-9a-f]{16}|[0-9A-F]{16})\.(?i:jpe?g|png|webp|bmp|tiff?)", re.ASCII)
 
@@ -164,20 +164,12 @@ def _build(
             banned[known] = np.isin(listed.flickr_ids[index[known]], _flickr_ids(exclude))
             notes["excluded"] = int(banned.sum())
             keep &= ~banned
-    for left in cached.parent.glob(f".{cached.name}.*"):  # of builds that were killed
-        shutil.rmtree(left, ignore_errors=True)
-    temporary = cached.with_name(f".{cached.name}.{os.getpid()}.part")
-    with FlatWriter(temporary) as writer:
+    with whole_folder(cached) as temporary, FlatWriter(temporary) as writer:
         writer.append("ids", on_disk.ids[keep])
         writer.append("folder", on_disk.folder[keep])
         writer.append("suffix", on_disk.suffix[keep])
         writer.append("turns", turns[keep])
         writer.finish(notes=notes)
-    old = cached.with_name(f".{cached.name}.{os.getpid()}.old")
-    if cached.exists():  # processes that have it open keep their pages
-        cached.rename(old)
-    temporary.rename(cached)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 @dataclass(eq=False)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lvistk import console
 from lvistk.config.importing import ImportWeightsInputs, ImportWeightsSettings
@@ -61,11 +61,12 @@ def plan_for(
     if hours is not None and hours <= 0:
         raise UserError(f"--hours {hours:g}: give a time above 0")
     backbone = None if checkpoint else _backbone(weights, data, machine)
+    start = _detector(checkpoint, categories) if checkpoint else {}
     wishes = Wishes(
         hours=hours or HOURS[machine.kind],
         backbone=backbone,
         checkpoint=checkpoint,
-        checkpoint_model=_imported_model(checkpoint, categories) if checkpoint else {},
+        **start,
         categories=str(categories),
         pool=pool,
         val_images=val_images,
@@ -132,13 +133,25 @@ def _start(wishes: Wishes) -> str:
     return f"backbone {one.name}: {one.origin}" + (more if one.width != 1 else "")
 
 
-def _imported_model(checkpoint: Path, categories: Path) -> dict[str, Any]:
-    """Settings of the checkpoint's model that are not the defaults."""
+def _detector(checkpoint: Path, categories: Path) -> dict[str, Any]:
+    """What ``Wishes`` wants to know of a checkpoint. Where it knows none of the categories, or not what its
+    own are called, all but the rows of categories is taken over."""
+    try:
+        labels, settings = "by_name", _imported(checkpoint, categories, "by_name")
+    except UserError as error:
+        labels, settings = "leave_out", _imported(checkpoint, categories, "leave_out")
+        console.warn(f"{error}; the plan starts the rows of all categories anew")
+    model = _changes(to_table(settings), to_table(ModelSettings()))
+    return {"checkpoint_model": model, "checkpoint_labels": labels}
+
+
+def _imported(
+    checkpoint: Path, categories: Path, labels: Literal["by_name", "leave_out"]
+) -> ModelSettings:
     from lvistk.importing.importer import import_checkpoint
 
     inputs = ImportWeightsInputs(checkpoint=checkpoint, categories=categories)
-    imported = import_checkpoint(ImportWeightsSettings(labels="by_name"), inputs)
-    return _changes(to_table(imported.model.settings), to_table(ModelSettings()))
+    return import_checkpoint(ImportWeightsSettings(labels=labels), inputs).model.settings
 
 
 def _changes(table: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:
