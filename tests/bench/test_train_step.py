@@ -21,7 +21,7 @@ ROWS = {
     "ours, bfloat16": ("ours", "--precision=bf16"),
     "torchvision, frozen as ours": ("torchvision", "--frozen"),
 }
-ON_GPU = ("--device=cuda", "--height=800", "--width=1216", "--images=8", "--precision=bf16")
+ON_GPU = ("--device=cuda", "--height=800", "--width=1216", "--count=8", "--precision=bf16")
 
 
 def measure(*arguments: str) -> dict[str, float]:

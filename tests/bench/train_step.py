@@ -230,7 +230,7 @@ def _profile(run: Callable[[], None], device: torch.device) -> str:
     return profiler.key_averages().table(sort_by=f"self_{device.type}_time_total", row_limit=25)
 
 
-def main() -> None:
+def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser()
     parser.add_argument("model", choices=("ours", "torchvision"))
     parser.add_argument("--steps", type=int, default=2)
@@ -242,10 +242,14 @@ def main() -> None:
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--channels-last", action="store_true")
     parser.add_argument("--frozen", action="store_true")
-    arguments = vars(parser.parse_args())
-    steps, profiled = arguments.pop("steps"), arguments.pop("profile")
+    return parser
+
+
+def main() -> None:
+    given = vars(arguments().parse_args())
+    steps, profiled = given.pop("steps"), given.pop("profile")
     torch.set_num_threads(2)
-    print(json.dumps(measure(Step(**arguments), steps=steps, profiled=profiled)))
+    print(json.dumps(measure(Step(**given), steps=steps, profiled=profiled)))
 
 
 if __name__ == "__main__":

@@ -75,13 +75,17 @@ def theirs(size: tuple[int, int], device: torch.device, precision: str) -> Calla
     return run
 
 
-def main() -> None:
+def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser()
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--height", type=int, default=800)
     parser.add_argument("--width", type=int, default=1216)
     parser.add_argument("--repeats", type=int, default=20)
-    given = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    given = arguments().parse_args()
     torch.manual_seed(0)
     device, size = torch.device(given.device), (given.height, given.width)
     measured = {

@@ -3,10 +3,14 @@
 import json
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+import typer.main
 
+from lvistk.cli.commands import app
+from tests.bench.test_train_step import ON_GPU
 from tests.gpu.run_all import PIECES, Piece, last_json, last_line, run_piece
 from tests.test_commands import environment
 
@@ -31,11 +35,20 @@ def test_a_piece_keeps_its_last_line_and_its_time(tmp_path: Path) -> None:
     assert last_json('a\n{"b": 1}\nc') == {"b": 1}
 
 
-def test_every_module_that_a_piece_runs_is_there() -> None:
-    for name, piece in PIECES.items():
-        module = piece.words[0]
-        path = ROOT / (module.replace(".", "/"))
-        assert module == "pytest" or path.with_suffix(".py").is_file() or path.is_dir(), name
+@pytest.mark.parametrize("name", [name for name in PIECES if name != "tests"])
+def test_the_program_of_a_piece_takes_its_options(name: str) -> None:
+    module, *words = PIECES[name].words
+    if module == "lvistk":
+        group = typer.main.get_command(app)
+        command = group.commands[words[0]]  # pyright: ignore[reportAttributeAccessIssue]  # a group
+        command.make_context(words[0], words[1:])
+    else:
+        import_module(module).arguments().parse_args(words)
+
+
+def test_the_step_of_the_bench_on_a_gpu_is_one_that_can_be_measured() -> None:
+    given = import_module("tests.bench.train_step").arguments().parse_args(["ours", *ON_GPU])
+    assert (given.device, given.count) == ("cuda", 8)
 
 
 @pytest.mark.slow

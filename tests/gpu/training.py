@@ -15,14 +15,18 @@ from lvistk.console import read_metrics
 SETTINGS = ("loop.epochs=1000", "loop.precision=bf16", "loop.batch_size=16", "loader.workers=8")
 
 
-def main() -> None:
+def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--set", action="append", default=[], help="further settings")
-    given = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    given = arguments().parse_args()
     lvistk = [sys.executable, "-m", "lvistk"]
     data = given.folder / "data"
     drawn = ["--images", str(given.images), "--val-images", "100", "--pool-images", "0"]
