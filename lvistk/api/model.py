@@ -199,7 +199,7 @@ class Model:
             self.network,
             plan_views(views or default_views(self.size, many=tta)),
             with_min_score(merge or default_merge(self.size, many=many), min_score),
-            PredictSettings(batch_size=batch_size, workers=0 if batch_size == 1 else 2),
+            PredictSettings(batch_size=batch_size, workers=0 if batch_size == 1 else None),
             self.device,
             only=self.categories.labels_of_names(categories) if categories else None,
             min_score=min_score,

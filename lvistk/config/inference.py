@@ -92,14 +92,19 @@ PLAIN_MERGE = MergeSettings(nms_iou=0.5, soft_nms="none", mask_source="found")
 """Of one view that a person looks at: NMS alone, since Soft-NMS keeps overlapping boxes at lower scores."""
 
 
+READERS = 2
+"""Threads that read images where the processor has nothing else to do."""
+
+
 @dataclass(frozen=True)
 class PredictSettings:
     """How images are run through a model and where detections go."""
 
     batch_size: Count = field(default=1, metadata=OPERATIONAL)
     """Images that go through the model together."""
-    workers: Natural = field(default=2, metadata=OPERATIONAL)
-    """Threads that read and resize images ahead; 0: none."""
+    workers: Natural | None = field(default=None, metadata=OPERATIONAL)
+    """Threads that read and resize images ahead; with any, another one pastes masks behind the model. By
+    default 2 beside a GPU, and 0 on a CPU, whose cores the model keeps busy."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Of convolutions and matrix products."""
     channels_last: bool = False
@@ -113,3 +118,9 @@ class PredictSettings:
     unreadable.json; more of them end the run. One is allowed unless this is 0."""
     max_pixels: Count = MAX_PIXELS
     """An image whose header says more pixels counts as broken: it is not decoded (Pillow's limit)."""
+
+    def workers_on(self, device: str) -> int:
+        """``workers``, for a model on this type of device."""
+        if self.workers is not None:
+            return self.workers
+        return 0 if device == "cpu" else READERS

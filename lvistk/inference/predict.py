@@ -57,6 +57,10 @@ class Predictor:
         limit = self.merge.max_per_category
         self.quota = CategoryQuota(limit, len(self.model.categories))
 
+    @property
+    def _workers(self) -> int:
+        return self.predict.workers_on(self.device.type)
+
     def run(self, images: Sequence[Image]) -> Iterator[Detections]:
         """Detections of every image, in the images' order; ``ImageError`` at a broken one."""
         for outcome in self.outcomes(images):
@@ -76,14 +80,14 @@ class Predictor:
         Images of like shape are batched together, so that the outcomes of many may wait for one before them:
         ``progress`` is called with the number of images of each batch as soon as that is finished.
         The model's modules go into eval mode meanwhile and back into their own afterwards. With
-        ``predict.workers`` the masks of a batch are pasted while the next one is in the model. Raises
+        workers the masks of a batch are pasted while the next one is in the model. Raises
         ``UserError`` where the model gives numbers that are not finite.
         """
         batches = load_batches(
             images,
             views=self.views,
             batch_size=self.predict.batch_size,
-            workers=self.predict.workers,
+            workers=self._workers,
             max_pixels=self.predict.max_pixels,
             screen=screen,
         )
@@ -100,7 +104,7 @@ class Predictor:
 
     def _in_turn(self, batches: Iterator[ImagesInViews]) -> Iterator[dict[int, Any]]:
         """The outcomes of each batch by the images' indices."""
-        if self.predict.workers == 0:
+        if self._workers == 0:
             for batch in batches:
                 yield _outcomes(batch, self._unfinished(batch))
             return

@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from lvistk.planning import rules
+from lvistk.planning.cost import batch_aspect
 from lvistk.planning.fingerprint import Fingerprint
 from lvistk.planning.machine import Machine
 from lvistk.planning.planned import Wishes
@@ -35,6 +36,11 @@ class Basis:
     def aspect(self) -> float:
         """Longer side over shorter side of the usual image."""
         return float(np.median(self.fp.aspects))
+
+    @cached_property
+    def batch_aspect(self) -> float:
+        """The same of a batch, which is padded to its largest image."""
+        return batch_aspect(self.fp.aspects, int(self.batch.value))
 
     @property
     def epoch_images(self) -> float:

@@ -124,8 +124,9 @@ def step_seconds(basis: Basis, rates: Rates, size: float) -> float:
         "long_edge": basis.long_edge(size),
     }
     augment = update(AugmentSettings(), sizes, where="plan")
-    work = training_gmacs(model_settings(basis), augment, aspect=basis.aspect)
-    return work * basis.batch.value / rates.training
+    batch = int(basis.batch.value)
+    work = training_gmacs(model_settings(basis), augment, aspect=basis.batch_aspect, batch=batch)
+    return work * batch / rates.training
 
 
 def _budget(basis: Basis) -> float:

@@ -5,7 +5,10 @@ The rate is measured on the machine with the planned model itself (``stages.fore
 what the counts leave out (data loading, NMS, memory traffic) is in it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from lvistk.config.inference import ViewSettings
 from lvistk.config.model import ModelSettings
@@ -49,23 +52,46 @@ class Rates:
 
 
 def training_gmacs(
-    model: ModelSettings, augment: AugmentSettings, *, aspect: float = 4 / 3
+    model: ModelSettings,
+    augment: AugmentSettings,
+    *,
+    aspect: float = 4 / 3,
+    batch: int = 1,
 ) -> float:
-    """Billions of MACs of a training image at the middle of the training sizes.
+    """Billions of MACs of a training image, padded to the largest of its batch.
 
-    aspect: longer side over shorter side of the images.
+    aspect: longer side over shorter side of the batch (``batch_aspect``).
     """
-    short, long = training_sides(augment, aspect=aspect)
+    short, long = training_sides(augment, aspect=aspect, batch=batch)
     rois = model.box.batch_per_image
     heads = _box_gmacs(model, rois) + _mask_gmacs(model, rois * model.box.positive_fraction)
     return TRAINING * (_dense_gmacs(model, short * long) + heads)
 
 
-def training_sides(augment: AugmentSettings, *, aspect: float) -> tuple[float, float]:
-    """Shorter and longer side of a training image at the middle of the training sizes, cropped."""
-    short = sum(augment.short_edges) / len(augment.short_edges)
-    long = min(short * aspect, augment.long_edge)
-    return (min(short, augment.crop), min(long, augment.crop)) if augment.crop else (short, long)
+def training_sides(augment: AugmentSettings, *, aspect: float, batch: int = 1) -> tuple[int, int]:
+    """Shorter and longer side that the images of a batch are padded to, each of its own random size."""
+    short = _largest_edge(sorted(augment.short_edges), batch, mode=augment.short_edge_mode)
+    sides = short, min(short * aspect, augment.long_edge)
+    padded = [_padded(min(side, augment.crop or side)) for side in sides]
+    return padded[0], padded[1]
+
+
+def batch_aspect(aspects: np.ndarray, batch: int) -> float:
+    """Longer side over shorter side of the largest of ``batch`` images, of their ``aspects (I,)``."""
+    return float(np.quantile(aspects, batch / (batch + 1)))
+
+
+def _largest_edge(edges: Sequence[int], draws: int, *, mode: str) -> float:
+    """The largest shorter side to be expected of so many draws."""
+    if mode == "range":
+        return edges[0] + (edges[-1] - edges[0]) * draws / (draws + 1)
+    below = (np.arange(len(edges) + 1) / len(edges)) ** draws  # chance that all draws are below
+    return float(np.diff(below) @ np.asarray(edges))
+
+
+def _padded(side: float) -> int:
+    """Batches are padded to multiples of 32."""
+    return -(-round(side) // 32) * 32
 
 
 def inference_gmacs(model: ModelSettings, views: ViewSettings, *, aspect: float = 4 / 3) -> float:

@@ -17,7 +17,7 @@ from lvistk.planning.backbones import (
     named_backbone,
     shipped_backbone,
 )
-from lvistk.planning.cost import BACKBONE_GMACS, OTHER_GMACS, Rates
+from lvistk.planning.cost import BACKBONE_GMACS, OTHER_GMACS, Rates, batch_aspect
 from lvistk.planning.fingerprint import Fingerprint
 from lvistk.planning.machine import Machine, OtherWork, this_machine
 from lvistk.planning.plan import make_plan
@@ -93,14 +93,14 @@ def _measured(plan: Plan, fingerprint: Fingerprint, machine: Machine, *, device:
 
     augment = update(AugmentSettings(), plan.settings("augment"), where="plan")
     console.say(f"measuring a few steps at a shorter side of {augment.short_edges[1]} px")
-    aspects = fingerprint.aspects
+    loop = update(LoopSettings(), plan.settings("loop"), where="plan")
     return measure_rates(
         update(ModelSettings(), plan.settings("model"), where="plan"),
         augment,
-        loop=update(LoopSettings(), plan.settings("loop"), where="plan"),
+        loop=loop,
         categories=fingerprint.categories,
         device=choose_device(device),
-        aspect=float(sorted(aspects)[len(aspects) // 2]),
+        aspect=batch_aspect(fingerprint.aspects, loop.batch_size // loop.accumulate),
     )
 
 

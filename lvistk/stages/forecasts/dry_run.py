@@ -20,7 +20,7 @@ from lvistk.data.index.index_cache import cache_beside
 from lvistk.data.pool.open_images import OpenImages
 from lvistk.data.training.samplers import repeat_factors
 from lvistk.errors import UserError
-from lvistk.planning.cost import Rates, inference_gmacs, training_gmacs
+from lvistk.planning.cost import Rates, batch_aspect, inference_gmacs, training_gmacs
 from lvistk.stages.pipelines.runner import is_finished, missing_inputs, standing_of
 from lvistk.stages.pipelines.stage_plan import StagePlan
 
@@ -77,14 +77,15 @@ class Forecaster:
         if model is None:
             return dataclasses.replace(base, work=work)
         frozen = getattr(settings, "freeze", ())
-        aspect = _aspect(index)
         rates = self._measured(model, settings.augment, loop, index, frozen=frozen)
-        each = training_gmacs(model, settings.augment, aspect=aspect) * loop.batch_size
+        batch = loop.batch_size // loop.accumulate
+        aspect = _aspect(index, batch)
+        each = training_gmacs(model, settings.augment, aspect=aspect, batch=batch)
         memory = rates.memory_gb * loop.batch_size / loop.accumulate
         return dataclasses.replace(
             base,
             work=work,
-            seconds=steps * each / rates.training + rates.start_seconds,
+            seconds=steps * each * loop.batch_size / rates.training + rates.start_seconds,
             memory_gb=memory,
         )
 
@@ -150,7 +151,9 @@ class Forecaster:
         *,
         frozen: Sequence[str] = (),
     ) -> Rates:
-        key = repr((model, augment.short_edges, augment.long_edge, loop.precision, frozen))
+        batch = loop.batch_size // loop.accumulate
+        sizes = augment.short_edges, augment.long_edge
+        key = repr((model, sizes, batch, loop.precision, frozen))
         if key not in self._rates:
             from lvistk.distributed import choose_device  # imports torch
             from lvistk.stages.forecasts.measure import measure_rates
@@ -161,7 +164,7 @@ class Forecaster:
                 loop=loop,
                 categories=len(index.categories) if index is not None else 80,
                 device=choose_device(self._device),
-                aspect=_aspect(index),
+                aspect=_aspect(index, batch),
                 frozen=frozen,
             )
         return self._rates[key]
@@ -283,12 +286,12 @@ def index_of(files: Sequence[Path], out: Path) -> AnnotationIndex:
     return AnnotationIndex.open(files, cache=cache_beside(out), defects="skip")
 
 
-def _aspect(index: AnnotationIndex | None) -> float:
-    """Longer side over shorter side of the usual image."""
+def _aspect(index: AnnotationIndex | None, batch: int = 1) -> float:
+    """Longer side over shorter side of a batch."""
     if index is None or not len(index):
         return 4 / 3
     sides = np.stack([index.heights, index.widths]).astype(float)
-    return float(np.median(sides.max(axis=0) / sides.min(axis=0)))
+    return batch_aspect(sides.max(axis=0) / sides.min(axis=0), batch)
 
 
 def model_made(plan: StagePlan) -> ModelSettings | None:

@@ -10,6 +10,7 @@ import torch
 
 from lvistk import console
 from lvistk.artifacts import StageFolder, fingerprint
+from lvistk.config.inference import READERS, PredictSettings
 from lvistk.data.images.leak_guard import build_guard
 from lvistk.data.images.listed_images import ListedImages
 from lvistk.data.index.annotation_index import AnnotationIndex
@@ -125,7 +126,7 @@ def _pool_images(
         cache=cache,
         compares_content=inputs.exclude_images is not None,
     )
-    screen = _screen(inputs, cache, settings.predict.workers)
+    screen = _screen(inputs, cache, settings.predict)
     if rank() == 0:
         barrier()
     console.say(
@@ -150,7 +151,7 @@ def _any_images(
     listed = ListedImages(sources, root=inputs.pool)
     if rank() != 0:  # rank 0 measures what must be kept out; the others read what it wrote
         barrier()
-    screen = _screen(inputs, cache_beside(stage.path), settings.predict.workers)
+    screen = _screen(inputs, cache_beside(stage.path), settings.predict)
     if rank() == 0:
         barrier()
     console.say(f"{len(listed)} images; train-repr finds them with --pool {listed.root}")
@@ -172,13 +173,14 @@ def _drawn(total: int, settings: PseudoLabelSettings) -> np.ndarray:
     return np.sort(drawn)
 
 
-def _screen(inputs: PseudoLabelInputs, cache: Path, workers: int) -> Screen | None:
+def _screen(inputs: PseudoLabelInputs, cache: Path, predict: PredictSettings) -> Screen | None:
     """What keeps images out that show the same as those of ``exclude`` below ``exclude_images``."""
     if inputs.exclude_images is None:
         return None
     index = AnnotationIndex.open(inputs.exclude, cache=cache, defects="skip")
     paths = [index.image_path(i, inputs.exclude_images) for i in range(len(index))]
     key = " ".join(fingerprint(path) for path in inputs.exclude)
+    workers = READERS if predict.workers is None else predict.workers
     with console.progress("images to exclude", len(paths)) as line:
         guard = build_guard(paths, cache=cache, key=key, workers=workers, advance=line.advance)
     unguarded = f"; {guard.unreadable} cannot be read and are not" if guard.unreadable else ""

@@ -48,7 +48,8 @@ def validator(
     index = AnnotationIndex.open([val], cache=cache_beside(stage.path), defects="skip")
     edges = (max(settings.augment.short_edges),)
     views = plan_views(ViewSettings(short_edges=edges, long_edge=settings.augment.long_edge))
-    predict = PredictSettings(workers=settings.loader.workers, precision=settings.loop.precision)
+    workers = None if device.type == "cpu" else settings.loader.workers
+    predict = PredictSettings(workers=workers, precision=settings.loop.precision)
 
     def validate(model: nn.Module) -> dict[str, float | None]:
         from lvistk.evaluation.evaluate import Results, evaluate  # compiles on first use
