@@ -137,6 +137,8 @@ def _inference_seconds(basis: Basis, rates: Rates, size: float) -> float:
     model = model_settings(basis)
     single = update(ViewSettings(), single_view(basis, size), where="plan")
     many = update(ViewSettings(), tta_views(basis, size), where="plan")
-    one = inference_gmacs(model, single, aspect=basis.aspect)
-    work = basis.wishes.val_images * (one + inference_gmacs(model, many, aspect=basis.aspect))
+    masks = basis.most_detections
+    one = inference_gmacs(model, single, masks=masks, aspect=basis.aspect)
+    all_views = inference_gmacs(model, many, masks=2 * masks, aspect=basis.aspect)
+    work = basis.wishes.val_images * (one + all_views)
     return (work + basis.fp.images * one * basis.may_miss) / rates.inference

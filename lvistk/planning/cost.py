@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lvistk.config.inference import ViewSettings
+from lvistk.config.inference import MergeSettings, ViewSettings
 from lvistk.config.model import ModelSettings
 from lvistk.config.train import AugmentSettings
 
@@ -31,7 +31,7 @@ LEVELS = 4 / 3
 TRAINING = 3.0
 """Work of a training step over that of its forward pass: gradients of inputs and of weights join."""
 DETECTIONS = 50
-"""Masks of an image at inference that are reckoned with."""
+"""Masks of an image when rates are measured."""
 
 
 @dataclass(frozen=True)
@@ -94,15 +94,33 @@ def _padded(side: float) -> int:
     return -(-round(side) // 32) * 32
 
 
-def inference_gmacs(model: ModelSettings, views: ViewSettings, *, aspect: float = 4 / 3) -> float:
-    """Billions of MACs of an image in all its views."""
+def inference_gmacs(
+    model: ModelSettings,
+    views: ViewSettings,
+    *,
+    masks: int = DETECTIONS,
+    aspect: float = 4 / 3,
+) -> float:
+    """Billions of MACs of an image in all its views, with so many ``masks`` (``masks_made``)."""
     work = 0.0
     for short in views.short_edges:
         long = min(short * aspect, views.long_edge)
         shorter = min(short, long)
         dense = _dense_gmacs(model, shorter * long)
         work += (1 + views.flip) * (dense + _box_gmacs(model, model.rpn.post_nms_test))
-    return work + _mask_gmacs(model, DETECTIONS)
+    return work + _mask_gmacs(model, masks)
+
+
+def masks_made(views: ViewSettings, merge: MergeSettings) -> int:
+    """Masks of an image that the model makes, where as many detections are found as are kept."""
+    match merge.mask_source:
+        case "found":
+            each = 1
+        case "selected":  # a first one measures the area ratio
+            each = 2
+        case "average":
+            each = len(views.short_edges) * (1 + views.flip)
+    return merge.max_detections * each
 
 
 def _dense_gmacs(model: ModelSettings, pixels: float) -> float:

@@ -20,7 +20,7 @@ from lvistk.data.index.index_cache import cache_beside
 from lvistk.data.pool.open_images import OpenImages
 from lvistk.data.training.samplers import repeat_factors
 from lvistk.errors import UserError
-from lvistk.planning.cost import Rates, batch_aspect, inference_gmacs, training_gmacs
+from lvistk.planning.cost import Rates, batch_aspect, inference_gmacs, masks_made, training_gmacs
 from lvistk.stages.pipelines.runner import is_finished, missing_inputs, standing_of
 from lvistk.stages.pipelines.stage_plan import StagePlan
 
@@ -124,7 +124,8 @@ class Forecaster:
         if model is None:
             return dataclasses.replace(base, work=work)
         rates = self._measured(model, _largest_view(views), LoopSettings(batch_size=1), index)
-        each = inference_gmacs(model, views, aspect=_aspect(index))
+        masks = masks_made(views, plan.settings.merge)
+        each = inference_gmacs(model, views, masks=masks, aspect=_aspect(index))
         return dataclasses.replace(
             base,
             work=work,

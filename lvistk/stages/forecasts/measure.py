@@ -24,7 +24,13 @@ from lvistk.masks.polygons import Polygons
 from lvistk.models.build import build_model
 from lvistk.models.freeze import freeze
 from lvistk.models.mask_rcnn import MaskRCNN
-from lvistk.planning.cost import Rates, inference_gmacs, training_gmacs, training_sides
+from lvistk.planning.cost import (
+    DETECTIONS,
+    Rates,
+    inference_gmacs,
+    training_gmacs,
+    training_sides,
+)
 from lvistk.structures.categories import Categories
 from lvistk.structures.image_batch import ImageBatch
 from lvistk.structures.targets import Targets
@@ -113,7 +119,7 @@ def _inference_seconds(
     model.eval()
     planned = plan_views(views)
     merge = MergeSettings(
-        score_threshold=0.0, max_detections=50, soft_nms="none", mask_source="found"
+        score_threshold=0.0, max_detections=DETECTIONS, soft_nms="none", mask_source="found"
     )
     predictor = Predictor(model, planned, merge, PredictSettings(), device)
     batch = ImagesInViews(

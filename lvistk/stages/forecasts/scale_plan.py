@@ -9,7 +9,7 @@ from pathlib import Path
 from lvistk import console
 from lvistk.config.model import ModelSettings
 from lvistk.errors import UserError
-from lvistk.planning.cost import Rates, inference_gmacs, training_gmacs
+from lvistk.planning.cost import Rates, inference_gmacs, masks_made, training_gmacs
 from lvistk.planning.scale import MOMENTS, Cluster, Cost, Training, inference_cost, training_cost
 from lvistk.stages.forecasts.dry_run import (
     TRAININGS,
@@ -130,12 +130,14 @@ class _Planner:
 
     def _detecting(self, plan: StagePlan) -> Cost:
         views, model = plan.settings.views, self._model(plan, made=False)
+        masks = masks_made(views, plan.settings.merge)
         middle = dataclasses.replace(views, short_edges=views.short_edges[:1], flip=False)
         work = inference_gmacs(model, views) / inference_gmacs(model, middle)
         if self.given.infer_rate is not None:
             rate = self.given.infer_rate / work
         else:
-            rate = self._rates(plan, model).inference / inference_gmacs(model, views)
+            rates = self._rates(plan, model)
+            rate = rates.inference / inference_gmacs(model, views, masks=masks)
         sides = sum(short**2 for short in views.short_edges) / 480**2
         return inference_cost(
             self._detected_images(plan),
