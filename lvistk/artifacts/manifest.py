@@ -28,7 +28,8 @@ DATA_COMMAND = "generate"
 """Its folders are data, which people add to and change; their outputs are not compared."""
 TABLES = ("settings", "inputs", "outputs", "summary")
 DIGEST = "crc32"
-"""Checksum of all else that the manifest holds; those of earlier releases have none."""
+"""Checksum of all else that the manifest holds but its state, which is one of two words: a stage goes on
+where ``running`` is written in place of ``done``. Version 0.2's counts the state too, earlier ones wrote none."""
 
 
 def fingerprint(path: Path) -> str:
@@ -134,7 +135,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(manifest, dict) or manifest.get("state") not in ("running", "done"):
             raise ValueError("no state")
-        if DIGEST in manifest and manifest.pop(DIGEST) != _digest(manifest):
+        if DIGEST in manifest and not _is_as_written(manifest, manifest.pop(DIGEST)):
             raise ValueError(
                 f"not as it was written; if you changed it, take out its line {DIGEST}"
             )
@@ -164,8 +165,16 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     write_json(folder / MANIFEST, {DIGEST: _digest(manifest), **manifest})
 
 
+def _is_as_written(manifest: Mapping[str, Any], digest: object) -> bool:
+    return digest in (_digest(manifest), _checksum(manifest))
+
+
 def _digest(manifest: Mapping[str, Any]) -> str:
-    return f"{zlib.crc32(json.dumps(manifest, sort_keys=True).encode()):08x}"
+    return _checksum({name: value for name, value in manifest.items() if name != "state"})
+
+
+def _checksum(table: Mapping[str, Any]) -> str:
+    return f"{zlib.crc32(json.dumps(table, sort_keys=True).encode()):08x}"
 
 
 def broken_outputs(path: Path, manifest: Mapping[str, Any]) -> dict[str, list[Path]]:

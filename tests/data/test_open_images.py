@@ -90,9 +90,10 @@ def test_a_build_on_a_full_disk_leaves_nothing(
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+    with monkeypatch.context() as patch:
         patch.setattr(FlatWriter, "finish", full)
-        OpenImages.open(root, cache=cache)
+        with pytest.raises(OSError, match="No space"):
+            OpenImages.open(root, cache=cache)
     assert not [path for path in cache.iterdir() if path.is_dir()]
     assert len(OpenImages.open(root, cache=cache)) == len(IDS)
 

@@ -1,6 +1,7 @@
 """``stage.json`` holds a checksum; outputs that are given by themselves are compared with it."""
 
 import json
+import zlib
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,21 @@ def test_a_manifest_without_its_checksum_is_of_an_earlier_release_or_changed_on_
     table["summary"]["AP"] = 0.75
     file.write_text(json.dumps(table))
     assert read_manifest(tmp_path / "s")["summary"]["AP"] == 0.75
+
+
+def test_a_state_may_be_changed_by_hand_and_a_manifest_of_version_0_2_counts_it(
+    tmp_path: Path,
+) -> None:
+    file = finished(tmp_path / "s") / "stage.json"
+    file.write_text(file.read_text().replace('"state": "done"', '"state": "running"'))
+    table = read_manifest(tmp_path / "s")
+    assert table["state"] == "running"
+    whole = f"{zlib.crc32(json.dumps(table, sort_keys=True).encode()):08x}"
+    file.write_text(json.dumps({"crc32": whole, **table}))
+    assert read_manifest(tmp_path / "s") == table
+    file.write_text(json.dumps({"crc32": whole, **table, "command": "evaluate"[:4]}))
+    with pytest.raises(UserError, match="not as it was written"):
+        read_manifest(tmp_path / "s")
 
 
 def test_an_output_given_by_itself_must_be_as_it_was_written(tmp_path: Path) -> None:
