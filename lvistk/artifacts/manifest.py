@@ -6,9 +6,11 @@ import os
 import platform
 import zlib
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from lvistk import console
 from lvistk.artifacts.fingerprints import (
     broken_files,
     describe_images,
@@ -28,8 +30,12 @@ DATA_COMMAND = "generate"
 """Its folders are data, which people add to and change; their outputs are not compared."""
 TABLES = ("settings", "inputs", "outputs", "summary")
 DIGEST = "crc32"
-"""Checksum of all else that the manifest holds but its state, which is one of two words: a stage goes on
-where ``running`` is written in place of ``done``. Version 0.2's counts the state too, earlier ones wrote none."""
+"""Checksum of all else that the manifest holds but its settings, which have their own, and its state, one of
+two words: a stage goes on where ``running`` is written in place of ``done``. Version 0.2's is of the whole
+manifest, earlier ones wrote none."""
+SETTINGS_DIGEST = "settings_crc32"
+"""Checksum of the settings. Others than were written are told, and compared with those of a run as settings
+of an earlier release are; a reader on whose results they bear refuses them."""
 
 
 def fingerprint(path: Path) -> str:
@@ -128,16 +134,24 @@ def input_items(manifest: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str,
             yield name, item
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a stage folder, its tables complete; ``UserError`` where it is none or broken."""
+def read_manifest(folder: Path, *, strict: bool = False) -> dict[str, Any]:
+    """The manifest of a stage folder, its tables complete; ``UserError`` where it is none or broken.
+
+    strict: settings that are not as they were written are an error too, not a warning.
+    """
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(manifest, dict) or manifest.get("state") not in ("running", "done"):
             raise ValueError("no state")
-        if DIGEST in manifest and not _is_as_written(manifest, manifest.pop(DIGEST)):
+        changed = _changed_part(manifest)
+        if changed and (strict or changed == "it"):
             raise ValueError(
-                f"not as it was written; if you changed it, take out its line {DIGEST}"
+                f"not as it was written; if you changed {changed}, take out its line {DIGEST}"
+            )
+        if changed:
+            _tell_once(
+                f"{path}: its settings are not as they were written; were they changed by hand?"
             )
         complete = {
             **{name: {} for name in TABLES},
@@ -162,18 +176,33 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Write the manifest of a stage folder with its checksum, whole or not at all."""
-    write_json(folder / MANIFEST, {DIGEST: _digest(manifest), **manifest})
+    digests = {DIGEST: _digest(manifest), SETTINGS_DIGEST: _checksum(manifest.get("settings"))}
+    write_json(folder / MANIFEST, digests | dict(manifest))
 
 
-def _is_as_written(manifest: Mapping[str, Any], digest: object) -> bool:
-    return digest in (_digest(manifest), _checksum(manifest))
+def _changed_part(manifest: dict[str, Any]) -> str:
+    """What of a manifest is not as it was written: ``it``, ``its settings``, or nothing. Its checksums go."""
+    digest, of_settings = manifest.pop(DIGEST, None), manifest.pop(SETTINGS_DIGEST, None)
+    if digest is None:
+        return ""
+    if of_settings is None:
+        return "" if digest == _checksum(manifest) else "it"
+    if digest != _digest(manifest):
+        return "it"
+    return "" if of_settings == _checksum(manifest.get("settings")) else "its settings"
+
+
+@lru_cache
+def _tell_once(text: str) -> None:
+    console.warn(text)
 
 
 def _digest(manifest: Mapping[str, Any]) -> str:
-    return _checksum({name: value for name, value in manifest.items() if name != "state"})
+    apart = ("state", "settings")
+    return _checksum({name: value for name, value in manifest.items() if name not in apart})
 
 
-def _checksum(table: Mapping[str, Any]) -> str:
+def _checksum(table: Any) -> str:
     return f"{zlib.crc32(json.dumps(table, sort_keys=True).encode()):08x}"
 
 

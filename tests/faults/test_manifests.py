@@ -20,7 +20,7 @@ def test_each_changed_digit_of_a_manifest_is_noticed(tmp_path: Path) -> None:
     for k in places:
         file.write_text(sound[:k] + str((int(sound[k]) + 1) % 10) + sound[k + 1 :])
         with pytest.raises(UserError, match="not as it was written"):
-            read_manifest(tmp_path / "s")
+            read_manifest(tmp_path / "s", strict=True)
     file.write_text(sound.replace(": ", ":"))  # no other content
     assert read_manifest(tmp_path / "s") == table
 
@@ -47,9 +47,24 @@ def test_a_state_may_be_changed_by_hand_and_a_manifest_of_version_0_2_counts_it(
     whole = f"{zlib.crc32(json.dumps(table, sort_keys=True).encode()):08x}"
     file.write_text(json.dumps({"crc32": whole, **table}))
     assert read_manifest(tmp_path / "s") == table
-    file.write_text(json.dumps({"crc32": whole, **table, "command": "evaluate"[:4]}))
+    file.write_text(json.dumps({"crc32": whole, **table, "command": "export"}))
     with pytest.raises(UserError, match="not as it was written"):
         read_manifest(tmp_path / "s")
+
+
+def test_settings_of_an_earlier_release_are_told_and_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = finished(tmp_path / "s") / "stage.json"
+    table = json.loads(file.read_text())
+    name = next(iter(table["settings"]))
+    del table["settings"][name]
+    file.write_text(json.dumps(table))
+    assert name not in read_manifest(tmp_path / "s")["settings"]
+    read_manifest(tmp_path / "s")
+    assert capsys.readouterr().err.count("its settings are not as they were written") == 1
+    with pytest.raises(UserError, match="if you changed its settings, take out its line crc32"):
+        read_manifest(tmp_path / "s", strict=True)
 
 
 def test_an_output_given_by_itself_must_be_as_it_was_written(tmp_path: Path) -> None:

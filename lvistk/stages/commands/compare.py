@@ -129,7 +129,7 @@ def side_inputs(
         raise UserError(
             f"{path}: not an evaluate stage; give the ground truth with --ground-truth for results"
         )
-    manifest = read_manifest(path)
+    manifest = read_manifest(path, strict=True)
     if manifest.get("command") != "evaluate":
         raise UserError(f"{path}: a {manifest.get('command')} stage; compare takes evaluate stages")
     inputs = manifest["inputs"]
