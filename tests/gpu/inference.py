@@ -20,6 +20,8 @@ from lvistk.models.build import build_model
 from lvistk.structures.image_batch import ImageBatch
 from tests.bench.train_step import CATEGORIES, categories_of
 
+PRECISIONS = ("fp32", "bf16")
+
 
 def seconds(run: Callable[[], object], device: torch.device, *, repeats: int) -> float:
     """Of the fastest call; on a GPU after two that warm up."""
@@ -81,6 +83,9 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--height", type=int, default=800)
     parser.add_argument("--width", type=int, default=1216)
     parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument(
+        "--precision", action="append", choices=PRECISIONS, help="both if not given"
+    )
     return parser
 
 
@@ -92,7 +97,7 @@ def main() -> None:
         f"{name}, {precision}": seconds(
             make(size, device, precision), device, repeats=given.repeats
         )
-        for precision in ("fp32", "bf16")
+        for precision in given.precision or PRECISIONS
         for name, make in (("lvistk", ours), ("torchvision", theirs))
     }
     print(json.dumps(measured))

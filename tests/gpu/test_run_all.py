@@ -64,6 +64,7 @@ def test_the_pieces_own_programs_run_on_a_cpu(tmp_path: Path) -> None:
         "loop.log_steps=1",
     ]
     inference = ["tests.gpu.inference", "--device", "cpu", "--height", "96", "--width", "128"]
+    inference += ["--precision", "fp32"]  # half precision takes minutes on some processors
     for words in (training, [*inference, "--repeats", "1"]):
         command = [sys.executable, "-m", *words]
         done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True)
