@@ -200,3 +200,8 @@ class LoopSettings:
     environment variables say where to and under which project."""
     max_steps: Natural = field(default=0, metadata=CHANGEABLE)
     """Stop after so many steps; 0 runs all epochs."""
+
+    @property
+    def part_size(self) -> int:
+        """Images of one of the ``accumulate`` parts of a batch, over all devices."""
+        return max(1, self.batch_size // self.accumulate)

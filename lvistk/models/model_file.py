@@ -152,7 +152,7 @@ def input_size(path: Path) -> InputSize:
     file = model_path(path)
     written = model_table(file).get("input")
     if written is None and (file.parent / artifacts.MANIFEST).is_file():
-        augment = artifacts.read_manifest(file.parent)["settings"].get("augment", {})
+        augment = artifacts.read_manifest(file.parent, strict=True)["settings"].get("augment", {})
         written = {
             "short_edge": max(augment.get("short_edges", [0])),
             "long_edge": augment.get("long_edge", 0),

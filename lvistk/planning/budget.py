@@ -3,12 +3,12 @@
 import dataclasses
 from dataclasses import dataclass
 
-from lvistk.config.inference import ViewSettings
+from lvistk.config.inference import MergeSettings, ViewSettings
 from lvistk.config.load import update
 from lvistk.config.train import AugmentSettings
 from lvistk.planning import rules
 from lvistk.planning.basis import Basis
-from lvistk.planning.cost import Rates, inference_gmacs, training_gmacs
+from lvistk.planning.cost import Rates, inference_gmacs, masks_made, training_gmacs
 from lvistk.planning.model_tables import model_settings
 from lvistk.planning.planned import duration
 from lvistk.planning.views import single_view, tta_views
@@ -137,8 +137,9 @@ def _inference_seconds(basis: Basis, rates: Rates, size: float) -> float:
     model = model_settings(basis)
     single = update(ViewSettings(), single_view(basis, size), where="plan")
     many = update(ViewSettings(), tta_views(basis, size), where="plan")
-    masks = basis.most_detections
-    one = inference_gmacs(model, single, masks=masks, aspect=basis.aspect)
-    all_views = inference_gmacs(model, many, masks=2 * masks, aspect=basis.aspect)
-    work = basis.wishes.val_images * (one + all_views)
-    return (work + basis.fp.images * one * basis.may_miss) / rates.inference
+    merge = MergeSettings(max_detections=basis.most_detections)
+    first = inference_gmacs(model, single, masks=merge.max_detections, aspect=basis.aspect)
+    masks = masks_made(many, merge)
+    last = inference_gmacs(model, many, masks=masks, aspect=basis.aspect)
+    work = basis.wishes.val_images * (first + last)
+    return (work + basis.fp.images * first * basis.may_miss) / rates.inference

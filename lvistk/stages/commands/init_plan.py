@@ -100,7 +100,7 @@ def _measured(plan: Plan, fingerprint: Fingerprint, machine: Machine, *, device:
         loop=loop,
         categories=fingerprint.categories,
         device=choose_device(device),
-        aspect=batch_aspect(fingerprint.aspects, loop.batch_size // loop.accumulate),
+        aspect=batch_aspect(fingerprint.aspects, loop.part_size),
     )
 
 

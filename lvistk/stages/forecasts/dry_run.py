@@ -78,9 +78,8 @@ class Forecaster:
             return dataclasses.replace(base, work=work)
         frozen = getattr(settings, "freeze", ())
         rates = self._measured(model, settings.augment, loop, index, frozen=frozen)
-        batch = loop.batch_size // loop.accumulate
-        aspect = _aspect(index, batch)
-        each = training_gmacs(model, settings.augment, aspect=aspect, batch=batch)
+        aspect = _aspect(index, loop.part_size)
+        each = training_gmacs(model, settings.augment, aspect=aspect, batch=loop.part_size)
         memory = rates.memory_gb * loop.batch_size / loop.accumulate
         return dataclasses.replace(
             base,
@@ -152,7 +151,7 @@ class Forecaster:
         *,
         frozen: Sequence[str] = (),
     ) -> Rates:
-        batch = loop.batch_size // loop.accumulate
+        batch = loop.part_size
         sizes = augment.short_edges, augment.long_edge
         key = repr((model, sizes, batch, loop.precision, frozen))
         if key not in self._rates:

@@ -64,7 +64,7 @@ def measure_rates(
     torch.manual_seed(0)
     detector = build_model(model, _categories(categories)).to(device)
     freeze(detector, frozen)
-    batch = max(1, loop.batch_size // loop.accumulate)
+    batch = loop.part_size
     size = short, long = training_sides(augment, aspect=aspect, batch=batch)
     work = training_gmacs(model, augment, aspect=aspect, batch=batch)
     images = max(1, min(batch, math.floor(MOST_GMACS[device.type] / work)))

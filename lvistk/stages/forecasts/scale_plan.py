@@ -108,7 +108,7 @@ class _Planner:
         rates = self._rates(plan, model) if self.given.train_rate is None else None
         rate = self.given.train_rate
         if rates is not None:
-            batch = settings.loop.batch_size // settings.loop.accumulate
+            batch = settings.loop.part_size
             rate = rates.training / training_gmacs(model, settings.augment, batch=batch)
         moments = MOMENTS[settings.optim.kind] + bool(settings.loop.ema_decay)
         training = Training(

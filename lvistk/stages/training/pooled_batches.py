@@ -37,7 +37,7 @@ class PooledBatches:
     def __init__(self, loader: TrainLoader, folder: Path, *, settings: FinetuneSettings) -> None:
         self._loader, self._folder = loader, folder
         self._views, self._seed = settings.features.views, settings.seed
-        self._whole = settings.loop.batch_size // settings.loop.accumulate
+        self._whole = settings.loop.part_size
         self.skipped = loader.skipped
 
     def len_epoch(self, epoch: int) -> int:
@@ -77,7 +77,7 @@ def pool_features(
     batches = PooledBatches(loader, stage.file(FOLDER), settings=settings)
     shared = "box_features" in settings.freeze or "box_head" in settings.freeze
     model.to(device).eval()
-    whole = settings.loop.batch_size // settings.loop.accumulate
+    whole = settings.loop.part_size
     counts = [loader.len_epoch(view) // whole for view in range(settings.features.views)]
     with console.progress("pool features", sum(counts)) as line:
         for view, count in enumerate(counts):
