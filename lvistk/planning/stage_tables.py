@@ -16,11 +16,19 @@ LABELS = {
 def stage_tables(basis: Basis, steps: Steps) -> list[Table]:
     """All stages in order."""
     return [
+        shared_view(basis, steps),
         *first_round(basis, steps),
         *self_training(basis, steps),
         *finetuning(basis, steps),
         *tta(basis, steps),
     ]
+
+
+def shared_view(basis: Basis, steps: Steps) -> Table:
+    """The view of all stages that say none of their own, those that are not planned too."""
+    view = single_view(basis, steps.size)
+    note = "a view a little above the middle training size, where a stage has no views of its own"
+    return Table("views", tuple(Choice(k, v) for k, v in view.items()), note=note)
 
 
 def first_round(basis: Basis, steps: Steps) -> list[Table]:
@@ -41,15 +49,13 @@ def first_round(basis: Basis, steps: Steps) -> list[Table]:
     tables.append(
         stage_table("train_repr", "train-repr", *init, note="stage 1: the representation")
     )
-    return [*tables, *_look(basis, steps.size, "detect", "score", "train_repr")]
+    return [*tables, *_look(basis, "detect", "score", "train_repr")]
 
 
-def _look(basis: Basis, size: float, detect: str, score: str, model: str) -> list[Table]:
+def _look(basis: Basis, detect: str, score: str, model: str) -> list[Table]:
     """Detections of a model in one view, and their score."""
-    view = single_view(basis, size)
     return [
         stage_table(detect, "tta-infer", Choice("inputs", {"model": model})),
-        Table(f"stage.{detect}.views", tuple(Choice(k, v) for k, v in view.items())),
         Table(
             f"stage.{detect}.merge",
             (
@@ -67,7 +73,6 @@ def self_training(basis: Basis, steps: Steps) -> list[Table]:
     """A second round with missing annotations and pseudo-labelled images, where there may be some."""
     if basis.rounds == 1:
         return []
-    view = single_view(basis, steps.size)
     tables, inputs = [], {"init": "train_repr"}
     if basis.may_miss:
         share = f"{1 - basis.fp.exhaustive:.0%} of the absent categories are not verified"
@@ -79,7 +84,6 @@ def self_training(basis: Basis, steps: Steps) -> list[Table]:
                 Choice("inputs", {"model": "train_repr"}),
                 note=f"annotations may be missing: {share}",
             ),
-            Table("stage.pseudo_lvis.views", tuple(Choice(k, v) for k, v in view.items())),
             stage_table(
                 "missing", "filter-missing", Choice("inputs", {"detections": "pseudo_lvis"})
             ),
@@ -95,7 +99,6 @@ def self_training(basis: Basis, steps: Steps) -> list[Table]:
                 Choice("max_images", max(200, 2 * basis.fp.images)),
                 note="a pool of unlabelled images",
             ),
-            Table("stage.pseudo_openimages.views", tuple(Choice(k, v) for k, v in view.items())),
         ]
         inputs["pseudo"] = "pseudo_openimages"
         share = max(1, round(0.15 * basis.epoch_images))

@@ -205,6 +205,15 @@ def test_stages_follow_the_data(tmp_path: Path) -> None:
     assert imported.stage("train_repr").settings.model.mask.convs == 3
 
 
+def test_stages_that_are_not_planned_have_the_planned_view(tmp_path: Path) -> None:
+    plan = planned(fingerprint())
+    loaded(plan, tmp_path)
+    more = {"label": {"command": "pseudo-label", "source": "lvis"}}
+    label = load_pipeline(tmp_path / "lvistk.toml", more=more).stage("label")
+    assert label.settings.views.short_edges == tuple(plan.settings("views")["short_edges"])
+    assert label.settings.views.short_edges[0] < 800
+
+
 def test_a_random_start_is_told() -> None:
     plan = planned(fingerprint(), backbone=None)
     assert any("starts at random" in line for line in plan.remarks)

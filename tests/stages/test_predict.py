@@ -121,6 +121,9 @@ def test_views_of_a_pipeline_with_tta(world: Path, tmp_path: Path, lvistk: Comma
     (tmp_path / "mine.toml").write_text(
         f"""
         out = "{tmp_path}/runs"
+        [views]
+        short_edges = [56]
+        flip = false
         [stage.look]
         command = "predict"
         [stage.tta]
@@ -135,9 +138,14 @@ def test_views_of_a_pipeline_with_tta(world: Path, tmp_path: Path, lvistk: Comma
     command += ["--model", world / "model.safetensors"]
     assert lvistk(*command, "--tta").code == 0
     assert lvistk(*command).code == 0
-    several, one = (read_manifest(tmp_path / "runs" / name) for name in ("look", "look-2"))
-    assert several["summary"]["views"] == 4 and one["summary"]["views"] == 1
-    assert several["settings"]["views"]["short_edges"] == [48, 80]
+    assert lvistk(*command, "--tta", "--set", "views.short_edges=[40]").code == 0
+    names = ("look", "look-2", "look-3")
+    runs = [read_manifest(tmp_path / "runs" / name) for name in names]
+    given = {
+        tuple(one["settings"]["views"]["short_edges"]): one["summary"]["views"] for one in runs
+    }
+    assert all(one["settings"]["merge"]["max_detections"] == 8 for one in runs)
+    assert given == {(48, 80): 4, (56,): 1, (40,): 1}
 
 
 def test_masks_for_boxes_of_another_detector(world: Path, tmp_path: Path, lvistk: Commands) -> None:

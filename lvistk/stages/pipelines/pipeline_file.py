@@ -31,7 +31,7 @@ import copy
 import dataclasses
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,7 @@ class Pipeline:
 
     generate: settings of the data set that is drawn into ``drawn`` first; None where there is none.
     row: what the file says of itself as a row of a ladder; None where it is none.
+    shared: tables of settings that every stage takes which has them.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Pipeline:
     stages: tuple[StagePlan, ...]
     generate: Mapping[str, Any] | None = None
     row: RowSettings | None = None
+    shared: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def drawn(self) -> Path:
@@ -131,7 +133,7 @@ def load_pipeline(
     _check_data_keys(table.get("data", {}), path)
     if row is not None:
         plans = needed_stages(plans, row, root=folder, where=path.name)
-    return Pipeline(name, folder, tuple(plans), generate=drawn, row=row)
+    return Pipeline(name, folder, tuple(plans), generate=drawn, row=row, shared=shared)
 
 
 def _read(path: Path) -> dict[str, Any]:
