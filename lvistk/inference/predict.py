@@ -22,6 +22,7 @@ from lvistk.inference.merge import merge_candidates, score_factors
 from lvistk.inference.multi_view import Detector, LevelMoves, Masks, MultiViewBatch
 from lvistk.inference.views import Size, View, plan_views
 from lvistk.masks.paste import paste_masks
+from lvistk.models.winograd import fewer_multiplications
 from lvistk.structures.detections import Detections
 
 PASTED_BEHIND = 2
@@ -216,11 +217,12 @@ def _outcomes(batch: ImagesInViews, unfinished: list[Callable[[], Detections]]) 
 
 @contextlib.contextmanager
 def _evaluating(model: Any) -> Iterator[None]:
-    """Eval mode for every module of ``model``, and each one's own mode afterwards."""
+    """Eval mode and the fastest convolutions for ``model``, and each module's own mode afterwards."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        yield
+        with fewer_multiplications(model):
+            yield
     finally:
         for module, training in modes:
             module.training = training

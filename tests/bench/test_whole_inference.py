@@ -47,4 +47,4 @@ def test_twelve_views_take_the_memory_of_the_largest() -> None:
     given = ("--long-edge", 2333, "--feature-memory-mb", 0, "--repeats", 0)
     largest = measured("ours", "--short-edges", 1400, *given)
     six = measured("ours", "--short-edges", *SIX, "--flip", *given)
-    assert six["peak_mb"] <= 1.15 * largest["peak_mb"]
+    assert six["peak_mb"] <= 1.3 * largest["peak_mb"]  # all at once: 2.8 times
