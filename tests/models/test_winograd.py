@@ -74,3 +74,13 @@ def test_only_where_it_gains(monkeypatch: pytest.MonkeyPatch) -> None:
         wide(x)
     assert taken == [(3, 256, 14, 14)]
     assert all("forward" not in vars(conv) for conv in model)
+
+
+def test_runs_of_one_model_may_overlap() -> None:
+    model = nn.Sequential(nn.Conv2d(256, 256, 3, padding=1))
+    first, second = fewer_multiplications(model), fewer_multiplications(model)
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    second.__exit__(None, None, None)
+    assert "forward" not in vars(model[0])
