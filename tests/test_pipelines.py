@@ -88,9 +88,12 @@ def test_paper_pipelines_score_every_model_at_one_scale(path: Path) -> None:
 
 
 LADDERS = (FOLDER / "ladder", FOLDER / "ladder" / "paper")
+REAL_LADDER = FOLDER / "ladder" / "real"
 
 
-@pytest.mark.parametrize("folder", LADDERS, ids=("miniature", "paper"))
+@pytest.mark.parametrize(
+    "folder", (*LADDERS, REAL_LADDER), ids=("miniature", "paper", "real images")
+)
 def test_every_row_of_a_ladder_loads_and_builds_on_earlier_stages(folder: Path) -> None:
     for row in load_ladder(folder, seeds=1):
         pipeline, seen = row.seeds[0], set()
@@ -117,6 +120,7 @@ def test_both_ladders_have_the_same_rows_but_for_backbones() -> None:
         "31_group_softmax_on_softmax",
         "32_all_on_softmax",
         "33_tta_on_softmax",
+        "34_tta_mask_average_on_softmax",
         "48_features_pooled",  # the paper's model is a cascade, whose boxes move
         "49_features_one_view",
     }

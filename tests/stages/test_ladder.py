@@ -167,6 +167,7 @@ def test_shipped_ladders_are_found_by_name(
     monkeypatch.chdir(tmp_path)
     assert any("13_rfs" in line for line in lvistk("status", "ladder").out)
     assert any("15_resnest101" in line for line in lvistk("status", "ladder/paper").out)
+    assert any("11_real_longer" in line for line in lvistk("status", "ladder/real").out)
     assert ladder.find_ladder(tmp_path) is None
     assert "no such file" in lvistk("run", "laddr").error()
 
