@@ -5,7 +5,7 @@ from lvistk.planning.basis import Basis
 from lvistk.planning.budget import Steps
 from lvistk.planning.planned import Choice, Table, stage_table
 from lvistk.planning.training_tables import learning_rate
-from lvistk.planning.views import mask_sides, single_view, tta_choices
+from lvistk.planning.views import single_view, tta_choices
 
 LABELS = {
     "by_name": "rows of categories that both have are taken over",
@@ -149,7 +149,6 @@ def finetuning(basis: Basis, steps: Steps) -> list[Table]:
 
 def tta(basis: Basis, steps: Steps) -> list[Table]:
     """Detections in several views, and their score."""
-    sides = mask_sides(steps.size)
     return [
         stage_table("tta", "tta-infer", Choice("inputs", {"model": "finetune"})),
         Table("stage.tta.views", tta_choices(basis, steps.size)),
@@ -157,7 +156,7 @@ def tta(basis: Basis, steps: Steps) -> list[Table]:
             "stage.tta.merge",
             (
                 Choice("max_detections", basis.most_detections),
-                Choice("mask_sides", sides, "the library's, at this size instead of 800"),
+                Choice("mask_source", "average", "a point of AP over the paper's choice of one view"),
             ),
         ),
         stage_table("score_tta", "evaluate", Choice("inputs", {"detections": "tta"})),

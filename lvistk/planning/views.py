@@ -50,8 +50,3 @@ def tta_choices(basis: Basis, size: float) -> tuple[Choice, ...]:
             "the small view gives no object below 20 px of it, the large one none above 96 px",
         ),
     )
-
-
-def mask_sides(size: float) -> list[int]:
-    """Wanted sides of boxes by area ratio: the library's at a shorter side of 800, at this one."""
-    return [round(side * size / 800) for side in (224, 448, 896)]
