@@ -92,7 +92,7 @@ REAL_LADDER = FOLDER / "ladder" / "real"
 
 
 @pytest.mark.parametrize(
-    "folder", (*LADDERS, REAL_LADDER), ids=("miniature", "paper", "real images")
+    "folder", [*LADDERS, REAL_LADDER], ids=("miniature", "paper", "real images")
 )
 def test_every_row_of_a_ladder_loads_and_builds_on_earlier_stages(folder: Path) -> None:
     for row in load_ladder(folder, seeds=1):

@@ -23,12 +23,15 @@ class Channels:
     number: channels in all.
     of_category: (C,) the channel of each category.
     background: the channel of background, where one softmax is over it and all categories; else None.
+    objectness: the channels of foreground and background, where a softmax of their own tells them apart;
+        else None.
     """
 
     kind: str
     number: int
     of_category: tuple[int, ...]
     background: int | None = None
+    objectness: tuple[int, int] | None = None
 
 
 class Remark(NamedTuple):
@@ -111,7 +114,7 @@ class Classifier(nn.Module, ABC):
         labels: (C,) the label in ``old`` of each category, -1 for one that it doesn't know; None where
             both have the same labels.
 
-        Other channels (background, objectness) and unknown categories stay as they are.
+        Objectness is taken over where both have it. Other channels and unknown categories stay as they are.
         """
         rows = old.category_rows()
         if self.linear.temperature or rows is None or old.channels.kind == self.channels.kind:
@@ -121,4 +124,8 @@ class Classifier(nn.Module, ABC):
         known = labels >= 0
         for own, theirs in zip((self.linear.weight, self.linear.bias), rows, strict=True):
             own[of_category[known]] = theirs.to(own)[labels[known]]
+        source, target = old.channels.objectness, self.channels.objectness
+        if source and target:
+            self.linear.weight[list(target)] = old.linear.weight[list(source)]
+            self.linear.bias[list(target)] = old.linear.bias[list(source)]
         return True

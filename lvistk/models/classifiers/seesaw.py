@@ -23,7 +23,12 @@ class SeesawClassifier(Classifier):
         temperature: float,
         settings: SeesawSettings,
     ) -> None:
-        channels = Channels("seesaw", num_categories + 2, tuple(range(num_categories)))
+        channels = Channels(
+            "seesaw",
+            num_categories + 2,
+            tuple(range(num_categories)),
+            objectness=(num_categories, num_categories + 1),
+        )
         super().__init__(in_channels, channels, temperature=temperature)
         self.num_categories, self.settings = num_categories, settings
         self.counts = SampleCounts(num_categories)
