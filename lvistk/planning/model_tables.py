@@ -126,7 +126,8 @@ def classifier_tables(basis: Basis) -> list[Table]:
     """The classifier of stage 1."""
     if not basis.tail.is_long:
         return [Table("model.classifier", (Choice("kind", "softmax", basis.tail.reason),))]
-    reason = (
-        "long-tailed; ahead of the paper's equalization loss where both were run (docs/ladder.md)"
-    )
-    return [Table("model.classifier", (Choice("kind", "seesaw", reason),))]
+    images = Choice("tail_images", *rules.spared_images(basis.fp))
+    return [
+        Table("model.classifier", (Choice("kind", "eql", "long-tailed: the paper's stage 1"),)),
+        Table("model.classifier.eql", (images,)),
+    ]

@@ -42,8 +42,16 @@ MOST_REPEATS = 2.0
 """Repeat factor sampling may make an epoch so much longer (LVIS v1 at t = .001: 1.3)."""
 PAPER_TAIL_IMAGES = 100.0
 """Images below which LVIS calls a category rare or common, and repeats it (t = .001 of 100,000 images)."""
+SPARED_SHARE = 0.06
+"""Of all instances, those of the categories that the equalization loss spares: LVIS v1's .0011 spares 6.2%
+(815 of 1203 categories). Where a spared category looks like a more frequent one, nothing teaches it to be
+told apart: docs/ladder.md has the measurement."""
+PAPER_SPARED_IMAGES = 109.0
+"""The equalization loss's own limit for LVIS v1, in images."""
 BALANCED = 4.0
 """A category of the upper tenth over one of the lower tenth, in images: below it nothing is long-tailed."""
+PAPER_EDGES = (10, 100, 1000)
+"""Group edges in instances (arXiv 2006.10408)."""
 CPU_BATCH, GPU_BATCH = 4, 16
 """Images per step. On a CPU a step costs what its images do, and where few fit into the time twice the steps
 of half the images teach more: docs/init.md has the measurement. 16 is the paper's."""
@@ -277,6 +285,21 @@ def tail(fp: Fingerprint) -> Tail:
     )
 
 
+def spared_images(fp: Fingerprint) -> Reasoned:
+    """Categories of at most so many images are spared by the equalization loss."""
+    total = max(1, fp.category_instances.sum())
+    limits = np.unique(fp.category_images)
+    held = np.array([fp.category_instances[fp.category_images <= one].sum() for one in limits])
+    chosen = max(0, int((held / total <= SPARED_SHARE).sum()) - 1)
+    images = min(PAPER_SPARED_IMAGES, float(limits[chosen]))
+    below = fp.category_images <= images
+    share = fp.category_instances[below].sum() / total
+    return Reasoned(
+        images,
+        f"{int(below.sum())} of {len(below)} categories, with {share:.1%} of the instances (LVIS v1: 6.2%)",
+    )
+
+
 def _growth(fp: Fingerprint, images: float) -> float:
     factors = repeat_factors(
         fp.row,
@@ -285,6 +308,25 @@ def _growth(fp: Fingerprint, images: float) -> float:
         settings=SamplerSettings(repeat_images=images),
     )
     return float(factors.images.mean()) if len(factors.images) else 1.0
+
+
+def group_edges(fp: Fingerprint) -> tuple[tuple[int, ...], str]:
+    """Lower bounds of the classifier's groups in instances; each group has a category."""
+    counts = fp.category_instances
+    edges: list[int] = []
+    for edge in PAPER_EDGES:
+        below = edges[-1] if edges else 0
+        inside = ((counts >= below) & (counts < edge)).any()
+        if inside and (counts >= edge).any():
+            edges.append(edge)
+    if edges:
+        return tuple(
+            edges
+        ), "the paper's 10, 100, 1000 instances, without the edges of empty groups"
+    middle = int(np.median(counts)) + 1
+    if (counts < middle).any() and (counts >= middle).any():
+        return (middle,), "all categories are in one of the paper's groups: the median divides them"
+    return PAPER_EDGES, "all categories have as many instances; they are one group"
 
 
 def batch_size(fp: Fingerprint, machine: Machine) -> Reasoned:

@@ -1,5 +1,6 @@
 """The stages of a plan."""
 
+from lvistk.planning import rules
 from lvistk.planning.basis import Basis
 from lvistk.planning.budget import Steps
 from lvistk.planning.planned import Choice, Table, stage_table
@@ -120,18 +121,20 @@ def self_training(basis: Basis, steps: Steps) -> list[Table]:
 def finetuning(basis: Basis, steps: Steps) -> list[Table]:
     """Stage 2."""
     model = "train_repr" if basis.rounds == 1 else "train_again"
-    kind = Choice("kind", "softmax", basis.tail.reason)
-    if basis.tail.is_long:
-        kind = Choice("kind", "seesaw", "kept; the paper's group softmax scores less after it")
+    edges, why = rules.group_edges(basis.fp)
+    name = "stage.finetune.model.classifier"
+    classifier = Table(f"{name}.group_softmax", (Choice("edges", list(edges), why),))
+    if not basis.tail.is_long:
+        classifier = Table(name, (Choice("kind", "softmax", basis.tail.reason),))
     rate = learning_rate(basis).value / 2
     return [
         stage_table(
             "finetune",
             "finetune",
             Choice("inputs", {"model": model}),
-            note="stage 2: better masks and a longer trained classifier on a frozen representation",
+            note="stage 2: balanced classifier and better masks on a frozen representation",
         ),
-        Table("stage.finetune.model.classifier", (kind,)),
+        classifier,
         Table(
             "stage.finetune.augment",
             (Choice("rotate_probability", 0.0, "stage 2 sees images as they are"),),

@@ -1,5 +1,6 @@
 """Each rule of planning on made-up data sets, and whole plans on many kinds of them."""
 
+import itertools
 import math
 import tomllib
 from pathlib import Path
@@ -162,14 +163,27 @@ def test_the_long_tail() -> None:
     assert large.images <= rules.PAPER_TAIL_IMAGES
 
 
-@pytest.mark.parametrize(("tail", "kind"), [(1.2, "seesaw"), (0.0, "softmax")])
-def test_the_tail_decides_the_classifier_of_both_stages(
-    tmp_path: Path, tail: float, kind: str
-) -> None:
-    data = fingerprint(tail=tail, categories=5 if tail == 0 else 60, images=400)
-    plan = loaded(planned(data), tmp_path)
-    assert plan.stage("train_repr").settings.model.classifier.kind == kind
-    assert plan.stage("finetune").settings.model["classifier"]["kind"] == kind
+def test_the_equalization_loss_spares_few_instances() -> None:
+    """At most 6% of the instances, as on LVIS, but always the least frequent category."""
+    for categories, images in ((60, 400), (1203, 100_000)):
+        fp = fingerprint(tail=1.2, categories=categories, images=images)
+        spared = fp.category_images <= rules.spared_images(fp).value
+        held = fp.category_instances[spared].sum() / fp.category_instances.sum()
+        assert spared.any() and held <= rules.SPARED_SHARE
+    few = fingerprint(tail=1.0, categories=2, images=50)
+    assert (few.category_images <= rules.spared_images(few).value).sum() == 1
+
+
+@pytest.mark.parametrize(
+    ("categories", "images"), [(c, i) for c in (1, 3, 40, 400) for i in (20, 3000)]
+)
+def test_no_group_is_empty(categories: int, images: int) -> None:
+    fp = fingerprint(categories=categories, images=images)
+    counts = fp.category_instances
+    edges, _ = rules.group_edges(fp)
+    if counts[0] != counts[-1] and edges != rules.PAPER_EDGES:
+        bounds = [0, *edges, counts[-1] + 1]
+        assert all(((counts >= a) & (counts < b)).any() for a, b in itertools.pairwise(bounds))
 
 
 def test_stages_follow_the_data(tmp_path: Path) -> None:
