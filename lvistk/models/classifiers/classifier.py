@@ -126,6 +126,7 @@ class Classifier(nn.Module, ABC):
             own[of_category[known]] = theirs.to(own)[labels[known]]
         source, target = old.channels.objectness, self.channels.objectness
         if source and target:
-            self.linear.weight[list(target)] = old.linear.weight[list(source)]
-            self.linear.bias[list(target)] = old.linear.bias[list(source)]
+            for name in ("weight", "bias"):
+                own = getattr(self.linear, name)
+                own[list(target)] = getattr(old.linear, name).to(own)[list(source)]
         return True
