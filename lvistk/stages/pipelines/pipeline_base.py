@@ -1,6 +1,6 @@
 """Pipeline files that say only how they differ from another one.
 
-    base = "baseline.toml"       # beside the file that names it
+    base = "baseline.toml"       # beside the file that names it, or the name of a shipped pipeline
     [sampler]
     repeat = "ceil"              # the rest is the base's
 
@@ -17,6 +17,7 @@ from typing import Any
 
 from lvistk.config.load import merge, read_toml
 from lvistk.errors import UserError
+from lvistk.stages.pipelines.shipped import FOLDER, shipped_names
 
 OWN_KEYS = ("base", "name", "row")
 """What a file does not take over from its base."""
@@ -38,9 +39,12 @@ def _read(path: Path, *, above: tuple[Path, ...]) -> dict[str, Any]:
     name = table["base"]
     if not isinstance(name, str) or not name:
         raise UserError(f"{path}: base = {name!r}: expected the name of a pipeline file in quotes")
-    file = path.parent / name
+    shipped = name in shipped_names()
+    file = FOLDER / f"{name}.toml" if shipped else path.parent / name
     if not file.is_file():
-        raise UserError(f"{path}: base = '{name}': no such file beside it")
+        raise UserError(
+            f"{path}: base = '{name}': no such file beside it, and no shipped pipeline of this name"
+        )
     if file.resolve() in [one.resolve() for one in (*above, path)]:
         raise UserError(f"{path}: base = '{name}': this file is a base of that one already")
     base = _read(file, above=(*above, path))
