@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from lvistk import artifacts
+from lvistk.report.score_record import read_record
 from lvistk.stages.pipelines.ladder import load_ladder
 from lvistk.stages.pipelines.pipeline_file import load_pipeline
 from tests.command_line import Commands
@@ -118,6 +119,20 @@ def test_every_row_of_a_ladder_loads_and_builds_on_earlier_stages(folder: Path) 
         text = (folder / f"{row.name}.toml").read_text()
         for line in HEADER:
             assert line in text.partition("\n\n")[0], f"{row.name} has no line '{line}'"
+
+
+def test_the_records_that_ship_are_of_the_rows_as_they_are() -> None:
+    """A row that is changed is measured anew, or its record goes."""
+    folder = LADDERS[0]
+    files = {path.name for path in (folder / "records").glob("*.json")}
+    for row in load_ladder(folder, seeds=3):
+        for seed in range(3):
+            record = read_record(folder / "records", row.name, seed)
+            if record is not None:
+                assert (record.row, record.seed) == (row.name, seed)
+                assert record.stage == row.score(seed).out.name, record.name
+                files.remove(f"{row.name}.seed{seed}.json")
+    assert not files, "records of no row"
 
 
 def test_both_ladders_have_the_same_rows_but_for_backbones() -> None:

@@ -40,6 +40,14 @@ def report(
     ] = 12,
     threads: Annotated[int, typer.Option("--threads", min=0, help="0: one per core.")] = 0,
     seeds: Seeds = None,
+    records: Annotated[
+        Path | None,
+        typer.Option(
+            "--records",
+            help="Of a ladder: folder in which each score leaves what comparisons need; rows that were run "
+            "elsewhere are taken from it. Default: records, beside the stages.",
+        ),
+    ] = None,
 ) -> None:
     """Write one HTML page about runs; of a folder of a ladder's pipeline files the tables."""
     from lvistk.stages.pipelines.ladder import find_ladder
@@ -48,9 +56,11 @@ def report(
     if runs and (ladder := find_ladder(runs[0])):
         from lvistk.stages.pipelines.ladder_report import run as report_ladder
 
-        report_ladder([ladder, *runs[1:]], out, seeds=seeds, threads=threads)
+        report_ladder([ladder, *runs[1:]], out, seeds=seeds, records=records, threads=threads)
         return
     refuse_seeds(seeds)
+    if records is not None:
+        raise UserError("--records is for a folder of a ladder's pipeline files")
     from lvistk.stages.commands.report import run
 
     if not runs:

@@ -46,9 +46,8 @@ class Comparison(NamedTuple):
 
 
 class _Drawn(NamedTuple):
-    """Scores of both sides in every resample: AP, AP50, AP75 of each category (2, samples, 3, C)
-    float32, and
-    NAMES over the categories (2, samples, 6)."""
+    """Scores of each of D sides in every resample: AP, AP50, AP75 of each category (D, samples, 3, C)
+    float32, and NAMES over the categories (D, samples, 6)."""
 
     categories: np.ndarray
     scores: np.ndarray
@@ -85,9 +84,8 @@ def compare(a: Side, b: Side, *, samples: int, seed: int, level: float, threads:
     for name in [name for name in a.parts if name in b.parts]:
         pair = (a.parts[name], b.parts[name])
         drawn = _resample([part.outcomes for part in pair], a.frequency, how)
-        table, _, label = name.partition(" ")
-        prefix = f"{label} {'' if table == 'segm' else 'box '}" if label else ""
-        scores.setdefault(RATIO if label else table, []).extend(_differences(
+        table, prefix = _placed(name)
+        scores.setdefault(table, []).extend(_differences(
             pair[0].values, pair[1].values, drawn.scores, how, prefix=prefix,
         ))  # fmt: skip
         if name in KINDS:
@@ -105,13 +103,39 @@ def compare(a: Side, b: Side, *, samples: int, seed: int, level: float, threads:
     return Comparison(scores, categories)
 
 
-def _resample(pair: Sequence[Outcomes], frequency: np.ndarray, how: _Sampling) -> _Drawn:
-    drawn = np.empty((2, how.samples, 1 + len(AT), len(frequency)), np.float32)
+def resampled_scores(
+    side: Side, *, samples: int, seed: int, threads: int
+) -> dict[str, dict[str, np.ndarray]]:
+    """The scores of one evaluation in every resample of its images: by table as in ``Comparison`` (without
+    the gap) and name, (samples,) float64, NaN where undefined.
+
+    The images of a resample depend on seed and number alone. The difference of two evaluations of the
+    same images is therefore that of their resampled scores, wherever and whenever each was made.
+    """
+    how = _Sampling(side.images, samples, seed, 0.0, threads)
+    tables: dict[str, dict[str, np.ndarray]] = {}
+    for name, part in side.parts.items():
+        table, prefix = _placed(name)
+        drawn = _resample([part.outcomes], side.frequency, how).scores[0]
+        tables.setdefault(table, {}).update({
+            prefix + one: drawn[:, k] for k, one in enumerate(NAMES) if one in part.values
+        })  # fmt: skip
+    return tables
+
+
+def _placed(part: str) -> tuple[str, str]:
+    """Table and prefix of the names of a side's part: ``segm``, or ``segm_by_area_ratio`` and the bucket."""
+    table, _, label = part.partition(" ")
+    return (RATIO, f"{label} {'' if table == 'segm' else 'box '}") if label else (table, "")
+
+
+def _resample(sides: Sequence[Outcomes], frequency: np.ndarray, how: _Sampling) -> _Drawn:
+    drawn = np.empty((len(sides), how.samples, 1 + len(AT), len(frequency)), np.float32)
 
     def block(first: int) -> None:
         last = min(first + BLOCK, how.samples)
         weights = [draw_images(how.images, seed=how.seed, sample=s) for s in range(first, last)]
-        for side, known in enumerate(pair):
+        for side, known in enumerate(sides):
             ap = resampled_ap(known, np.stack(weights))  # (S, C, T)
             drawn[side, first:last, 0] = ap.mean(axis=2)
             for column, threshold in enumerate(AT.values(), 1):

@@ -278,6 +278,11 @@ def expanded(path: str | Path) -> Path:
         raise UserError(f"{text}: there is no such home folder; write the path itself") from None
 
 
+def shipped_name(path: Path) -> str | None:
+    """``lvistk:NAME`` of a file that ships with lvistk, wherever that is installed; None for others."""
+    return f"{SHIPPED}{path.stem}" if path.parent == ASSETS else None
+
+
 def _shipped(text: str) -> Path:
     files = {f"{SHIPPED}{file.stem}": file for file in sorted(ASSETS.glob("*.safetensors"))}
     if text not in files:

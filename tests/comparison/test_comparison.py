@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lvistk.comparison.bootstrap import BLOCK, draw_images, resampled_ap
-from lvistk.comparison.compare import Comparison, compare
+from lvistk.comparison.compare import Comparison, compare, resampled_scores
 from lvistk.comparison.side import Side, side_of
 from lvistk.config.evaluation import EvaluateSettings
 from lvistk.errors import UserError
@@ -119,6 +119,24 @@ def test_the_limit_of_ap_fixed_matters_here(tmp_path: Path) -> None:
     w = draw_images(6, seed=0, sample=0)[None]
     free = resampled_ap(known._replace(limit=1000), w)
     assert np.nanmax(np.abs(free - resampled_ap(known, w))) > 1e-3
+
+
+def test_scores_resampled_one_by_one_differ_by_what_compare_finds(tmp_path: Path) -> None:
+    """Each side by itself, at another time: the same images in each resample, so the same errors."""
+    gt, results = random_world(5, count=30)
+    worse = [r | {"score": 1 - r["score"]} for r in results]
+    sides = [
+        side(evaluated(tmp_path / name, gt, one)) for name, one in (("a", worse), ("b", results))
+    ]
+    samples = BLOCK + 9
+    found = compare(*sides, samples=samples, seed=1, level=0.9, threads=1)
+    a, b = (resampled_scores(one, samples=samples, seed=1, threads=1) for one in sides)
+    assert set(a) == set(found.scores) - {"box_mask_gap"}
+    for table in a:
+        for one in found.scores[table]:
+            steps = b[table][one.name] - a[table][one.name]
+            steps = steps[~np.isnan(steps)]
+            assert steps.std(ddof=1) == pytest.approx(one.error, abs=1e-6), (table, one.name)
 
 
 def test_values_are_the_evaluations_and_intervals_hold_them(tmp_path: Path) -> None:

@@ -1,15 +1,19 @@
 """Rows of a ladder: shared stage folders, what runs, what is left for later, and the tables."""
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 
 from lvistk.artifacts.lock import StageLock
+from lvistk.config.load import expanded, shipped_name
 from lvistk.errors import UserError
+from lvistk.report.score_record import read_record
 from lvistk.stages.pipelines import ladder
 from lvistk.stages.pipelines.ladder import LadderRow, chosen_rows, load_ladder
 from lvistk.stages.pipelines.pipeline_file import load_pipeline
+from lvistk.stages.pipelines.shared_folders import shared_folder
 from tests.command_line import Commands
 from tests.data.small_data import small_index
 from tests.stages.tiny_run import PIPELINE
@@ -119,12 +123,51 @@ def test_a_ladder_runs_shares_and_reports(folder: Path, lvistk: Commands) -> Non
     step = table["rows"][1]["steps"]["1_first"]["AP"]["mean"]
     assert step == pytest.approx(scores[1]["segm"]["AP"] - scores[0]["segm"]["AP"])
 
+    kept = root / "records" / "2_second.seed0.json"
+    assert read_record(kept.parent, "2_second", 0) is not None
     (rows[1].score(0).out / "metrics.json").write_text("{}")  # what `run` would refuse is not done
     assert any("score_second is next" in x for x in lvistk("status", str(folder)).out)
+    kept.unlink()
     assert lvistk("report", str(folder), "--threads", "1").code == 0
     assert [row["name"] for row in json.loads((root / "ladder.json").read_text())["rows"]] == [
         "1_first"
     ]
+
+
+def test_rows_that_were_run_elsewhere_are_taken_from_their_records(
+    folder: Path, lvistk: Commands, tmp_path: Path
+) -> None:
+    """One machine trains and writes the records; another, with other paths, makes the same tables of them."""
+    here, there, records = tmp_path / "here", tmp_path / "there", tmp_path / "records"
+    assert lvistk("run", str(folder), "--device", "cpu", "--out", str(here)).code == 0
+    moved = [str(folder), "--threads", "1", "--records", str(records), "--out"]
+    for file in folder.glob("*.toml"):
+        file.write_text(file.read_text().replace(f'"{tmp_path}/runs"', f'"{here}"'))
+    assert lvistk("report", *moved, str(tmp_path / "first.md")).code == 0
+    for file in folder.glob("*.toml"):
+        file.write_text(file.read_text().replace(f'"{here}"', f'"{there}"'))
+    assert lvistk("report", *moved, str(tmp_path / "second.md")).code == 0
+    first, second = ((tmp_path / name).read_text() for name in ("first.md", "second.md"))
+    assert first == second
+    assert not there.exists()
+
+    changed = folder / "2_second.toml"
+    changed.write_text(changed.read_text() + "[stage.second.optim]\nlr = 0.5\n")
+    told = lvistk("report", *moved, str(tmp_path / "third.md"))
+    assert told.code == 0
+    assert any("of other settings than the row has now" in line for line in told.err)
+    assert "second row" not in (tmp_path / "third.md").read_text()
+
+
+def test_a_file_that_ships_is_known_by_its_name(folder: Path) -> None:
+    """An installation elsewhere gives the same folders."""
+    plan = load_ladder(folder, seeds=1)[0].seeds[0].stages[0]
+    shipped = expanded("lvistk:demo_detector")
+    inputs = dataclasses.replace(plan.inputs, init=shipped)
+    with_path = shared_folder(dataclasses.replace(plan, inputs=inputs), plan.out.parent)
+    assert shipped_name(shipped) == "lvistk:demo_detector"
+    named = dataclasses.replace(plan.inputs, init=Path("lvistk:demo_detector"))
+    assert shared_folder(dataclasses.replace(plan, inputs=named), plan.out.parent) == with_path
 
 
 def test_a_row_that_fails_does_not_stop_the_others(folder: Path, lvistk: Commands) -> None:

@@ -75,7 +75,7 @@ def run(
         )
     unknown = unknown_images or "refuse"
     sides = (side_inputs(a, gt, unknown), side_inputs(b, gt, unknown))
-    comparison = compare_sides(
+    comparison = _compare(
         *sides,
         samples=samples,
         seed=seed,
@@ -95,16 +95,16 @@ def run(
     return comparison
 
 
-def compare_sides(
+def _compare(
     a: Inputs,
     b: Inputs,
     *,
     samples: int,
-    seed: int = 0,
-    level: float = 0.95,
-    boundary: bool = False,
-    fixed: bool = False,
-    threads: int = 0,
+    seed: int,
+    level: float,
+    boundary: bool,
+    fixed: bool,
+    threads: int,
 ) -> Comparison:
     """The differences of b to a, as ``run`` prints them; the same errors."""
     if samples < 2 or not 0 < level < 1:
@@ -112,8 +112,8 @@ def compare_sides(
     _require_same(a, b)
     count = threads or os.cpu_count() or 1
     compared = [
-        _evaluate(one, side=side, boundary=boundary, fixed=fixed, threads=count)
-        for side, one in zip("AB", (a, b), strict=True)
+        evaluated_side(one, name=name, boundary=boundary, fixed=fixed, threads=count)
+        for name, one in zip("AB", (a, b), strict=True)
     ]
     return compare(*compared, samples=samples, seed=seed, level=level, threads=count)
 
@@ -159,11 +159,14 @@ def _require_same(a: Inputs, b: Inputs) -> None:
             )
 
 
-def _evaluate(one: Inputs, *, side: str, boundary: bool, fixed: bool, threads: int) -> Side:
+def evaluated_side(
+    one: Inputs, *, name: str, boundary: bool = False, fixed: bool = False, threads: int
+) -> Side:
+    """Evaluate again what ``side_inputs`` found; warnings begin with ``name``."""
     settings = dataclasses.replace(one.settings, boundary=boundary, fixed=fixed, threads=threads)
     evaluation = evaluate(one.gt, one.results, settings)
     for line in evaluation.warnings:
-        console.warn(f"{side}: {line}")
+        console.warn(f"{name}: {line}")
     return side_of(evaluation, fixed_detections=settings.fixed_detections, threads=threads)
 
 

@@ -1,4 +1,8 @@
-"""``lvistk report`` of a ladder: ladder.md and ladder.json beside its stage folders."""
+"""``lvistk report`` of a ladder: ladder.md and ladder.json beside its stage folders.
+
+A record (``report.score_record``) holds all that the tables need of a row and seed. It is made once from a
+finished evaluation, and stands for it where the evaluation is not there.
+"""
 
 import json
 import os
@@ -6,50 +10,72 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from lvistk import artifacts, console
-from lvistk.comparison.compare import GAP, Comparison
+from lvistk.comparison.compare import resampled_scores
 from lvistk.config.load import to_table
 from lvistk.errors import UserError
 from lvistk.report.ladder import (
     COLUMNS,
     STEP_COLUMNS,
     RowResult,
-    SeedStep,
     markdown,
     scores_of,
     spread,
     step_of,
 )
-from lvistk.stages.commands.compare import compare_sides, side_inputs
+from lvistk.report.score_record import (
+    ScoreRecord,
+    counted,
+    read_record,
+    record_file,
+    steps_between,
+    write_record,
+)
+from lvistk.stages.commands.compare import RULES, evaluated_side, side_inputs
 from lvistk.stages.pipelines.ladder import LadderRow, load_ladder
 from lvistk.stages.pipelines.runner import is_done
 from lvistk.whole_file import whole_file, write_json
 
 SAMPLES = 300
 """Resamples of the validation images, for the standard error of a difference."""
-COMPARISONS = "comparisons"
-"""Folder of the differences that were computed, so that a report made again takes seconds."""
+RECORDS = "records"
+"""Folder of the records beside the stages, where no other is named."""
 MOST_SEEDS = 100
-COMPARED = {
+RESAMPLED = {
+    "AP": ("segm", "AP"),
+    "APr": ("segm", "APr"),
+    "APc": ("segm", "APc"),
+    "APf": ("segm", "APf"),
     "box AP": ("bbox", "AP"),
-    "gap": (GAP, "AP"),
     "AP < .25": ("segm_by_area_ratio", "0-0.25 AP"),
 }
-"""Table and name of a column's difference; other columns are of ``segm`` and have its names."""
+"""Table and name of a column's resampled scores; the gap is the difference of two."""
 
 
-def run(folders: Sequence[Path], out: Path | None, *, seeds: int | None, threads: int) -> Path:
+def run(
+    folders: Sequence[Path],
+    out: Path | None,
+    *,
+    seeds: int | None,
+    records: Path | None,
+    threads: int,
+) -> Path:
     """Make the tables of the rows that are done; returns the Markdown file.
 
     seeds: seeds 0, 1, ... of this number; by default as many as any row has scores of. out: the Markdown
-    file, by default ``ladder.md`` in the folder of the stages; ``ladder.json`` lies beside it. Raises
-    ``UserError`` where no row is done.
+    file, by default ``ladder.md`` in the folder of the stages; ``ladder.json`` lies beside it. records:
+    folder of the records, by default ``records`` in the folder of the stages; rows that were run
+    elsewhere are taken from it. Raises ``UserError`` where no row is done.
     """
     if len(folders) > 1:
         raise UserError("report takes one ladder at a time: its rows are compared with each other")
-    rows = load_ladder(folders[0], seeds=seeds or seeds_done(folders[0]))
-    root = rows[0].seeds[0].out
-    results = _results(rows, cache=root / COMPARISONS, threads=threads)
+    first = load_ladder(folders[0], seeds=1)
+    root = first[0].seeds[0].out
+    kept = records or root / RECORDS
+    rows = load_ladder(folders[0], seeds=seeds or seeds_done(folders[0], kept))
+    results = _results(rows, _records(rows, kept, threads=threads or os.cpu_count() or 1))
     if not any(one.seeds for one in results):
         raise UserError(f"{root}: no row is done; lvistk run {folders[0]} runs them")
     page = out or root / "ladder.md"
@@ -62,70 +88,88 @@ def run(folders: Sequence[Path], out: Path | None, *, seeds: int | None, threads
     return page
 
 
-def seeds_done(folder: Path) -> int:
-    """The number of seeds of which some row has scores, at least 1."""
+def seeds_done(folder: Path, records: Path) -> int:
+    """The number of seeds of which some row has scores, here or in ``records``, at least 1."""
     for seeds in range(1, MOST_SEEDS):
-        if not any(is_done(row.score(seeds - 1)) for row in load_ladder(folder, seeds=seeds)):
+        if not any(
+            record_file(records, row.name, seeds - 1).is_file() or is_done(row.score(seeds - 1))
+            for row in load_ladder(folder, seeds=seeds)
+        ):
             return max(seeds - 1, 1)
     return MOST_SEEDS
 
 
-def _results(rows: Sequence[LadderRow], *, cache: Path, threads: int) -> list[RowResult]:
-    done_of = {
-        row.name: [s for s in range(len(row.seeds)) if is_done(row.score(s))] for row in rows
-    }
-    named = {row.name: row for row in rows}
-    results = []
+def _records(
+    rows: Sequence[LadderRow], folder: Path, *, threads: int
+) -> dict[tuple[str, int], ScoreRecord]:
+    """By row and seed, what is known of it."""
+    found = {}
     with console.progress("report: rows", len(rows)) as line:
         for row in rows:
-            done = done_of[row.name]
-            steps = {
-                other: [
-                    _steps(
-                        named[other].score(seed).out,
-                        row.score(seed).out,
-                        cache=cache,
-                        threads=threads,
-                    )
-                    for seed in done
-                    if seed in done_of[other]
-                ]
-                for other in row.settings.over
-            }
-            scores = [_scores(row.score(seed).out) for seed in done]
-            results.append(RowResult(row.name, row.settings, scores, steps))
+            for seed in range(len(row.seeds)):
+                record = _record(row, seed, folder, threads=threads)
+                if record is not None:
+                    found[row.name, seed] = record
             line.advance()
-    return results
+    return found
 
 
-def _scores(folder: Path) -> dict[str, float | None]:
-    return scores_of(json.loads((folder / "metrics.json").read_text(encoding="utf-8")))
-
-
-def _steps(before: Path, after: Path, *, cache: Path, threads: int) -> dict[str, SeedStep]:
-    """STEP_COLUMNS of one pair of evaluations, computed once per pair of metrics files."""
-    known = "-".join(artifacts.fingerprint(one / "metrics.json")[:12] for one in (before, after))
-    file = cache / f"{known}.json"
-    if not file.is_file():
-        compared = compare_sides(
-            side_inputs(before),
-            side_inputs(after),
-            samples=SAMPLES,
-            threads=threads or os.cpu_count() or 1,
+def _record(row: LadderRow, seed: int, folder: Path, *, threads: int) -> ScoreRecord | None:
+    """Of the evaluation that is done here; else the one in ``folder``, if it is of the same settings."""
+    plan = row.score(seed)
+    known = read_record(folder, row.name, seed)
+    if is_done(plan):
+        if known is None or known.metrics != artifacts.fingerprint(plan.out / "metrics.json"):
+            known = _measured(row, seed, threads=threads)
+            write_record(folder, known)
+    elif known is not None and known.stage != plan.out.name:
+        console.warn(
+            f"{record_file(folder, row.name, seed)}: of other settings than the row has now; left out"
         )
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_json(file, _chosen(compared))
-    table = json.loads(file.read_text(encoding="utf-8"))
-    return {name: SeedStep(*table[name]) for name in STEP_COLUMNS}
+        return None
+    return known
 
 
-def _chosen(compared: Comparison) -> dict[str, list[float | None]]:
-    chosen: dict[str, list[float | None]] = {}
-    for column in STEP_COLUMNS:
-        table, name = COMPARED.get(column, ("segm", column))
-        one = next(one for one in compared.scores[table] if one.name == name)
-        chosen[column] = [one.difference, one.error]
-    return chosen
+def _measured(row: LadderRow, seed: int, *, threads: int) -> ScoreRecord:
+    """The record of a finished evaluation, which is made again for its resamples."""
+    folder = row.score(seed).out
+    inputs = side_inputs(folder)
+    side = evaluated_side(inputs, name=f"{row.name}, seed {seed}", threads=threads)
+    drawn = resampled_scores(side, samples=SAMPLES, seed=0, threads=threads)
+    rules = to_table(inputs.settings)
+    return ScoreRecord(
+        row=row.name,
+        seed=seed,
+        stage=folder.name,
+        metrics=artifacts.fingerprint(folder / "metrics.json"),
+        gt=artifacts.fingerprint(inputs.gt),
+        rules={name: rules[name] for name in RULES},
+        versions={k: v for k, v in artifacts.versions().items() if k != "platform"},
+        scores=scores_of(json.loads((folder / "metrics.json").read_text(encoding="utf-8"))),
+        resampled={
+            column: counted(drawn.get(table, {}).get(name, np.full(SAMPLES, np.nan)))
+            for column, (table, name) in RESAMPLED.items()
+        },
+    )
+
+
+def _results(
+    rows: Sequence[LadderRow], records: Mapping[tuple[str, int], ScoreRecord]
+) -> list[RowResult]:
+    results = []
+    for row in rows:
+        done = [seed for seed in range(len(row.seeds)) if (row.name, seed) in records]
+        steps = {
+            other: [
+                steps_between(records[other, seed], records[row.name, seed])
+                for seed in done
+                if (other, seed) in records
+            ]
+            for other in row.settings.over
+        }
+        scores = [records[row.name, seed].scores for seed in done]
+        results.append(RowResult(row.name, row.settings, scores, steps))
+    return results
 
 
 def _table(results: Sequence[RowResult]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lvistk.config.load import marked, to_table
+from lvistk.config.load import marked, shipped_name, to_table
 
 if TYPE_CHECKING:
     from lvistk.stages.pipelines.stage_plan import StagePlan
@@ -20,8 +20,9 @@ def shared_folder(plan: "StagePlan", root: Path) -> Path:
 
     The digest is of the settings that differ from their defaults, but for those that cannot change the
     result, and of the inputs that are read. An input below ``root``, a shared folder of an earlier stage,
-    is known by its name, which holds that stage's digest; any other by its path. A setting that joins in
-    a later release therefore moves no folder while it has its default.
+    is known by its name, which holds that stage's digest, a file that ships with lvistk by its
+    ``lvistk:NAME``, any other by its path. A setting that joins in a later release therefore moves no
+    folder while it has its default.
     """
     stage = plan.stage
     default = type(plan.settings)()
@@ -64,4 +65,7 @@ def _remove(table: dict[str, Any], keys: list[str]) -> None:
 
 def _known(value: Path | tuple[Path, ...], root: Path) -> list[str]:
     paths = value if isinstance(value, tuple) else (value,)
-    return [str(p.relative_to(root) if p.is_relative_to(root) else p) for p in paths]
+    return [
+        str(p.relative_to(root)) if p.is_relative_to(root) else shipped_name(p) or str(p)
+        for p in paths
+    ]
