@@ -13,6 +13,8 @@ NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 def build_optimizer(model: nn.Module, settings: OptimSettings) -> Optimizer:
     """SGD or AdamW over the parameters of ``model`` that require a gradient.
 
+    On a CPU AdamW takes torch's fused kernel, one pass over each parameter where the default makes
+    eight; on a GPU the default already takes all parameters at once.
     Parameters of normalisation layers decay by ``norm_weight_decay``, all others (biases too, as in
     detectron2) by ``weight_decay``. Raises ``UserError`` when nothing is left to train.
     """
@@ -25,7 +27,8 @@ def build_optimizer(model: nn.Module, settings: OptimSettings) -> Optimizer:
     if not groups:
         raise UserError("everything is frozen: no parameter is left to train; shorten 'freeze'")
     if settings.kind == "adamw":
-        return AdamW(groups, lr=settings.lr)
+        on_cpu = all(p.device.type == "cpu" for group in groups for p in group["params"])
+        return AdamW(groups, lr=settings.lr, fused=True if on_cpu else None)
     return SGD(groups, lr=settings.lr, momentum=settings.momentum)
 
 
