@@ -27,6 +27,8 @@ from lvistk.evaluation.scoring import Score
 
 FOREGROUND, BACKGROUND = 0.5, 0.1
 """Least IoU of a match, and least IoU with a ground truth instance that counts at all (TIDE's defaults)."""
+GROUPS = ("r", "c", "f")
+"""Frequencies, in the order of ``Errors.named``."""
 KINDS = ("classification", "localisation", "both", "duplicate", "background", "missed")
 CLASSIFICATION, LOCALISATION, BOTH, DUPLICATE, NO_GT, MISSED = range(6)
 RIGHT = -1
@@ -53,6 +55,9 @@ class Errors(NamedTuple):
     rows: (D,) row of each judged detection in the input, by category, best first
     kind: (D,) int8 index into KINDS, or RIGHT
     missed: (G,) bool
+    named: (3, 5) int64, by frequency of an instance's category (GROUPS) how many instances the best detection
+        on them (IoU of at least 0.5) calls by their own name, by that of another rare, common, frequent
+        category, and how many have none; zeros where categories have no frequency
     """
 
     ap50: float | None
@@ -60,6 +65,7 @@ class Errors(NamedTuple):
     rows: np.ndarray
     kind: np.ndarray
     missed: np.ndarray
+    named: np.ndarray
 
 
 class _Judged(NamedTuple):
@@ -120,7 +126,8 @@ def analyse(
     gains.append(_gain(average(after), now))
     sizes = [*(int((kind == number).sum()) for number in range(MISSED)), int(missed.sum())]
     kinds = tuple(ErrorKind(*one) for one in zip(KINDS, sizes, gains, strict=True))
-    return Errors(now, kinds, judged.row, kind, missed)
+    named = _named(judged, near, counted, gt)
+    return Errors(now, kinds, judged.row, kind, missed, named)
 
 
 def ap50(category: np.ndarray, right: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -167,6 +174,24 @@ def _judged(score: Score, table: Columns, ranked_by: np.ndarray, gt: GroundTruth
         row=rows,
         right=bits[0][counts],
     )
+
+
+def _named(judged: _Judged, near: np.ndarray, counted: np.ndarray, gt: GroundTruth) -> np.ndarray:
+    """``Errors.named``; ``counted`` (G,) bool, the instances that take part."""
+    columns = len(GROUPS) + 2
+    if not np.isin(gt.frequency, GROUPS).all():
+        return np.zeros((len(GROUPS), columns), np.int64)
+    group = np.array([GROUPS.index(letter) for letter in gt.frequency], np.int64)
+    own, other = near["same_iou"] >= FOREGROUND, near["other_iou"] >= FOREGROUND
+    target = np.concatenate([near["same"][own], near["other"][other]])
+    score = np.concatenate([judged.score[own], judged.score[other]])
+    name = np.concatenate([np.zeros(own.sum(), np.int64), 1 + group[judged.category[other]]])
+    order = np.lexsort((name, -score, target))
+    instance, first = np.unique(target[order], return_index=True)
+    called = np.full(len(counted), columns - 1)  # (G,) column of each instance; the last is none
+    called[instance] = name[order][first]
+    cells = (columns * group[gt.gt_categories] + called)[counted]
+    return np.bincount(cells, minlength=len(GROUPS) * columns).reshape(len(GROUPS), columns)
 
 
 def _kinds(right: np.ndarray, near: np.ndarray) -> np.ndarray:

@@ -29,6 +29,8 @@ EXPLAINED = {
 }
 SHORT = ("class", "local.", "both", "duplic.", "backgr.", "missed")
 LISTED = 10
+FREQUENCIES = ("rare", "common", "frequent")
+"""In the order of ``Errors.named``."""
 
 
 def error_section(examined: Sequence[Examined], colors: Mapping[str, int]) -> Section | None:
@@ -73,7 +75,21 @@ def error_section(examined: Sequence[Examined], colors: Mapping[str, int]) -> Se
         f"{percent(last.errors.ap50)}. The gains do not add up: precision counts for more where "
         "recall is high."
     )
-    return Section("errors", "What goes wrong", lead(text) + grid([chart, listed]))
+    named = [_named(one) for one in drawn if one.errors.named.any()]
+    return Section("errors", "What goes wrong", lead(text) + grid([chart, listed, *named]))
+
+
+def _named(one: Examined) -> str:
+    """By frequency, what the best detection on an instance is called: whether the tail is ever named."""
+    counts = one.errors.named
+    rows = [
+        [name, str(total), *(percent(count / total) for count in line)]
+        for name, line, total in zip(FREQUENCIES, counts, counts.sum(axis=1), strict=True)
+        if total
+    ]
+    columns = ["instances", "", "own name", *(f"another {name}" for name in FREQUENCIES), "none"]
+    note = f"{one.label}: what the best detection on an instance (IoU {FOREGROUND}) is called, in percent"
+    return figure(note, table(columns, rows))
 
 
 def category_section(scored: Sequence[StageRecord]) -> Section | None:

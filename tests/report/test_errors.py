@@ -73,6 +73,37 @@ def test_what_is_not_judged_is_no_error(tmp_path: Path) -> None:
     assert counts(analysed(tmp_path, world(images, gts), results)) == {"missed": 1}
 
 
+@pytest.mark.parametrize("kind", ["bbox", "segm"])
+def test_what_instances_are_called(tmp_path: Path, kind: str) -> None:
+    """Categories 1 and 4 are rare, 2 common, 3 frequent; the best detection on each decides."""
+    near = (0, 0, 10, 9)
+    images = [image(number, negative=tuple({1, 2, 3, 4} - {own})) for number, own in
+              ((1, 1), (2, 1), (3, 2), (4, 3), (5, 3), (6, 1))]  # fmt: skip
+    gts = [
+        annotation(p["id"], p["id"], c, BOX)
+        for p, c in zip(images, (1, 1, 2, 3, 3, 1), strict=True)
+    ]
+    images.append(image(7))  # where category 4 is not judged
+    gts.append(annotation(7, 7, 1, BOX))
+    make = box_result if kind == "bbox" else mask_result
+    results = [
+        make(1, 1, BOX, 0.5), make(1, 3, near, 0.9),  # a frequent name lies better scored on it
+        make(2, 4, BOX, 0.9), make(2, 1, BOX, 0.8),
+        make(3, 2, near, 0.4), make(3, 1, BOX, 0.3),
+        make(4, 2, BOX, 0.2),
+        make(5, 3, HALF, 0.9),  # too far off
+        make(7, 4, BOX, 0.9), make(7, 1, BOX, 0.1),
+    ]  # fmt: skip
+    found = analysed(tmp_path, world(images, gts, categories=4), results, kind)
+    assert found.named.tolist() == [[1, 1, 0, 1, 1], [1, 0, 0, 0, 0], [0, 0, 1, 0, 1]]
+
+
+def test_categories_without_frequency_have_no_such_table(tmp_path: Path) -> None:
+    gt = world([image(1)], [annotation(1, 1, 1, BOX)], categories=1)
+    gt["categories"][0].pop("frequency")
+    assert not analysed(tmp_path, gt, [box_result(1, 1, BOX, 0.9)]).named.any()
+
+
 def test_nothing_at_all(tmp_path: Path) -> None:
     errors = analysed(tmp_path, world([image(1)], []), [box_result(1, 1, BOX, 0.5)])
     assert errors.ap50 is None and not counts(errors)
