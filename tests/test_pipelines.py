@@ -155,4 +155,6 @@ def test_both_ladders_have_the_same_rows_but_for_backbones() -> None:
         "68_copy_paste_from_tail",
         "69_htc_seesaw",
         "70_htc_seesaw_throughout",
+        "71_seesaw_count_factors",
+        "72_htc_count_factors",
     }
