@@ -14,8 +14,8 @@ class EvaluateSettings:
     """Not used: an evaluation draws nothing."""
     kinds: Annotated[tuple[Literal["segm", "bbox"], ...], Meta(min_length=1)] = ("segm", "bbox")
     """What is evaluated where the results have it; results without masks have boxes only."""
-    max_detections: Count = 300
-    """Detections that count per image, by score."""
+    max_detections: Natural = 300
+    """Detections that count per image, by score; 0: all."""
     area: Literal["official", "mask", "box"] = "official"
     """Which area of a detection APs, APm and APl of masks go by. Official (lvis-api): the box's where
     the first detection of the file has a bbox, else the mask's. metrics.json says which it was."""

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from lvistk.config.evaluation import EvaluateSettings
+from lvistk.config.load import from_table
+from lvistk.evaluation.evaluate import Results, evaluate
 from tests.evaluation.worlds import (
     annotation,
     assert_same_as_official,
@@ -16,6 +18,7 @@ from tests.evaluation.worlds import (
     run,
     square,
     world,
+    write,
 )
 
 A = (2, 2, 10, 10)
@@ -87,6 +90,15 @@ def test_300_per_image_over_all_categories_before_any_filter(tmp_path: Path) -> 
     results += [mask_result(1, 3, FAR, 0.9)] * 300
     found = scores(tmp_path, images, gts, results)
     assert found["segm"]["AR@300"] == pytest.approx(0.5)
+
+
+def test_a_limit_of_0_counts_every_detection(tmp_path: Path) -> None:
+    """Settable as the other limits are, and the same as one that nothing reaches."""
+    paths = write(tmp_path, world([image(1)], [annotation(1, 1, 1, A)]),
+                  [mask_result(1, 1, A, 0.1), *[mask_result(1, 3, FAR, 0.9)] * 300])  # fmt: skip
+    settings = from_table(EvaluateSettings, {"max_detections": 0}, where="test")
+    found = evaluate(paths[0], Results(paths[1]), settings).metrics["segm"]
+    assert found["AR"] == pytest.approx(1.0)
 
 
 def test_the_cap_is_stable_at_equal_scores(tmp_path: Path) -> None:
