@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import torch
 from torch import nn
 
 from lvistk.config.train import OptimSettings
@@ -74,3 +75,21 @@ def test_norms_have_their_own_decay_and_frozen_parameters_none(kind: str) -> Non
 def test_nothing_to_train_is_an_error() -> None:
     with pytest.raises(UserError, match="everything is frozen"):
         build_optimizer(nn.Linear(2, 2).requires_grad_(False), OptimSettings())
+
+
+def test_adamw_on_a_cpu_takes_the_fused_kernel_and_steps_as_the_default_does() -> None:
+    torch.manual_seed(0)
+    fused, plain = nn.Linear(5, 4), nn.Linear(5, 4)
+    plain.load_state_dict(fused.state_dict())
+    settings = OptimSettings(kind="adamw", lr=0.01, weight_decay=0.1)
+    ours = build_optimizer(fused, settings)
+    usual = torch.optim.AdamW(plain.parameters(), lr=0.01, weight_decay=0.1, fused=False)
+    assert all(group["fused"] for group in ours.param_groups)
+    for _ in range(5):
+        image = torch.randn(3, 5)
+        for model, optimizer in ((fused, ours), (plain, usual)):
+            optimizer.zero_grad()
+            model(image).square().sum().backward()
+            optimizer.step()
+    for mine, theirs in zip(fused.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs)
