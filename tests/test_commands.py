@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from lvistk.artifacts import read_manifest
 from tests.command_line import SIX, Commands, files_below, small_world, tta_infer
@@ -113,8 +114,9 @@ def program(*command: object) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """Of a process that runs this code, on one thread."""
-    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    """Of a process that runs this code, on this many threads: on others results round otherwise."""
+    threads = str(torch.get_num_threads())
+    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": threads}
 
 
 def killed(command: list[object], *, when: Path) -> None:

@@ -190,7 +190,7 @@ def test_killed_and_run_again(root: Path, plain: Path) -> None:
         str(root / "inference.toml"),
     ]
     command += ["--stage", "plain", "--out", str(out), "--device", "cpu"]
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(torch.get_num_threads())}
     process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while not (out / "detections" / "00000.h5").is_file() and time.monotonic() < deadline:
