@@ -157,4 +157,6 @@ def test_both_ladders_have_the_same_rows_but_for_backbones() -> None:
         "70_htc_seesaw_throughout",
         "71_seesaw_count_factors",
         "72_htc_count_factors",
+        "73_stage2_longer",
+        "74_stage2_repeat",
     }

@@ -51,7 +51,7 @@ class DeformConv2d(nn.Module):
             mask = 2 * strength.sigmoid()
         if x.device.type != "cpu" or x.dtype in (torch.float32, torch.float64):
             return self._run(x, raw, weight, bias, mask)
-        # torchvision's kernel for CPUs knows no half precision.
+        # In half precision positions would be off by parts of a cell.
         result = self._run(
             x.float(),
             raw.float(),
@@ -64,6 +64,12 @@ class DeformConv2d(nn.Module):
     def _run(
         self, x: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None, mask: Tensor | None
     ) -> Tensor:
+        if x.device.type == "cpu":
+            read = self._read(x, offset, mask, kernel=weight.shape[2:])
+            grouped = weight.reshape(self.groups, -1, weight[0].numel())
+            result = grouped @ read.view(len(x), self.groups, grouped.shape[2], -1)
+            result = result.view(len(x), len(weight), *offset.shape[2:])
+            return result if bias is None else result + bias[:, None, None]
         return deform_conv2d(
             x,
             offset,
@@ -74,6 +80,32 @@ class DeformConv2d(nn.Module):
             dilation=self.dilation,  # pyright: ignore[reportArgumentType]  # as above
             mask=mask,
         )
+
+    def _read(
+        self, x: Tensor, offset: Tensor, mask: Tensor | None, *, kernel: torch.Size
+    ) -> Tensor:
+        """(B, C, taps, H' x W'): what each tap of each output cell reads, zero outside ``x``.
+
+        torchvision's kernel for CPUs reads the same; its gradients take five times as long
+        (docs/benchmarks.md).
+        """
+        padding: tuple[int, ...] = tuple(self.padding)  # pyright: ignore[reportAssignmentType]  # never text, see __init__
+        taps = [
+            torch.arange(count, dtype=x.dtype) * apart - before
+            for count, apart, before in zip(kernel, self.dilation, padding, strict=True)
+        ]
+        cells = [
+            torch.arange(count, dtype=x.dtype) * apart
+            for count, apart in zip(offset.shape[2:], self.stride, strict=True)
+        ]
+        moved = offset.unflatten(1, (*kernel, 2))  # (B, taps along y, along x, 2, H', W')
+        down = moved[:, :, :, 0] + taps[0][:, None, None, None] + cells[0][:, None]
+        right = moved[:, :, :, 1] + taps[1][:, None, None] + cells[1]
+        height, width = x.shape[2:]
+        grid = torch.stack([(2 * right + 1) / width - 1, (2 * down + 1) / height - 1], dim=-1)
+        grid = grid.flatten(3, 4).flatten(1, 2)
+        sampled = F.grid_sample(x, grid, align_corners=False)
+        return sampled if mask is None else sampled * mask.flatten(2)[:, None]
 
 
 def convolve(conv: nn.Module, x: Tensor, *, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -14,11 +14,9 @@ from lvistk.errors import UserError
 from lvistk.inference.onnx.check import Agreement, Given, OnnxModel, check_onnx, detected
 from lvistk.inference.onnx.check import network_input as as_input
 from lvistk.inference.onnx.graph import OnnxDetector
-from lvistk.inference.onnx.pooling import exportable
 from lvistk.inference.onnx.tracing import nms_by_group
 from lvistk.inference.onnx.write import KEY, detector_of, write_onnx
 from lvistk.inference.views import plan_views
-from lvistk.models.deform_conv import DeformConv2d
 from lvistk.models.deform_roi_pool import DeformRoIPool
 from lvistk.models.mask_rcnn import MaskRCNN
 from lvistk.models.model_file import InputSize
@@ -95,17 +93,6 @@ def test_pixels_beyond_the_size_do_not_count(images: list[Path]) -> None:
     for a, b in zip(clean, noisy, strict=True):
         torch.testing.assert_close(a, b)
     assert clean[0][:, 3].max() <= size[0] and clean[0][:, 2].max() <= size[1]
-
-
-@pytest.mark.parametrize("version", ["v1", "v2"])
-def test_deformable_convolution_by_sampling(version) -> None:
-    torch.manual_seed(0)
-    plain = torch.nn.Conv2d(4, 6, 3, stride=2, padding=1, groups=2)
-    module = DeformConv2d(plain, version=version)
-    torch.nn.init.normal_(module.offset.weight, std=0.5)
-    x = torch.randn(1, 4, 17, 12)
-    expected = module(x)
-    torch.testing.assert_close(exportable(module)(x), expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("modulated", [False, True])

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchvision.ops import deform_conv2d
 
 from lvistk.config.model import BackboneSettings
 from lvistk.errors import UserError
@@ -82,3 +83,32 @@ def test_half_precision_on_a_cpu(version: Literal["v1", "v2"]) -> None:
     assert result.dtype == torch.bfloat16
     torch.testing.assert_close(result.float(), expected, rtol=0.05, atol=0.05)
     result.sum().backward()
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize(("stride", "dilation", "groups"), [(1, 1, 1), (2, 1, 2), (1, 2, 1)])
+def test_sampling_on_a_cpu_equals_torchvisions_kernel(
+    version: Literal["v1", "v2"], stride: int, dilation: int, groups: int
+) -> None:
+    """Values and gradients, with taps that leave the map on all sides."""
+    torch.manual_seed(0)
+    rigid = nn.Conv2d(4, 6, 3, stride, padding=dilation, dilation=dilation, groups=groups)
+    module = DeformConv2d(rigid, version=version).double()
+    nn.init.normal_(module.offset.weight, std=2.0)
+    x = torch.randn(2, 4, 11, 8, dtype=torch.float64, requires_grad=True)
+    raw = module.offset(x)
+    kernel = deform_conv2d(
+        x,
+        raw[:, :18],
+        module.weight,
+        module.bias,
+        stride=(stride, stride),
+        padding=(dilation, dilation),
+        dilation=(dilation, dilation),
+        mask=2 * raw[:, 18:].sigmoid() if version == "v2" else None,
+    )
+    result = module(x)
+    torch.testing.assert_close(result, kernel)
+    inputs = (x, *module.parameters())
+    expected = torch.autograd.grad(kernel.square().sum(), inputs)
+    torch.testing.assert_close(torch.autograd.grad(result.square().sum(), inputs), expected)

@@ -1,4 +1,4 @@
-"""Deformable pooling and convolution by operators that ONNX has: RoIAlign and GridSample."""
+"""Deformable pooling by an operator that ONNX has, RoIAlign."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,6 @@ from torch.nn import functional as F
 from torchvision.ops import roi_align
 
 from lvistk.inference.onnx.tracing import merged_rows, rows_where
-from lvistk.models.deform_conv import DeformConv2d
 from lvistk.models.deform_roi_pool import GAMMA, DeformRoIPool
 from lvistk.models.roi_pooler import STRIDES, RoiPooler
 
@@ -106,36 +105,3 @@ def _mean_of_samples(
     inner = (samples[0] // own, samples[1] // own)
     pooled = roi_align(feature, rois, inner, 1 / stride, own, True)
     return pooled.mean(dim=(2, 3)).view(-1, bins.shape[1], feature.shape[1])
-
-
-class GridDeformConv2d(DeformConv2d):
-    """A deformable convolution as a sum over its taps of sampled maps; the same values."""
-
-    def _run(
-        self, x: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None, mask: Tensor | None
-    ) -> Tensor:
-        height, width = x.shape[2], x.shape[3]
-        rows = torch.arange(offset.shape[2], dtype=x.dtype)[:, None] * self.stride[0]
-        columns = torch.arange(offset.shape[3], dtype=x.dtype)[None] * self.stride[1]
-        padding: tuple[int, ...] = tuple(self.padding)  # pyright: ignore[reportAssignmentType]  # never text, see __init__
-        total = None
-        for tap in range(self.taps):
-            down, right = divmod(tap, int(weight.shape[3]))
-            y = rows - padding[0] + down * self.dilation[0] + offset[:, 2 * tap]
-            x_ = columns - padding[1] + right * self.dilation[1] + offset[:, 2 * tap + 1]
-            grid = torch.stack([(2 * x_ + 1) / width - 1, (2 * y + 1) / height - 1], dim=-1)
-            sampled = F.grid_sample(x, grid, align_corners=False)
-            if mask is not None:
-                sampled = sampled * mask[:, tap : tap + 1]
-            part = F.conv2d(sampled, weight[:, :, down, right, None, None], groups=self.groups)
-            total = part if total is None else total + part
-        assert total is not None
-        return total if bias is None else total + bias[:, None, None]
-
-
-def exportable(network: nn.Module) -> nn.Module:
-    """``network``, its deformable convolutions changed in place to ones that ONNX can express."""
-    for module in network.modules():
-        if isinstance(module, DeformConv2d):
-            module.__class__ = GridDeformConv2d
-    return network

@@ -12,7 +12,6 @@ from lvistk import __version__
 from lvistk.config.inference import MergeSettings
 from lvistk.errors import UserError
 from lvistk.inference.onnx.graph import OnnxDetector
-from lvistk.inference.onnx.pooling import exportable
 from lvistk.inference.views import Size
 from lvistk.models.mask_rcnn import MaskRCNN
 from lvistk.models.model_file import InputSize
@@ -27,7 +26,7 @@ EXAMPLE = (224, 320)
 
 def detector_of(model: MaskRCNN, merge: MergeSettings) -> OnnxDetector:
     """The function that the file will hold, in eval mode on the CPU; ``model`` stays as it is."""
-    return OnnxDetector(exportable(copy.deepcopy(model).cpu()), merge).eval()  # pyright: ignore[reportArgumentType]  # the same class
+    return OnnxDetector(copy.deepcopy(model).cpu(), merge).eval()  # pyright: ignore[reportArgumentType]  # the same class
 
 
 def write_onnx(
