@@ -159,4 +159,9 @@ def test_both_ladders_have_the_same_rows_but_for_backbones() -> None:
         "72_htc_count_factors",
         "73_stage2_longer",
         "74_stage2_repeat",
+        "75_multi_scale",
+        "76_deform",
+        "77_twice_as_long",
+        "78_htc_twice_as_long",
+        "79_baseline_twice_as_long",
     }
