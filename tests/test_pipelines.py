@@ -164,4 +164,5 @@ def test_both_ladders_have_the_same_rows_but_for_backbones() -> None:
         "77_twice_as_long",
         "78_htc_twice_as_long",
         "79_baseline_twice_as_long",
+        "80_mosaic_twice_as_long",
     }
