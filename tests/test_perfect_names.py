@@ -51,10 +51,10 @@ def test_true_masks_under_wrong_names_score_full_marks_once_named(tmp_path: Path
     count = len(index.categories.ids)
     images = []
     for place, image_id in enumerate(index.image_ids):
-        truth = index.annotations(place)
-        labels = (np.asarray(truth.labels) + 1) % count
+        gt = index.annotations(place)
+        labels = (np.asarray(gt.labels) + 1) % count
         scores = np.full(len(labels), 0.5, np.float32)
-        boxes = np.asarray(truth.boxes, np.float32)
+        boxes = np.asarray(gt.boxes, np.float32)
         masks = index.masks(place)
         images.append(
             Detections(int(image_id), index.size(place), boxes, scores, labels, list(masks))
