@@ -8,6 +8,7 @@ it overlaps most; of several on one instance the best remains. What is then miss
 it is lost by what finds, draws and scores. Prints mask AP of each store as it is and with perfect names.
 """
 
+import dataclasses
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -78,9 +79,8 @@ def perfectly_named(detections: Detections, masks: list[bytes], labels: np.ndarr
     instance = np.where(ious.max(axis=1) >= FOUND, ious.argmax(axis=1), -1)
     first = np.zeros(len(detections), bool)  # on its instance; detections come best first
     first[np.unique(instance, return_index=True)[1]] = True
-    named = detections.select(np.ones(len(detections), bool))
-    named.labels = np.where(instance >= 0, labels[instance], named.labels).astype(np.int32)
-    return named.select(first | (instance < 0))
+    names = np.where(instance >= 0, labels[instance], detections.labels).astype(np.int32)
+    return dataclasses.replace(detections, labels=names).select(first | (instance < 0))
 
 
 if __name__ == "__main__":
