@@ -99,11 +99,11 @@ def test_paper_pipelines_score_every_model_at_one_scale(path: Path) -> None:
 
 
 LADDERS = (FOLDER / "ladder", FOLDER / "ladder" / "paper")
-REAL_LADDER = FOLDER / "ladder" / "real"
+OTHERS = (FOLDER / "ladder" / "real", FOLDER / "ladder" / "few")
 
 
 @pytest.mark.parametrize(
-    "folder", [*LADDERS, REAL_LADDER], ids=("miniature", "paper", "real images")
+    "folder", [*LADDERS, *OTHERS], ids=("miniature", "paper", "real images", "few images")
 )
 def test_every_row_of_a_ladder_loads_and_builds_on_earlier_stages(folder: Path) -> None:
     for row in load_ladder(folder, seeds=1):

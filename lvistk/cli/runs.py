@@ -80,7 +80,9 @@ def run(
         if dry_run:
             from lvistk.stages.forecasts.dry_run import show
 
-            show(distinct_stages(rows), device=device, title=f"{pipeline}, {len(rows)} rows")
+            title = f"{pipeline}, {len(rows)} row{'s' * (len(rows) > 1)}"
+            undrawn = rows[0].seeds[0].undrawn
+            show(distinct_stages(rows), device=device, title=title, undrawn=undrawn)
             return
         run_ladder(rows, device=device)
         return
@@ -90,7 +92,8 @@ def run(
         from lvistk.stages.forecasts.dry_run import show
 
         plans = [loaded.stage(name) for name in only or ()] or list(loaded.stages)
-        show(plans, device=device, title=f"{pipeline}, results in {loaded.out}")
+        title = f"{pipeline}, results in {loaded.out}"
+        show(plans, device=device, title=title, undrawn=loaded.undrawn)
         return
     run_pipeline(
         loaded,

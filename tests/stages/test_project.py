@@ -162,3 +162,33 @@ def test_a_dry_run_says_what_would_run_and_writes_nothing(project: Path, lvistk:
     assert {path.name for path in (project / "runs/mine").iterdir()} == {".index"}
     lacking = lvistk("pseudo-label", "--source", "openimages", "--dry-run").out
     assert any("needs pool" in line for line in lacking)
+
+
+@pytest.mark.parametrize("pipeline", ["demo", "ladder"])
+def test_a_dry_run_before_the_data_are_drawn_says_so(
+    project: Path, lvistk: Commands, pipeline: str
+) -> None:
+    done = lvistk("run", pipeline, "--dry-run")
+    assert done.code == 0, done
+    rows = {line.split()[0]: line for line in done.out if line.strip()}
+    first = "round1" if pipeline == "demo" else "train"
+    assert "would run" in rows[first]
+    assert f"waits for {first}" in rows[f"detect_{first}"]
+    assert done.out[-2].startswith(f"the data are drawn into runs/{pipeline}/data first")
+    assert not (project / "runs").exists()
+
+
+def test_a_pipeline_draws_its_data_and_anew_when_it_is_told(
+    project: Path, lvistk: Commands
+) -> None:
+    drawing = "[generate]\nimages = {}\nval_images = 2\npool_images = 0\n"
+    head = SMALL + '\nout = "runs/drawn"\n'
+    stage = '[stage.first]\ncommand = "train-repr"\n'
+    file, listed = project / "drawn.toml", project / "runs/drawn/data/annotations/train.json"
+    file.write_text(head + drawing.format(8) + stage)
+    assert lvistk("run", "drawn.toml").code == 0
+    assert len(json.loads(listed.read_text())["images"]) == 8
+    file.write_text(head + drawing.format(6) + stage)
+    assert "--force" in lvistk("run", "drawn.toml").error()
+    assert lvistk("run", "drawn.toml", "--force").code == 0
+    assert len(json.loads(listed.read_text())["images"]) == 6

@@ -12,28 +12,11 @@ from lvistk.data.images.decode import read_image
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.index.index_cache import cache_beside
 from lvistk.data.store.detection_store import DetectionStore
-from lvistk.data.synthetic import GenerateSettings, generate
 from lvistk.stages.commands.report import run as write_report
 from lvistk.stages.pipelines.pipeline import run_pipeline
 from lvistk.stages.pipelines.pipeline_file import Pipeline, load_pipeline
 
 COLUMNS = ("stage", "AP", "APr", "APc", "APf", "box AP", "box - mask")
-DATA = GenerateSettings(
-    images=850,
-    val_images=160,
-    pool_images=200,
-    categories=20,
-    long_side=144,
-    mix="solid",
-    rare_share=0.25,
-    common_share=0.15,
-    crowding=0.6,
-    min_extent=0.18,
-    max_extent=0.42,
-    min_stroke=3.5,
-    constancy=0.95,
-)
-"""Long-tailed, federated and cluttered as by default; large and distinct enough to be learnt in minutes."""
 PICTURES = 16
 PICTURE_SCORE = 0.3
 """Detections below are not drawn."""
@@ -44,8 +27,6 @@ def demo(out: Path, *, seed: int, force: bool, device: str) -> Path:
 
     What is done already is not done again, so a demo that was stopped goes on where it was.
     """
-    data = out / "data"
-    generate(data, settings=DATA, force=force)
     pipeline = demo_pipeline(out, seed=seed)
     run_pipeline(pipeline, force=force, device=device)
     rows = score_rows(pipeline)
@@ -62,19 +43,8 @@ def demo(out: Path, *, seed: int, force: bool, device: str) -> Path:
 
 def demo_pipeline(out: Path, *, seed: int) -> Pipeline:
     """``demo.toml`` of the package, with its data and stage folders below ``out``."""
-    data = out / "data"
-    annotations, pool = data / "annotations", data / "openimages"
-    paths = {
-        "train": f'["{annotations / "train.json"}"]',
-        "train_images": str(data),
-        "val": str(annotations / "val.json"),
-        "val_images": str(data),
-        "pool": str(pool),
-        "pool_list": str(pool / "train-images-with-rotation.csv"),
-    }
-    assignments = [f"seed={seed}", *(f"data.{key}={value}" for key, value in paths.items())]
     with resources.as_file(resources.files("lvistk") / "assets" / "demo.toml") as path:
-        return load_pipeline(path, assignments=assignments, out=out)
+        return load_pipeline(path, assignments=[f"seed={seed}"], out=out)
 
 
 def score_rows(pipeline: Pipeline) -> list[list[object]]:

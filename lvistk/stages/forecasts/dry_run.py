@@ -45,15 +45,21 @@ class Forecast:
 
 
 class Forecaster:
-    """Forecasts of stages on a device; equal models are measured once."""
+    """Forecasts of stages on a device; equal models are measured once.
 
-    def __init__(self, device: str) -> None:
+    undrawn: folder of data that a run draws before its first stage; nothing is estimated of what reads them.
+    """
+
+    def __init__(self, device: str, *, undrawn: Path | None = None) -> None:
         self._device = device
+        self._undrawn = undrawn
         self._rates: dict[str, Rates] = {}
 
     def forecast(self, plan: StagePlan) -> Forecast:
         """What running ``plan`` would do now."""
         lacking = _lacking(plan)
+        if not lacking and self._undrawn is not None and _reads(plan, self._undrawn):
+            return Forecast(plan.name, plan.command, _waits(plan) or "would run")
         state = f"needs {', '.join(lacking)}" if lacking else _state(plan)
         base = Forecast(plan.name, plan.command, state)
         if state == "done" or lacking:
@@ -175,9 +181,14 @@ def _largest_view(views: ViewSettings) -> AugmentSettings:
     return AugmentSettings(short_edges=(max(views.short_edges),), long_edge=views.long_edge)
 
 
-def show(plans: Sequence[StagePlan], *, device: str, title: str) -> None:
-    """Print what each stage would do, its inputs where it is one, and the sum."""
-    forecaster = Forecaster(device)
+def show(
+    plans: Sequence[StagePlan], *, device: str, title: str, undrawn: Path | None = None
+) -> None:
+    """Print what each stage would do, its inputs where it is one, and the sum.
+
+    undrawn: folder of data that would be drawn first.
+    """
+    forecaster = Forecaster(device, undrawn=undrawn)
     forecasts = [forecaster.forecast(plan) for plan in plans]
     if console.shows_json():
         console.say_json([dataclasses.asdict(one) for one in forecasts])
@@ -195,6 +206,8 @@ def show(plans: Sequence[StagePlan], *, device: str, title: str) -> None:
         console.say(
             f"about {console.seconds(sum(known))} for what is not done, evaluations not counted"
         )
+    if undrawn is not None:
+        console.say(f"the data are drawn into {undrawn} first; then a dry run tells steps and time")
     console.say("nothing was run; times are from a few steps on images of noise, measured now")
 
 
@@ -218,15 +231,28 @@ def _lacking(plan: StagePlan) -> list[str]:
     return lacking
 
 
+def _reads(plan: StagePlan, folder: Path) -> bool:
+    """Whether an input of the stage lies in ``folder``."""
+    unread = plan.stage.unread(plan.settings, plan.inputs)
+    given = [value for name, value in vars(plan.inputs).items() if name not in unread]
+    paths = [path for value in given for path in (value if isinstance(value, tuple) else (value,))]
+    return any(isinstance(path, Path) and path.is_relative_to(folder) for path in paths)
+
+
 def _state(plan: StagePlan) -> str:
-    missing = missing_inputs(plan)
-    if missing:
-        return f"waits for {', '.join(dict.fromkeys(one.name for one in missing.values()))}"
+    if waits := _waits(plan):
+        return waits
     try:
         text = standing_of(plan).text()
     except UserError as error:
         return str(error)
     return "would run" if text == "not run" else "would resume" if text == "unfinished" else text
+
+
+def _waits(plan: StagePlan) -> str:
+    """The stages that ``plan`` waits for, in words; nothing where all are finished."""
+    names = dict.fromkeys(one.name for one in missing_inputs(plan).values())
+    return f"waits for {', '.join(names)}" if names else ""
 
 
 def _inputs_in_words(plan: StagePlan) -> Mapping[str, str]:

@@ -53,7 +53,7 @@ def run_pipeline(
     wanted = [pipeline.stage(name) for name in only] or list(pipeline.stages)
     if portion is not None and len(wanted) != 1:
         raise UserError("--shard is for one stage: give --only NAME too")
-    draw_data(pipeline)
+    draw_data(pipeline, force=force)
     for plan in wanted:
         run_stage(
             plan,
@@ -64,15 +64,18 @@ def run_pipeline(
         )
 
 
-def draw_data(pipeline: Pipeline) -> None:
-    """Draw the data set of ``[generate]``, unless that is done; a file without the table draws nothing."""
+def draw_data(pipeline: Pipeline, *, force: bool = False) -> None:
+    """Draw the data set of ``[generate]``, unless that is done; a file without the table draws nothing.
+
+    force: draw anew where other settings or another command filled the folder.
+    """
     if pipeline.generate is None or not console.is_main_process():
         return
     from lvistk.config.load import update
     from lvistk.data.synthetic import GenerateSettings, generate  # imports OpenCV
 
     settings = update(GenerateSettings(), pipeline.generate, where="[generate]")
-    generate(pipeline.drawn, settings=settings)
+    generate(pipeline.drawn, settings=settings, force=force)
 
 
 def status_rows(folder: Path) -> list[StatusRow]:

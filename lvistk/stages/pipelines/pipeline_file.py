@@ -77,6 +77,12 @@ class Pipeline:
         """The folder that ``generate`` draws into."""
         return self.out / DRAWN
 
+    @property
+    def undrawn(self) -> Path | None:
+        """``drawn`` as long as ``generate`` has it to draw, or to draw to its end; else None."""
+        list_written_last = Path(drawn_paths(self.drawn)["pool_list"])
+        return self.drawn if self.generate is not None and not list_written_last.is_file() else None
+
     def stage(self, name: str) -> StagePlan:
         for plan in self.stages:
             if plan.name == name:
