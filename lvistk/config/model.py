@@ -202,6 +202,10 @@ class MaskHeadSettings:
     """Mask scoring head (arXiv 1903.00241)."""
     mask_iou_weight: NotNegative = 1.0
     """Weight of the mask scoring loss, which is .5 d^2 per RoI as published."""
+    mask_iou_channels: Channels = 256
+    """Channels of the mask scoring head's convolutions."""
+    mask_iou_fc_channels: Channels = 1024
+    """Width of the mask scoring head's fully connected layers."""
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,13 @@ def _build_mask_branch(
     ]
     iou_head = None
     if mask.mask_iou:
-        iou_head = MaskIouHead(channels, num_channels, mask_size=mask.pool_size)
+        iou_head = MaskIouHead(
+            channels,
+            num_channels,
+            mask_size=mask.pool_size,
+            conv_channels=mask.mask_iou_channels,
+            fc_channels=mask.mask_iou_fc_channels,
+        )
     prior = torch.ones(len(categories)) if area_ratio_prior is None else area_ratio_prior
     return MaskBranch(
         mask,

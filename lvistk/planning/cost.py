@@ -145,4 +145,15 @@ def _mask_gmacs(model: ModelSettings, rois: float) -> float:
         return 0.0
     convs = (mask.convs + mask.extra_convs) * 9 * mask.channels**2 * mask.pool_size**2
     upsampled = 4 * mask.pool_size**2 * mask.channels**2
-    return rois * (convs + upsampled) / 1e9
+    scoring = _mask_iou_macs(model) if mask.mask_iou else 0.0
+    return rois * (convs + upsampled + scoring) / 1e9
+
+
+def _mask_iou_macs(model: ModelSettings) -> float:
+    """MACs of the mask scoring head for an RoI."""
+    mask = model.mask
+    width, hidden, cells = mask.mask_iou_channels, mask.mask_iou_fc_channels, mask.pool_size**2
+    kept = ((mask.pool_size + 1) // 2) ** 2  # cells after the last convolution, of stride 2
+    inputs = model.fpn.channels + 1 + 2 * width
+    convs = 9 * width * (inputs * cells + width * kept)
+    return convs + kept * width * hidden + hidden**2

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from lvistk.models.boundary_head import BoundaryBranch
 from lvistk.models.mask_iou_head import MaskIouHead
+from tests.models.build_small import small_model
 from tests.reference import mask_heads as twin
 
 LABELS = torch.tensor([2, 0, 2])
@@ -89,3 +90,9 @@ def test_published_sizes() -> None:
     head = MaskIouHead(256, 80)
     assert head.fcs[1].in_features == 256 * 7 * 7
     assert head.predictor.weight.shape == (80, 1024, 1, 1)
+
+
+def test_widths_of_the_settings_reach_the_model() -> None:
+    widths = {"mask_iou": True, "mask_iou_channels": 6, "mask_iou_fc_channels": 10}
+    model = small_model({"mask": {**widths, "pool_size": 14}})
+    assert model.roi_heads.mask.iou_head.fcs[1].weight.shape == (10, 6 * 7 * 7)

@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from lvistk.config.inference import MergeSettings, PredictSettings, ViewSettings
-from lvistk.config.model import ModelSettings
+from lvistk.config.model import FpnSettings, MaskHeadSettings, ModelSettings
 from lvistk.config.train import AugmentSettings, LoopSettings
+from lvistk.models.mask_iou_head import MaskIouHead
 from lvistk.planning.cost import (
     batch_aspect,
     inference_gmacs,
@@ -47,6 +50,20 @@ def test_masks_by_their_source() -> None:
     model = ModelSettings()
     few, many = (inference_gmacs(model, views, masks=masks) for masks in (100, 400))
     assert many > few
+
+
+def test_mask_scoring_counts_with_its_own_widths() -> None:
+    settings = {"pool_size": 7, "mask_iou_channels": 24, "mask_iou_fc_channels": 40}
+    narrow, without = (
+        ModelSettings(fpn=FpnSettings(channels=16), mask=MaskHeadSettings(mask_iou=on, **settings))
+        for on in (True, False)
+    )
+    views = ViewSettings(short_edges=(160,))
+    counted = inference_gmacs(narrow, views, masks=3) - inference_gmacs(without, views, masks=3)
+    head = MaskIouHead(16, 5, mask_size=7, conv_channels=24, fc_channels=40)
+    with FlopCounterMode(display=False) as flops:
+        head(torch.rand(3, 16, 7, 7), torch.rand(3, 14, 14), torch.zeros(3, dtype=torch.long))
+    assert 1e9 * counted == pytest.approx(flops.get_total_flops() / 2, rel=0.01)
 
 
 def test_parts_of_a_batch_have_an_image_at_least() -> None:
