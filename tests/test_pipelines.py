@@ -8,6 +8,8 @@ from lvistk import artifacts
 from lvistk.report.score_record import read_record
 from lvistk.stages.pipelines.ladder import load_ladder
 from lvistk.stages.pipelines.pipeline_file import load_pipeline
+from lvistk.stages.pipelines.shipped import LADDERS as LADDERS_BY_NAME
+from lvistk.stages.pipelines.shipped import find_pipeline
 from tests.command_line import Commands
 
 FOLDER = Path(__file__).parents[1] / "pipelines"
@@ -49,6 +51,28 @@ def test_shipped_pipelines_are_found_by_name(
     assert lvistk("pipelines", "htc_r50").code == 0
     assert Path("htc_r50.toml").read_bytes() == (FOLDER / "htc_r50.toml").read_bytes()
     assert "is there already" in lvistk("pipelines", "htc_r50").error()
+
+
+def test_rows_of_shipped_ladders_are_found_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lvistk: Commands
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folders = {
+        path.parent.relative_to(FOLDER).as_posix() for path in FOLDER.glob("ladder/**/*.toml")
+    }
+    assert set(LADDERS_BY_NAME) == folders
+    listed = lvistk("pipelines").out
+    assert any(line.split()[:2] == ["ladder/few", "Few"] for line in listed)
+    assert load_pipeline(Path("ladder/12_eql")) == load_pipeline(FOLDER / "ladder/12_eql.toml")
+    told = lvistk("settings", "train-repr", "--config", "ladder").error()
+    assert "a folder of pipeline files; give one of them, such as ladder/10_baseline" in told
+    assert "did you mean 'ladder/few'?" in lvistk("run", "ladder/fex").error()
+    told = lvistk("pipelines", "ladder/12_eql").error()
+    assert 'write a file with base = "ladder/12_eql"' in told
+    Path("mine.toml").write_text('base = "ladder/12_eql"\nout = "runs/mine"\n[optim]\nlr = 0.5\n')
+    train = load_pipeline(Path("mine.toml")).stage("train").settings
+    assert (train.optim.lr, train.model.classifier.kind) == (0.5, "eql")
+    assert find_pipeline(tmp_path / "other") == tmp_path / "other", "whole paths are no names"
 
 
 def test_a_copy_of_every_shipped_pipeline_is_complete(

@@ -10,6 +10,7 @@ from lvistk import console
 from lvistk.artifacts import Portion
 from lvistk.config.load import nearest
 from lvistk.errors import UserError
+from lvistk.stages.pipelines.pipeline_file import Pipeline, load_pipeline
 from lvistk.stages.pipelines.stage_plan import (
     StagePlan,
     plan_alone,
@@ -64,11 +65,17 @@ def run_alone(stage: Stage, given: Mapping[str, Any]) -> None:
         from lvistk.stages.pipelines.project import origin
 
         console.say(origin(plan, file, typed=typed))
+    drawing = _drawing(plan, file)
     if shared.dry_run:
         from lvistk.stages.forecasts.dry_run import show
 
-        show([plan], device=shared.device, title=f"{plan.name} in {plan.out}")
+        undrawn = drawing and drawing.drawn
+        show([plan], device=shared.device, title=f"{plan.name} in {plan.out}", undrawn=undrawn)
         return
+    if drawing is not None:
+        from lvistk.stages.pipelines.pipeline import draw_data
+
+        draw_data(drawing, [plan])
     run_stage(
         plan,
         force=shared.force,
@@ -76,6 +83,14 @@ def run_alone(stage: Stage, given: Mapping[str, Any]) -> None:
         device=shared.device,
         portion=Portion.parse(shared.shard) if shared.shard else None,
     )
+
+
+def _drawing(plan: StagePlan, file: Path | None) -> Pipeline | None:
+    """The pipeline of ``file`` if it has data to draw yet that the stage reads."""
+    if file is None:
+        return None
+    pipeline = load_pipeline(file, more={})
+    return pipeline if pipeline.undrawn and plan.reads_below(pipeline.undrawn) else None
 
 
 def _names(kind: type) -> list[str]:

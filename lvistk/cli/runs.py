@@ -148,7 +148,7 @@ def status(
     from lvistk.stages.pipelines import pipeline as stages
     from lvistk.stages.pipelines.ladder import find_ladder, load_ladder, print_ladder
     from lvistk.stages.pipelines.project import enter_project, typed_path
-    from lvistk.stages.pipelines.shipped import shipped_names
+    from lvistk.stages.pipelines.shipped import shipped_file
 
     if target is None:
         out = out and typed_path(out)
@@ -158,7 +158,7 @@ def status(
         print_ladder(rows, title=str(target))
         return
     refuse_seeds(seeds)
-    if target.suffix == ".toml" or (not target.exists() and target.name in shipped_names()):
+    if target.suffix == ".toml" or (not target.exists() and shipped_file(str(target))):
         loaded = load_pipeline(target, assignments=assign or (), out=out, more={})
         lines = stages.pipeline_rows(loaded) or stages.status_rows(loaded.out)
     else:

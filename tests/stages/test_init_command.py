@@ -123,6 +123,14 @@ def test_a_preset_gets_the_data(coco: Path, lvistk: Commands) -> None:
     assert mine.stages[0].inputs.train == (Path("lvistk-data/train.json"),)
 
 
+@pytest.mark.parametrize("preset", ["demo", "demo_paper"])  # it draws data, or its base does
+def test_a_preset_draws_no_data(coco: Path, lvistk: Commands, preset: str) -> None:
+    assert lvistk("init", "--preset", preset).code == 0
+    mine = load_pipeline(Path("lvistk.toml"))
+    assert mine.generate is None
+    assert mine.stages[0].inputs.train == (Path("lvistk-data/train.json"),)
+
+
 def picture(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), np.full((30, 40, 3), 99, np.uint8))
@@ -167,6 +175,7 @@ def test_yolo_and_labelme_are_converted(
         (["--weights", "none", "--from", "mine.json"], "--from and --weights: give one"),
         (["--from", "mine.json"], "mine.json"),
         (["--preset", "htc_r5"], "did you mean 'htc_r50'?"),
+        (["--preset", "ladder/12_eql"], 'write a file with base = "ladder/12_eql" instead'),
     ],
 )
 def test_a_mistake_is_one_line(

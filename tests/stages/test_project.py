@@ -192,3 +192,15 @@ def test_a_pipeline_draws_its_data_and_anew_when_it_is_told(
     assert "--force" in lvistk("run", "drawn.toml").error()
     assert lvistk("run", "drawn.toml", "--force").code == 0
     assert len(json.loads(listed.read_text())["images"]) == 6
+
+
+def test_a_single_stage_draws_the_data_that_its_file_draws(project: Path, lvistk: Commands) -> None:
+    head = SMALL + '\nout = "runs/drawn"\n[generate]\nimages = 8\nval_images = 2\npool_images = 0\n'
+    (project / "lvistk.toml").write_text(head)
+    data = project / "runs/drawn/data"
+    dry = lvistk("train-repr", "--dry-run")
+    assert dry.code == 0 and "the data are drawn into runs/drawn/data first" in "\n".join(dry.out)
+    given = lvistk("train-repr", "--train", "train.json", "--train-images", ".")
+    assert given.code == 0 and not data.exists()
+    assert lvistk("train-repr").code == 0
+    assert (data / "annotations/train.json").is_file()

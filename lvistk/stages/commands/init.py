@@ -21,7 +21,7 @@ from lvistk.stages.commands.convert import run as convert
 from lvistk.stages.commands.init_plan import InitPlan, plan_for
 from lvistk.stages.pipelines.pipeline_file import load_pipeline
 from lvistk.stages.pipelines.project import PROJECT_FILE
-from lvistk.stages.pipelines.shipped import find_pipeline
+from lvistk.stages.pipelines.shipped import whole_pipeline
 from lvistk.whole_file import whole_file
 
 CONVERTED = Path("lvistk-data")
@@ -180,7 +180,7 @@ def _head(fingerprint: Fingerprint, planned: InitPlan) -> list[str]:
 
 def _preset(preset: str, paths: Mapping[str, Any], *, name: str) -> str:
     """A shipped pipeline with the data's paths, name and folder, and the rest as it is."""
-    text = find_pipeline(Path(preset)).read_text(encoding="utf-8")
+    text = whole_pipeline(Path(preset)).read_text(encoding="utf-8")
     head, *tables = re.split(r"^(?=\[)", text, flags=re.MULTILINE)
     head = re.sub(r"^(name|out) *=.*\n", "", head, flags=re.MULTILINE).rstrip()
     if re.search(r'^weights = "imagenet"', text, re.MULTILINE):
@@ -193,5 +193,5 @@ def _preset(preset: str, paths: Mapping[str, Any], *, name: str) -> str:
             f"{preset}: has a stage for a pool of unlabelled images, and none was found here"
         )
     own = [f'name = "{name}"', f'out = "runs/{name}"', "", *data_lines(paths), ""]
-    kept = [table for table in tables if not table.startswith("[data]")]
+    kept = [table for table in tables if not table.startswith(("[data]", "[generate]"))]
     return "\n".join([head, *own, "".join(kept)])

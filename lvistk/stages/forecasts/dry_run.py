@@ -58,7 +58,7 @@ class Forecaster:
     def forecast(self, plan: StagePlan) -> Forecast:
         """What running ``plan`` would do now."""
         lacking = _lacking(plan)
-        if not lacking and self._undrawn is not None and _reads(plan, self._undrawn):
+        if not lacking and self._undrawn is not None and plan.reads_below(self._undrawn):
             return Forecast(plan.name, plan.command, _waits(plan) or "would run")
         state = f"needs {', '.join(lacking)}" if lacking else _state(plan)
         base = Forecast(plan.name, plan.command, state)
@@ -206,7 +206,7 @@ def show(
         console.say(
             f"about {console.seconds(sum(known))} for what is not done, evaluations not counted"
         )
-    if undrawn is not None:
+    if undrawn is not None and any(plan.reads_below(undrawn) for plan in plans):
         console.say(f"the data are drawn into {undrawn} first; then a dry run tells steps and time")
     console.say("nothing was run; times are from a few steps on images of noise, measured now")
 
@@ -229,14 +229,6 @@ def _lacking(plan: StagePlan) -> list[str]:
     if plan.command == "tta-infer" and inputs.val is None and not has_images:
         lacking.append("val")
     return lacking
-
-
-def _reads(plan: StagePlan, folder: Path) -> bool:
-    """Whether an input of the stage lies in ``folder``."""
-    unread = plan.stage.unread(plan.settings, plan.inputs)
-    given = [value for name, value in vars(plan.inputs).items() if name not in unread]
-    paths = [path for value in given for path in (value if isinstance(value, tuple) else (value,))]
-    return any(isinstance(path, Path) and path.is_relative_to(folder) for path in paths)
 
 
 def _state(plan: StagePlan) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,7 +54,7 @@ def run_pipeline(
     wanted = [pipeline.stage(name) for name in only] or list(pipeline.stages)
     if portion is not None and len(wanted) != 1:
         raise UserError("--shard is for one stage: give --only NAME too")
-    draw_data(pipeline, force=force)
+    draw_data(pipeline, wanted, force=force)
     for plan in wanted:
         run_stage(
             plan,
@@ -64,12 +65,17 @@ def run_pipeline(
         )
 
 
-def draw_data(pipeline: Pipeline, *, force: bool = False) -> None:
-    """Draw the data set of ``[generate]``, unless that is done; a file without the table draws nothing.
+def draw_data(pipeline: Pipeline, wanted: Sequence[StagePlan], *, force: bool = False) -> None:
+    """Draw the data set of ``[generate]`` unless that is done or none of the ``wanted`` stages reads it.
 
+    Of several processes that torchrun started the first one draws, and the others wait for it.
     force: draw anew where other settings or another command filled the folder.
     """
-    if pipeline.generate is None or not console.is_main_process():
+    if pipeline.generate is None or not any(plan.reads_below(pipeline.drawn) for plan in wanted):
+        return
+    if not console.is_main_process():
+        while pipeline.undrawn is not None:
+            time.sleep(1.0)  # without end: torchrun stops this process if the first one fails
         return
     from lvistk.config.load import update
     from lvistk.data.synthetic import GenerateSettings, generate  # imports OpenCV

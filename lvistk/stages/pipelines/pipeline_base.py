@@ -17,7 +17,7 @@ from typing import Any
 
 from lvistk.config.load import merge, read_toml
 from lvistk.errors import UserError
-from lvistk.stages.pipelines.shipped import FOLDER, shipped_names
+from lvistk.stages.pipelines.shipped import shipped_file
 
 OWN_KEYS = ("base", "name", "row")
 """What a file does not take over from its base."""
@@ -39,8 +39,7 @@ def _read(path: Path, *, above: tuple[Path, ...]) -> dict[str, Any]:
     name = table["base"]
     if not isinstance(name, str) or not name:
         raise UserError(f"{path}: base = {name!r}: expected the name of a pipeline file in quotes")
-    shipped = name in shipped_names()
-    file = FOLDER / f"{name}.toml" if shipped else path.parent / name
+    file = shipped_file(name) or path.parent / name
     if not file.is_file():
         raise UserError(
             f"{path}: base = '{name}': no such file beside it, and no shipped pipeline of this name"

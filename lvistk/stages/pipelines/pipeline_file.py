@@ -81,7 +81,8 @@ class Pipeline:
     def undrawn(self) -> Path | None:
         """``drawn`` as long as ``generate`` has it to draw, or to draw to its end; else None."""
         list_written_last = Path(drawn_paths(self.drawn)["pool_list"])
-        return self.drawn if self.generate is not None and not list_written_last.is_file() else None
+        drawn = self.generate is None or list_written_last.is_file()
+        return None if drawn else self.drawn
 
     def stage(self, name: str) -> StagePlan:
         for plan in self.stages:
@@ -118,6 +119,8 @@ def load_pipeline(
     shared = {key: value for key, value in table.items() if key not in HEAD_KEYS}
     _check_shared(shared, path)
     row, drawn = read_row(table, where=path.name), read_generate(table, where=path.name)
+    if "train" in table.get("data", {}):
+        drawn = None  # the file has data of its own, as where it builds on the demo
     if drawn is not None:
         table["data"] = {**drawn_paths(folder / DRAWN), **table.get("data", {})}
     plans: list[StagePlan] = []

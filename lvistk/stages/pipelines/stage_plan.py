@@ -41,6 +41,15 @@ class StagePlan:
         """Whether ``typed``, a command with or without options, is what this runs."""
         return typed in (self.command, self.typed)
 
+    def reads_below(self, folder: Path) -> bool:
+        """Whether an input that the stage reads lies in ``folder``."""
+        unread = self.stage.unread(self.settings, self.inputs)
+        given = [value for name, value in vars(self.inputs).items() if name not in unread]
+        paths = [
+            one for value in given for one in (value if isinstance(value, tuple) else (value,))
+        ]
+        return any(isinstance(path, Path) and path.is_relative_to(folder) for path in paths)
+
 
 def plan_alone(command: str, *, out: Path, assignments: Sequence[str] = ()) -> StagePlan:
     """A stage without a pipeline file: defaults and ``--set``."""
