@@ -66,6 +66,13 @@ def folder(tmp_path: Path) -> Path:
     return rows
 
 
+def test_a_ladder_whose_data_are_not_there_ends_at_once(folder: Path, lvistk: Commands) -> None:
+    (folder.parent / "train.json").rename(folder.parent / "elsewhere.json")
+    done = lvistk("run", str(folder), "--out", "rows")
+    assert done.error().endswith("train.json: no such file or folder, and no row runs without it")
+    assert not any("row 1_first" in line for line in done.out)
+
+
 def commands(row: LadderRow, seed: int = 0) -> list[str]:
     return [plan.command for plan in row.seeds[seed].stages]
 

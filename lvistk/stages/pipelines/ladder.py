@@ -152,13 +152,17 @@ def _status(row: LadderRow, seed: int, done: set[Path]) -> dict[str, Any]:
 def run_ladder(rows: Sequence[LadderRow], *, device: str) -> None:
     """Run what is not done yet: all rows with the first seed, then all with the next.
 
-    A row that fails is named, and the others go on. Errors: ``UserError`` at the end where some failed.
+    A row that fails is named, and the others go on. Errors: ``UserError`` at once where all rows lack data,
+    and at the end where some failed.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError(
             "a ladder runs in one process per device, not under torchrun: start lvistk run several times, "
             "with --device cuda:0, cuda:1, ..."
         )
+    absent = [_absent_data(row.seeds[0]) for row in rows]
+    if all(absent):
+        raise UserError(f"{absent[0]}: no such file or folder, and no row runs without it")
     waiting = [(row, seed) for seed in range(len(rows[0].seeds)) for row in rows]
     failed: list[str] = []
     while waiting:
@@ -168,6 +172,13 @@ def run_ladder(rows: Sequence[LadderRow], *, device: str) -> None:
         waiting = busy
     if failed:
         raise UserError(f"not done: {', '.join(failed)}; see the messages above")
+
+
+def _absent_data(pipeline: Pipeline) -> Path | None:
+    """Data that are not there and that a stage which is not done reads; none that the pipeline makes."""
+    read = [path for plan in pipeline.stages if not is_done(plan) for path in plan.read_paths]
+    own = pipeline.out
+    return next((one for one in read if not one.is_relative_to(own) and not one.exists()), None)
 
 
 def _run_row(row: LadderRow, seed: int, *, device: str, failed: list[str]) -> bool:

@@ -41,14 +41,19 @@ class StagePlan:
         """Whether ``typed``, a command with or without options, is what this runs."""
         return typed in (self.command, self.typed)
 
-    def reads_below(self, folder: Path) -> bool:
-        """Whether an input that the stage reads lies in ``folder``."""
+    @property
+    def read_paths(self) -> list[Path]:
+        """The inputs that the stage reads, one after the other."""
         unread = self.stage.unread(self.settings, self.inputs)
         given = [value for name, value in vars(self.inputs).items() if name not in unread]
         paths = [
             one for value in given for one in (value if isinstance(value, tuple) else (value,))
         ]
-        return any(isinstance(path, Path) and path.is_relative_to(folder) for path in paths)
+        return [path for path in paths if isinstance(path, Path)]
+
+    def reads_below(self, folder: Path) -> bool:
+        """Whether an input that the stage reads lies in ``folder``."""
+        return any(path.is_relative_to(folder) for path in self.read_paths)
 
 
 def plan_alone(command: str, *, out: Path, assignments: Sequence[str] = ()) -> StagePlan:
