@@ -190,4 +190,5 @@ def test_both_ladders_have_the_same_rows_but_for_backbones() -> None:
         "79_baseline_twice_as_long",
         "80_mosaic_twice_as_long",
         "81_seesaw_mask_scoring",
+        "82_best",
     }
