@@ -8,7 +8,6 @@ from lvistk import artifacts
 from lvistk.report.score_record import read_record
 from lvistk.stages.pipelines.ladder import load_ladder
 from lvistk.stages.pipelines.pipeline_file import load_pipeline
-from lvistk.stages.pipelines.shipped import LADDERS as LADDERS_BY_NAME
 from lvistk.stages.pipelines.shipped import find_pipeline
 from tests.command_line import Commands
 
@@ -57,12 +56,10 @@ def test_rows_of_shipped_ladders_are_found_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lvistk: Commands
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    folders = {
-        path.parent.relative_to(FOLDER).as_posix() for path in FOLDER.glob("ladder/**/*.toml")
-    }
-    assert set(LADDERS_BY_NAME) == folders
     listed = lvistk("pipelines").out
-    assert any(line.split()[:2] == ["ladder/few", "Few"] for line in listed)
+    for folder in (*LADDERS, *OTHERS):
+        name = folder.relative_to(FOLDER).as_posix()
+        assert any(line.split()[:1] == [name] for line in listed), name
     assert load_pipeline(Path("ladder/12_eql")) == load_pipeline(FOLDER / "ladder/12_eql.toml")
     told = lvistk("settings", "train-repr", "--config", "ladder").error()
     assert "a folder of pipeline files; give one of them, such as ladder/10_baseline" in told

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from lvistk import console
 from lvistk.artifacts import read_manifest
+from lvistk.data.synthetic import GenerateSettings, generate
 from lvistk.stages.pipelines.one_stage import next_stage, plan_from_file
+from lvistk.stages.pipelines.pipeline import draw_data
 from lvistk.stages.pipelines.pipeline_file import load_pipeline
 from tests.command_line import INFER, MODEL, TRAIN, Commands, small_world
 
@@ -190,6 +193,8 @@ def test_a_pipeline_draws_its_data_and_anew_when_it_is_told(
     assert len(json.loads(listed.read_text())["images"]) == 8
     file.write_text(head + drawing.format(6) + stage)
     assert "--force" in lvistk("run", "drawn.toml").error()
+    assert lvistk("run", "drawn.toml", "--only", "first", "--force").code == 2
+    assert len(json.loads(listed.read_text())["images"]) == 8, "one stage leaves the data alone"
     assert lvistk("run", "drawn.toml", "--force").code == 0
     assert len(json.loads(listed.read_text())["images"]) == 6
 
@@ -204,3 +209,24 @@ def test_a_single_stage_draws_the_data_that_its_file_draws(project: Path, lvistk
     assert given.code == 0 and not data.exists()
     assert lvistk("train-repr").code == 0
     assert (data / "annotations/train.json").is_file()
+
+
+def test_other_ranks_wait_until_the_first_has_drawn(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = '[stage.first]\ncommand = "train-repr"\n'
+    (project / "drawn.toml").write_text(
+        SMALL + '\nout = "runs/drawn"\n[generate]\nimages = 2\n' + stage
+    )
+    drawn = load_pipeline(project / "drawn.toml")
+    waited: list[float] = []
+
+    def first_rank_draws(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 2:
+            generate(drawn.drawn, settings=GenerateSettings(images=2, val_images=1, pool_images=1))
+
+    monkeypatch.setattr("time.sleep", first_rank_draws)
+    monkeypatch.setattr(console, "is_main_process", lambda: False)
+    draw_data(drawn, drawn.stages)
+    assert len(waited) == 2

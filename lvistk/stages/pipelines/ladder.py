@@ -176,9 +176,12 @@ def run_ladder(rows: Sequence[LadderRow], *, device: str) -> None:
 
 def _absent_data(pipeline: Pipeline) -> Path | None:
     """Data that are not there and that a stage which is not done reads; none that the pipeline makes."""
-    read = [path for plan in pipeline.stages if not is_done(plan) for path in plan.read_paths]
-    own = pipeline.out
-    return next((one for one in read if not one.is_relative_to(own) and not one.exists()), None)
+    for plan in pipeline.stages:
+        given = [path for path in plan.read_paths if not path.is_relative_to(pipeline.out)]
+        absent = [path for path in given if not path.exists()]
+        if absent and not is_done(plan):
+            return absent[0]
+    return None
 
 
 def _run_row(row: LadderRow, seed: int, *, device: str, failed: list[str]) -> bool:

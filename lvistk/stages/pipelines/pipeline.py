@@ -54,7 +54,7 @@ def run_pipeline(
     wanted = [pipeline.stage(name) for name in only] or list(pipeline.stages)
     if portion is not None and len(wanted) != 1:
         raise UserError("--shard is for one stage: give --only NAME too")
-    draw_data(pipeline, wanted, force=force)
+    draw_data(pipeline, wanted, force=force and not only)
     for plan in wanted:
         run_stage(
             plan,
@@ -69,7 +69,7 @@ def draw_data(pipeline: Pipeline, wanted: Sequence[StagePlan], *, force: bool = 
     """Draw the data set of ``[generate]`` unless that is done or none of the ``wanted`` stages reads it.
 
     Of several processes that torchrun started the first one draws, and the others wait for it.
-    force: draw anew where other settings or another command filled the folder.
+    force: draw anew, whatever the folder holds.
     """
     if pipeline.generate is None or not any(plan.reads_below(pipeline.drawn) for plan in wanted):
         return

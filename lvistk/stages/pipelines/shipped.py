@@ -10,13 +10,15 @@ from lvistk.whole_file import whole_file
 FOLDER = Path(__file__).parents[2] / "pipelines"
 
 
-LADDERS = ("ladder", "ladder/few", "ladder/paper", "ladder/real")
-"""Folders of rows below it."""
-
-
 def shipped_names() -> list[str]:
     """Names of the shipped pipelines but for the rows of ladders."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def shipped_ladders() -> list[str]:
+    """Names of the shipped folders of rows: ``ladder``, ``ladder/paper``, ..."""
+    rows = FOLDER.glob("ladder/**/*.toml")
+    return sorted({path.parent.relative_to(FOLDER).as_posix() for path in rows})
 
 
 def shipped_file(name: str) -> Path | None:
@@ -38,7 +40,7 @@ def find_pipeline(path: Path) -> Path:
         raise UserError(f"{path}: a folder of pipeline files; give one of them, such as {name}")
     if path.exists():
         return path
-    names = [*shipped_names(), *LADDERS]
+    names = [*shipped_names(), *shipped_ladders()]
     close = difflib.get_close_matches(str(path), names, n=1, cutoff=0.5)
     mend = f"; did you mean '{close[0]}'?" if close else "; lvistk pipelines lists the shipped ones"
     raise UserError(f"{path}: no such file, and no shipped pipeline of this name{mend}")
@@ -57,7 +59,7 @@ def whole_pipeline(path: Path) -> Path:
 def list_pipelines() -> None:
     """Print name and first line of every shipped pipeline; of a ladder what its first row calls it."""
     rows = [(name, _title(FOLDER / f"{name}.toml")) for name in shipped_names()]
-    first = {name: min((FOLDER / name).glob("*.toml")) for name in LADDERS}
+    first = {name: min((FOLDER / name).glob("*.toml")) for name in shipped_ladders()}
     rows += [(name, _title(path).partition(":")[0]) for name, path in first.items()]
     if console.shows_json():
         console.say_json([{"name": name, "title": title} for name, title in rows])

@@ -184,17 +184,12 @@ def _rule_names(plans: Sequence[StagePlan]) -> Mapping[str, str]:
 
 def _inputs(plan: StagePlan, plans: Sequence[StagePlan]) -> Iterator[str]:
     """Results of the stages that ``plan`` reads, and files that are there; no folders."""
-    unread = plan.stage.unread(plan.settings, plan.inputs)
-    for name, value in vars(plan.inputs).items():
-        paths = value if isinstance(value, tuple) else (value,) if value else ()
-        if name in unread:
-            continue
-        for path in paths:
-            makers = [one for one in plans if one.out == path or one.out in path.parents]
-            if makers:
-                yield _literal(_result(makers[0]))
-            elif path.is_file():
-                yield _literal(str(path))
+    for path in plan.read_paths:
+        makers = [one for one in plans if one.out == path or one.out in path.parents]
+        if makers:
+            yield _literal(_result(makers[0]))
+        elif path.is_file():
+            yield _literal(str(path))
 
 
 def _result(plan: StagePlan) -> str:
