@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from lvistk import console
 from lvistk.cli.app import app
 from lvistk.cli.options import Assign, Device, Out
 
@@ -90,20 +91,26 @@ def plan(
     """Estimate what a pipeline takes on N devices: steps, hours, memory, disk, cores."""
     from lvistk.planning.scale import Cluster
     from lvistk.stages.forecasts.scale_plan import Given, show
+    from lvistk.stages.pipelines.pipeline import drawing_settings
     from lvistk.stages.pipelines.pipeline_file import load_pipeline
     from lvistk.stages.pipelines.project import require_project
 
     pipeline = pipeline or require_project("PIPELINE")
+    loaded = load_pipeline(pipeline, assignments=assign or (), out=out)
+    given = Given(
+        images=images,
+        val_images=val_images,
+        pool_images=pool_images,
+        categories=categories,
+        train_rate=train_rate,
+        infer_rate=infer_rate,
+    )
+    if loaded.generate is not None and loaded.undrawn is not None:
+        console.warn(f"{loaded.undrawn}: not drawn yet; counted by [generate], without repeats")
+        given = given.completed(drawing_settings(loaded.generate))
     show(
-        load_pipeline(pipeline, assignments=assign or (), out=out).stages,
-        Given(
-            images=images,
-            val_images=val_images,
-            pool_images=pool_images,
-            categories=categories,
-            train_rate=train_rate,
-            infer_rate=infer_rate,
-        ),
+        loaded.stages,
+        given,
         Cluster(devices, link_gb_s=link, disk_gb_s=disk),
         device=device,
         title=str(pipeline),

@@ -96,3 +96,18 @@ def test_what_is_not_there_to_be_counted_is_asked_for(
     file = tmp_path / "score.toml"
     file.write_text('[stage.score]\ncommand = "evaluate"\n')
     assert lvistk("plan", file).error() == f"{file}: no stage that trains or detects"
+
+
+def test_data_that_a_pipeline_draws_are_counted_before_they_are_drawn(
+    lvistk: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rates = ("--train-rate", 2, "--infer-rate", 5, "--json")
+    done = lvistk("plan", "ladder/10_baseline", *rates)
+    costs = json.loads(done.out[-1])["stages"]
+    assert costs["train"]["steps"] == 1500 * 4 // 2  # nothing pseudo-labelled is in it
+    assert costs["detect_train"]["images"] == 500
+    assert any("not drawn yet; counted by [generate]" in line for line in done.err)
+    told = lvistk("plan", "ladder/10_baseline", *rates, "--images", 100, "--set", "loop.epochs=1")
+    assert json.loads(told.out[-1])["stages"]["train"]["steps"] == 50
+    assert not any(tmp_path.iterdir())

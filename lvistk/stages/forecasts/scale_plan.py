@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lvistk import console
 from lvistk.config.model import ModelSettings
@@ -22,6 +23,9 @@ from lvistk.stages.forecasts.dry_run import (
 )
 from lvistk.stages.pipelines.stage_plan import StagePlan
 
+if TYPE_CHECKING:
+    from lvistk.data.synthetic import GenerateSettings
+
 
 @dataclass(frozen=True)
 class Given:
@@ -38,6 +42,12 @@ class Given:
     categories: int | None = None
     train_rate: float | None = None
     infer_rate: float | None = None
+
+    def completed(self, drawing: "GenerateSettings") -> "Given":
+        """With the numbers that were not told from those of data that are yet to be drawn."""
+        names = ("images", "val_images", "pool_images", "categories")
+        lacking = {name: getattr(drawing, name) for name in names if getattr(self, name) is None}
+        return dataclasses.replace(self, **lacking)
 
 
 def show(
@@ -163,7 +173,7 @@ class _Planner:
         if self.given.images is None:
             _require(plan, plan.inputs.train, "--images")
             return epoch_images(plan, index_of(plan.inputs.train, plan.out))
-        pseudo = getattr(plan.inputs, "pseudo", None) is not None
+        pseudo = bool(getattr(plan.inputs, "pseudo", ()))
         return self.given.images + pseudo * settings.selftrain.pseudo_images_per_epoch
 
     def _detected_images(self, plan: StagePlan) -> int:

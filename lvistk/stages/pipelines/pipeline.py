@@ -5,7 +5,7 @@ import datetime
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lvistk import artifacts, console
 from lvistk.artifacts import Portion
@@ -14,6 +14,9 @@ from lvistk.percent import percent_text
 from lvistk.stages.pipelines.pipeline_file import Pipeline
 from lvistk.stages.pipelines.runner import run_stage, standing_of
 from lvistk.stages.pipelines.stage_plan import StagePlan
+
+if TYPE_CHECKING:
+    from lvistk.data.synthetic import GenerateSettings
 
 SCORES = ("AP", "APr", "APc", "APf")
 
@@ -77,11 +80,17 @@ def draw_data(pipeline: Pipeline, wanted: Sequence[StagePlan], *, force: bool = 
         while pipeline.undrawn is not None:
             time.sleep(1.0)  # without end: torchrun stops this process if the first one fails
         return
-    from lvistk.config.load import update
-    from lvistk.data.synthetic import GenerateSettings, generate  # imports OpenCV
+    from lvistk.data.synthetic import generate  # imports OpenCV
 
-    settings = update(GenerateSettings(), pipeline.generate, where="[generate]")
-    generate(pipeline.drawn, settings=settings, force=force)
+    generate(pipeline.drawn, settings=drawing_settings(pipeline.generate), force=force)
+
+
+def drawing_settings(table: Mapping[str, Any]) -> "GenerateSettings":
+    """Of a ``[generate]`` table."""
+    from lvistk.config.load import update
+    from lvistk.data.synthetic import GenerateSettings  # imports OpenCV
+
+    return update(GenerateSettings(), table, where="[generate]")
 
 
 def status_rows(folder: Path) -> list[StatusRow]:
