@@ -120,12 +120,10 @@ def test_paper_pipelines_score_every_model_at_one_scale(path: Path) -> None:
 
 
 LADDERS = (FOLDER / "ladder", FOLDER / "ladder" / "paper")
-OTHERS = (FOLDER / "ladder" / "real", FOLDER / "ladder" / "few")
+OTHERS = tuple(FOLDER / "ladder" / name for name in ("real", "few", "distinct"))
 
 
-@pytest.mark.parametrize(
-    "folder", [*LADDERS, *OTHERS], ids=("miniature", "paper", "real images", "few images")
-)
+@pytest.mark.parametrize("folder", [*LADDERS, *OTHERS], ids=lambda folder: folder.name)
 def test_every_row_of_a_ladder_loads_and_builds_on_earlier_stages(folder: Path) -> None:
     for row in load_ladder(folder, seeds=1):
         pipeline, seen = row.seeds[0], set()
