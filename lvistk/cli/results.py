@@ -9,7 +9,6 @@ from lvistk import console
 from lvistk.cli.app import app
 from lvistk.cli.options import (
     Json,
-    Seeds,
     refuse_seeds,
 )
 from lvistk.errors import UserError
@@ -39,7 +38,18 @@ def report(
         ),
     ] = 12,
     threads: Annotated[int, typer.Option("--threads", min=0, help="0: one per core.")] = 0,
-    seeds: Seeds = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            "--seeds",
+            min=1,
+            help="Of a ladder: seeds 0, 1, ... of this number; by default all that have scores.",
+        ),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", help="Of a ladder: show this row; may be repeated."),
+    ] = None,
     records: Annotated[
         Path | None,
         typer.Option(
@@ -49,18 +59,26 @@ def report(
         ),
     ] = None,
 ) -> None:
-    """Write one HTML page about runs; of a folder of a ladder's pipeline files the tables."""
+    """Write one HTML page about runs; of a folder of a ladder's pipeline files tables and a picture."""
     from lvistk.stages.pipelines.ladder import find_ladder
     from lvistk.stages.pipelines.project import project_runs, typed_path
 
     if runs and (ladder := find_ladder(runs[0])):
         from lvistk.stages.pipelines.ladder_report import run as report_ladder
 
-        report_ladder([ladder, *runs[1:]], out, seeds=seeds, records=records, threads=threads)
+        report_ladder(
+            [ladder, *runs[1:]],
+            out,
+            seeds=seeds,
+            records=records,
+            only=only or (),
+            threads=threads,
+        )
         return
     refuse_seeds(seeds)
-    if records is not None:
-        raise UserError("--records is for a folder of a ladder's pipeline files")
+    for option, given in (("--records", records is not None), ("--only", bool(only))):
+        if given:
+            raise UserError(f"{option} is for a folder of a ladder's pipeline files")
     from lvistk.stages.commands.report import run
 
     if not runs:

@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -110,10 +110,13 @@ def step_of(seeds: Sequence[SeedStep]) -> Step:
     return Step(mean, values, math.sqrt(images + between))
 
 
-def markdown(rows: Sequence[RowResult]) -> list[str]:
-    """Lines of the two tables: scores of each row, and its steps over others. Rows that never ran are
-    left out."""
-    done = [row for row in rows if row.seeds]
+def markdown(rows: Sequence[RowResult], shown: Container[str] | None = None) -> list[str]:
+    """Lines of the two tables: scores of each row, and its steps over others.
+
+    shown: names of the rows that have lines; the rest are there to be compared with. None: all. Rows that
+    never ran are left out.
+    """
+    done = [row for row in rows if row.seeds and (shown is None or row.name in shown)]
     named = {row.name: row for row in rows}
     lines = _head("row", "seeds", *COLUMNS, "paper: AP", "APr")
     for row in done:
@@ -126,18 +129,22 @@ def markdown(rows: Sequence[RowResult]) -> list[str]:
             if not seeds:
                 continue
             cells = [_step(step_of([seed[c] for seed in seeds])) for c in STEP_COLUMNS]
-            published = _published(row, named[other]) if index == 0 else ["", ""]
+            steps = published_step(row, named[other]) if index == 0 else (None, None)
+            published = ["" if one is None else f"{100 * one:+.1f}" for one in steps]
             lines.append(_line(row.title, named[other].title, str(len(seeds)), *cells, *published))
     return lines
 
 
-def _published(row: RowResult, over: RowResult) -> list[str]:
-    """The paper's step of AP and of APr."""
+def published_step(row: RowResult, over: RowResult) -> tuple[float | None, float | None]:
+    """The paper's step of AP and of APr, shares of 1; None where the paper lacks a side of it."""
     after, before = row.settings.paper, row.settings.paper_before
     if before.AP is None:
         before = over.settings.paper
-    pairs = [(after.AP, before.AP), (after.APr, before.APr)]
-    return ["" if a is None or b is None else f"{100 * (a - b):+.1f}" for a, b in pairs]
+    return _difference(after.AP, before.AP), _difference(after.APr, before.APr)
+
+
+def _difference(after: float | None, before: float | None) -> float | None:
+    return None if after is None or before is None else after - before
 
 
 def _head(*cells: str) -> list[str]:

@@ -156,7 +156,14 @@ def test_rows_that_were_run_elsewhere_are_taken_from_their_records(
     assert lvistk("report", *moved, str(tmp_path / "second.md")).code == 0
     first, second = ((tmp_path / name).read_text() for name in ("first.md", "second.md"))
     assert first == second
+    assert "2_second over 1_first" in (tmp_path / "second.svg").read_text()
     assert not there.exists()
+    alone = lvistk("report", *moved, str(tmp_path / "alone.md"), "--only", "2_second")
+    assert (alone.code, alone.out[-1].count("alone.")) == (0, 3)
+    rows = [line.split(" | ")[0] for line in (tmp_path / "alone.md").read_text().splitlines()]
+    assert rows == ["| row", "| ---", "| second row", "", "| step", "| ---", "| second row"]
+    told = lvistk("report", *moved, str(tmp_path / "x.md"), "--only", "2_secnd").error()
+    assert told == "no row '2_secnd'; did you mean '2_second'?"
 
     changed = folder / "2_second.toml"
     changed.write_text(changed.read_text() + "[stage.second.optim]\nlr = 0.5\n")

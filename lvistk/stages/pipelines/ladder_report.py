@@ -1,4 +1,4 @@
-"""``lvistk report`` of a ladder: ladder.md and ladder.json beside its stage folders.
+"""``lvistk report`` of a ladder: ladder.md, ladder.json and ladder.svg beside its stage folders.
 
 A record (``report.score_record``) holds all that the tables need of a row and seed. It is made once from a
 finished evaluation, and stands for it where the evaluation is not there.
@@ -25,6 +25,7 @@ from lvistk.report.ladder import (
     spread,
     step_of,
 )
+from lvistk.report.ladder_picture import steps_picture
 from lvistk.report.score_record import (
     ScoreRecord,
     counted,
@@ -34,7 +35,7 @@ from lvistk.report.score_record import (
     write_record,
 )
 from lvistk.stages.commands.compare import RULES, evaluated_side, side_inputs
-from lvistk.stages.pipelines.ladder import LadderRow, load_ladder
+from lvistk.stages.pipelines.ladder import LadderRow, chosen_rows, load_ladder
 from lvistk.stages.pipelines.runner import is_done
 from lvistk.whole_file import whole_file, write_json
 
@@ -60,14 +61,16 @@ def run(
     *,
     seeds: int | None,
     records: Path | None,
+    only: Sequence[str] = (),
     threads: int,
 ) -> Path:
-    """Make the tables of the rows that are done; returns the Markdown file.
+    """Make tables and picture of the rows that are done; returns the Markdown file.
 
     seeds: seeds 0, 1, ... of this number; by default as many as any row has scores of. out: the Markdown
-    file, by default ``ladder.md`` in the folder of the stages; ``ladder.json`` lies beside it. records:
-    folder of the records, by default ``records`` in the folder of the stages; rows that were run
-    elsewhere are taken from it. Raises ``UserError`` where no row is done.
+    file, by default ``ladder.md`` in the folder of the stages; ``ladder.json`` and ``ladder.svg`` lie
+    beside it. records: folder of the records, by default ``records`` in the folder of the stages; rows
+    that were run elsewhere are taken from it. only: names of the rows to show; without any, all. Raises
+    ``UserError`` where no row is done, or a name is of none.
     """
     if len(folders) > 1:
         raise UserError("report takes one ladder at a time: its rows are compared with each other")
@@ -75,16 +78,25 @@ def run(
     root = first[0].seeds[0].out
     kept = records or root / RECORDS
     rows = load_ladder(folders[0], seeds=seeds or seeds_done(folders[0], kept))
-    results = _results(rows, _records(rows, kept, threads=threads or os.cpu_count() or 1))
-    if not any(one.seeds for one in results):
+    chosen = chosen_rows(rows, only)
+    compared = {name for row in chosen for name in (row.name, *row.settings.over)}
+    needed = [row for row in rows if row.name in compared]
+    results = _results(needed, _records(needed, kept, threads=threads or os.cpu_count() or 1))
+    shown = [row.name for row in chosen]
+    if not any(one.seeds for one in results if one.name in shown):
         raise UserError(f"{root}: no row is done; lvistk run {folders[0]} runs them")
     page = out or root / "ladder.md"
-    text = "\n".join(markdown(results))
+    text = "\n".join(markdown(results, shown))
+    files = [page, page.with_suffix(".json")]
     with whole_file(page) as path:
         path.write_text(text + "\n", encoding="utf-8")
-    write_json(page.with_suffix(".json"), _table(results))
+    write_json(files[1], _table([one for one in results if one.name in shown]))
+    if picture := steps_picture(results, shown):
+        files.append(page.with_suffix(".svg"))
+        with whole_file(files[2]) as path:
+            path.write_text(picture, encoding="utf-8")
     console.say(text)
-    console.say(f"report: {page}, {page.with_suffix('.json')}")
+    console.say(f"report: {', '.join(map(str, files))}")
     return page
 
 
