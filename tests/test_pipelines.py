@@ -1,5 +1,6 @@
 """Every pipeline that ships is read, complete and flat."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,17 @@ def test_the_package_holds_the_pipelines() -> None:
     """The folder that package data are taken from is the one of the repository, not a copy."""
     inside = Path(artifacts.__file__).parents[1] / "pipelines"
     assert inside.resolve() == FOLDER.resolve()
+
+
+def test_the_package_takes_every_file_of_theirs() -> None:
+    """Records of the ladder and scripts that measure stay in the repository."""
+    project = tomllib.loads((FOLDER.parent / "pyproject.toml").read_text())
+    package = FOLDER.parent / "lvistk"
+    globs = project["tool"]["setuptools"]["package-data"]["lvistk"]
+    taken = {path.resolve() for glob in globs for path in package.glob(glob)}
+    for path in FOLDER.rglob("*"):
+        if path.is_file() and path.suffix not in (".json", ".py", ".pyc"):
+            assert path.resolve() in taken, path
 
 
 PAPER = [path for path in PIPELINES if path.stem.startswith(("mask_rcnn", "htc"))]
