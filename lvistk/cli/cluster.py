@@ -106,8 +106,9 @@ def plan(
         infer_rate=infer_rate,
     )
     if loaded.generate is not None and loaded.undrawn is not None:
-        console.warn(f"{loaded.undrawn}: not drawn yet; counted by [generate], without repeats")
-        given = given.completed(drawing_settings(loaded.generate))
+        told, given = given, given.completed(drawing_settings(loaded.generate))
+        if given != told:
+            console.warn(f"{loaded.undrawn}: not drawn yet; counted by [generate], without repeats")
     show(
         loaded.stages,
         given,

@@ -110,4 +110,6 @@ def test_data_that_a_pipeline_draws_are_counted_before_they_are_drawn(
     assert any("not drawn yet; counted by [generate]" in line for line in done.err)
     told = lvistk("plan", "ladder/10_baseline", *rates, "--images", 100, "--set", "loop.epochs=1")
     assert json.loads(told.out[-1])["stages"]["train"]["steps"] == 50
+    told = lvistk("plan", "ladder/10_baseline", "--json", *GIVEN)
+    assert not any("not drawn yet" in line for line in told.err), "all numbers were told"
     assert not any(tmp_path.iterdir())

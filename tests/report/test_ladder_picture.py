@@ -33,10 +33,10 @@ def test_steps_stand_where_their_numbers_say() -> None:
     dot, ring = ap.findall(f"{SVG}circle")[::-1]
     interval = ap.find(f"{SVG}line")
     assert interval is not None
-    zero, five = (
+    zero, six = (
         float(x) for x in re.findall(r'class="small middle" x="([^"]+)"[^>]*>[06]<', picture)[:2]
     )
-    each = (five - zero) / 6  # the axis goes to 6, as 4 + 1.96 is the farthest
+    each = (six - zero) / 6  # the axis goes to 6, as 4 + 1.96 is the farthest
     assert float(dot.attrib["cx"]) == pytest.approx(zero + 4 * each, abs=0.1)
     assert float(ring.attrib["cx"]) == pytest.approx(zero + 1 * each, abs=0.1), (
         "the paper's .20 over .19"
