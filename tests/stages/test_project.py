@@ -1,6 +1,7 @@
 """The project file ``lvistk.toml``: each stage runs bare, and says what it takes from where."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -209,6 +210,9 @@ def test_a_single_stage_draws_the_data_that_its_file_draws(project: Path, lvistk
     assert given.code == 0 and not data.exists()
     assert lvistk("train-repr").code == 0
     assert (data / "annotations/train.json").is_file()
+    shutil.rmtree(data)
+    done = "\n".join(lvistk("train-repr", "--dry-run").out)
+    assert "done, if the data are drawn as they were" in done and "would run" not in done
 
 
 def test_other_ranks_wait_until_the_first_has_drawn(

@@ -59,7 +59,7 @@ class Forecaster:
         """What running ``plan`` would do now."""
         lacking = _lacking(plan)
         if not lacking and self._undrawn is not None and plan.reads_below(self._undrawn):
-            return Forecast(plan.name, plan.command, _waits(plan) or "would run")
+            return Forecast(plan.name, plan.command, _waits(plan) or _before_drawing(plan))
         state = f"needs {', '.join(lacking)}" if lacking else _state(plan)
         base = Forecast(plan.name, plan.command, state)
         if state == "done" or lacking:
@@ -239,6 +239,11 @@ def _state(plan: StagePlan) -> str:
     except UserError as error:
         return str(error)
     return "would run" if text == "not run" else "would resume" if text == "unfinished" else text
+
+
+def _before_drawing(plan: StagePlan) -> str:
+    """The state of a stage whose inputs cannot be compared until its data are drawn."""
+    return "done, if the data are drawn as they were" if is_finished(plan) else "would run"
 
 
 def _waits(plan: StagePlan) -> str:
