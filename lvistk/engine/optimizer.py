@@ -6,7 +6,10 @@ from torch.optim import SGD, AdamW, Optimizer
 
 from lvistk.config.train import OptimSettings
 from lvistk.errors import UserError
+from lvistk.models.deform_conv import offset_names
 
+FACTOR = "lr_factor"
+"""Of a group: what ``set_rate`` multiplies the rate by."""
 NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 
 
@@ -16,13 +19,26 @@ def build_optimizer(model: nn.Module, settings: OptimSettings) -> Optimizer:
     On a CPU AdamW takes torch's fused kernel, one pass over each parameter where the default makes
     eight; on a GPU the default already takes all parameters at once.
     Parameters of normalisation layers decay by ``norm_weight_decay``, all others (biases too, as in
-    detectron2) by ``weight_decay``. Raises ``UserError`` when nothing is left to train.
+    detectron2) by ``weight_decay``. Where ``offset_lr_factor`` is not 1, the offsets of deformable
+    convolutions are a group of their own. Raises ``UserError`` when nothing is left to train.
     """
     norms, others = split_norm_parameters(model)
     groups = [
         {"params": others, "weight_decay": settings.weight_decay},
         {"params": norms, "weight_decay": settings.norm_weight_decay},
     ]
+    if settings.offset_lr_factor != 1:
+        named = dict(model.named_parameters())
+        offsets = [named[name] for name in sorted(offset_names(model)) if named[name].requires_grad]
+        slow = {id(p) for p in offsets}
+        groups[0]["params"] = [p for p in others if id(p) not in slow]
+        groups.append(
+            {
+                "params": offsets,
+                "weight_decay": settings.weight_decay,
+                FACTOR: settings.offset_lr_factor,
+            }
+        )
     groups = [group for group in groups if group["params"]]
     if not groups:
         raise UserError("everything is frozen: no parameter is left to train; shorten 'freeze'")
@@ -49,4 +65,4 @@ def base_rate(settings: OptimSettings, *, batch_size: int) -> float:
 
 def set_rate(optimizer: Optimizer, rate: float) -> None:
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get(FACTOR, 1.0)

@@ -7,9 +7,10 @@ import torch
 from torch import nn
 
 from lvistk.config.train import OptimSettings
-from lvistk.engine.optimizer import base_rate, build_optimizer, split_norm_parameters
+from lvistk.engine.optimizer import base_rate, build_optimizer, set_rate, split_norm_parameters
 from lvistk.engine.schedule import Schedule
 from lvistk.errors import UserError
+from lvistk.models.deform_conv import DeformConv2d
 
 
 def test_steps_fall_at_the_ends_of_epochs() -> None:
@@ -70,6 +71,24 @@ def test_norms_have_their_own_decay_and_frozen_parameters_none(kind: str) -> Non
     assert [len(groups[decay]) for decay in (0.1, 0.0)] == [2, 6]
     norms, others = split_norm_parameters(model)
     assert not {id(p) for p in norms + others} & {id(p) for p in frozen.parameters()}
+
+
+def test_offsets_of_deformable_convolutions_learn_at_a_rate_of_their_own() -> None:
+    model = nn.Sequential(DeformConv2d(nn.Conv2d(3, 4, 3), version="v1"), nn.BatchNorm2d(4))
+    usual = build_optimizer(model, OptimSettings())
+    assert len(usual.param_groups) == 2
+    slow = build_optimizer(model, OptimSettings(offset_lr_factor=0.1))
+    set_rate(slow, 0.5)
+    rates = {id(p): group["lr"] for group in slow.param_groups for p in group["params"]}
+    named = {name: rates[id(p)] for name, p in model.named_parameters()}
+    assert named == {
+        "0.weight": 0.5,
+        "0.bias": 0.5,
+        "0.offset.weight": 0.05,
+        "0.offset.bias": 0.05,
+        "1.weight": 0.5,
+        "1.bias": 0.5,
+    }
 
 
 def test_nothing_to_train_is_an_error() -> None:
