@@ -152,8 +152,8 @@ class OptimSettings:
     norm_weight_decay: NotNegative = field(default=0.0, metadata=CHANGEABLE)
     """Of the parameters of normalisation layers."""
     offset_lr_factor: NotNegative = 1.0
-    """Factor on the rate of the layers that predict the offsets of deformable convolutions; their published
-    code takes .1. Fixed for a run."""
+    """Factor on the rate of the layers that predict the offsets of deformable convolutions (mmdetection's
+    ``dcn_offset_lr_mult``). Fixed for a run."""
     clip_norm: NotNegative = field(default=0.0, metadata=CHANGEABLE)
     """Largest gradient norm; 0 does not clip."""
     warmup_steps: Natural = field(default=500, metadata=CHANGEABLE)

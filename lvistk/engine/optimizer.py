@@ -20,7 +20,8 @@ def build_optimizer(model: nn.Module, settings: OptimSettings) -> Optimizer:
     eight; on a GPU the default already takes all parameters at once.
     Parameters of normalisation layers decay by ``norm_weight_decay``, all others (biases too, as in
     detectron2) by ``weight_decay``. Where ``offset_lr_factor`` is not 1, the offsets of deformable
-    convolutions are a group of their own. Raises ``UserError`` when nothing is left to train.
+    convolutions are a group of their own. Raises ``UserError`` when nothing is left to train, or there
+    are no such offsets.
     """
     norms, others = split_norm_parameters(model)
     groups = [
@@ -28,17 +29,10 @@ def build_optimizer(model: nn.Module, settings: OptimSettings) -> Optimizer:
         {"params": norms, "weight_decay": settings.norm_weight_decay},
     ]
     if settings.offset_lr_factor != 1:
-        named = dict(model.named_parameters())
-        offsets = [named[name] for name in sorted(offset_names(model)) if named[name].requires_grad]
-        slow = {id(p) for p in offsets}
-        groups[0]["params"] = [p for p in others if id(p) not in slow]
-        groups.append(
-            {
-                "params": offsets,
-                "weight_decay": settings.weight_decay,
-                FACTOR: settings.offset_lr_factor,
-            }
-        )
+        offsets = _offset_parameters(model)
+        groups[0]["params"] = [p for p in others if p not in offsets]
+        own = {"params": [p for p in others if p in offsets], FACTOR: settings.offset_lr_factor}
+        groups.append({**groups[0], **own})
     groups = [group for group in groups if group["params"]]
     if not groups:
         raise UserError("everything is frozen: no parameter is left to train; shorten 'freeze'")
@@ -46,6 +40,16 @@ def build_optimizer(model: nn.Module, settings: OptimSettings) -> Optimizer:
         on_cpu = all(p.device.type == "cpu" for group in groups for p in group["params"])
         return AdamW(groups, lr=settings.lr, fused=True if on_cpu else None)
     return SGD(groups, lr=settings.lr, momentum=settings.momentum)
+
+
+def _offset_parameters(model: nn.Module) -> set[nn.Parameter]:
+    names = offset_names(model)
+    if not names:
+        raise UserError(
+            "optim.offset_lr_factor: the model has no deformable convolution; set "
+            "model.backbone.deform, or leave the factor out"
+        )
+    return {p for name, p in model.named_parameters() if name in names}
 
 
 def split_norm_parameters(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

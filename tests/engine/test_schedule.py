@@ -89,6 +89,8 @@ def test_offsets_of_deformable_convolutions_learn_at_a_rate_of_their_own() -> No
         "1.weight": 0.5,
         "1.bias": 0.5,
     }
+    with pytest.raises(UserError, match="no deformable convolution"):
+        build_optimizer(nn.Linear(2, 2), OptimSettings(offset_lr_factor=0.1))
 
 
 def test_nothing_to_train_is_an_error() -> None:
