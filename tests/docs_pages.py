@@ -1,7 +1,8 @@
 """Pages that are made from the code: ``python -m tests.docs_pages`` writes them anew.
 
 ``docs/commands.md`` lists every command with its options. The end of ``docs/troubleshooting.md`` lists every
-error line that lvistk can end with.
+error line that lvistk can end with. ``docs/ladder-tables.md`` and the picture of ``docs/ladder.md`` show the
+records of the ladders in ``pipelines/``.
 """
 
 import ast
@@ -12,11 +13,55 @@ from pathlib import Path
 import typer.main
 
 from lvistk.cli.commands import app
+from lvistk.report.ladder import RowResult, markdown
+from lvistk.report.ladder_picture import steps_picture
+from lvistk.report.score_record import read_record
+from lvistk.stages.pipelines.ladder import load_ladder
+from lvistk.stages.pipelines.ladder_report import row_results
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = ROOT / "docs" / "commands.md"
 TROUBLE = ROOT / "docs" / "troubleshooting.md"
+LADDER_TABLES = ROOT / "docs" / "ladder-tables.md"
+LADDER_PICTURE = ROOT / "docs" / "images" / "ladder.svg"
 BEGIN = "<!-- made by tests/docs_pages.py from here on -->\n"
+SEEDS = 3
+LADDERS = {
+    "pipelines/ladder": "The ladder",
+    "pipelines/ladder/distinct": "Rare categories with shapes of their own",
+    "pipelines/ladder/few": "Mosaic on few images",
+}
+IN_PICTURE = {
+    *(
+        "11_mosaic",
+        "12_eql",
+        "13_rfs",
+        "14_htc",
+        "15_tricks",
+        "16_rfs_on_softmax",
+        "22_self_training",
+    ),
+    *(
+        "23_mask_scoring",
+        "31_group_softmax_on_softmax",
+        "41_group_softmax",
+        "42_high_quality_masks",
+    ),
+    *("47_all", "50_tta", "58_htc_all", "59_htc_all_tta", "60_seesaw", "67_seesaw_throughout"),
+    *("69_htc_seesaw", "70_htc_seesaw_throughout", "72_htc_count_factors", "78_htc_twice_as_long"),
+    "82_best",
+}
+"""Rows with a step of the paper, and those that lead to the best."""
+TABLES_HEAD = """# The ladder's tables
+
+Made by `python -m tests.docs_pages` from the records that ship with the [ladders](ladder.md).
+`lvistk report FOLDER --records FOLDER/records` makes them with your own runs in them.
+
+Scores are in percent: mean and standard deviation over the seeds, of one seed its score. The gap is box
+AP less mask AP. The columns by ratio are mask AP by the share of its box that a mask fills. A step is
+compared in the seeds that both rows have. Its interval (95%) counts the choice of validation images
+and, of several seeds, the seeds.
+"""
 
 
 def commands_page() -> str:
@@ -81,10 +126,34 @@ def error_lines() -> str:
     return "\n".join(lines)
 
 
+def ladder_results(folder: Path) -> list[RowResult]:
+    """What the records of a ladder in ``folder`` say."""
+    rows = load_ladder(folder, seeds=SEEDS)
+    known = {
+        (row.name, seed): record
+        for row in rows
+        for seed in range(SEEDS)
+        if (record := read_record(folder / "records", row.name, seed)) is not None
+    }
+    return row_results(rows, known)
+
+
+def ladder_pages() -> dict[Path, str]:
+    """The tables of every ladder that has records, and the picture of the first."""
+    results = {folder: ladder_results(ROOT / folder) for folder in LADDERS}
+    parts = [TABLES_HEAD]
+    for folder, title in LADDERS.items():
+        lines = [f"## {title}", "", f"`{folder}/`", "", *markdown(results[folder]), ""]
+        parts.append("\n".join(lines))
+    picture = steps_picture(results["pipelines/ladder"], IN_PICTURE)
+    return {LADDER_TABLES: "\n".join(parts), LADDER_PICTURE: picture}
+
+
 def pages() -> dict[Path, str]:
     """The text of each page as it should be."""
     head = TROUBLE.read_text(encoding="utf-8").partition(BEGIN)[0]
-    return {COMMANDS: commands_page(), TROUBLE: head + BEGIN + "\n" + error_lines()}
+    made = {COMMANDS: commands_page(), TROUBLE: head + BEGIN + "\n" + error_lines()}
+    return made | ladder_pages()
 
 
 def main() -> None:

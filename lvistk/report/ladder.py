@@ -69,8 +69,10 @@ class RowResult:
 
     @property
     def title(self) -> str:
-        """What tables call the row."""
-        return self.settings.title or self.name
+        """What tables call the row: the number that its file begins with, if any, and its title."""
+        number = self.name.partition("_")[0]
+        title = self.settings.title or self.name
+        return f"{number} {title}" if number.isdecimal() and self.settings.title else title
 
 
 def scores_of(metrics: Mapping[str, Any]) -> dict[str, float | None]:
@@ -121,7 +123,8 @@ def markdown(rows: Sequence[RowResult], shown: Container[str] | None = None) -> 
     lines = _head("row", "seeds", *COLUMNS, "paper: AP", "APr")
     for row in done:
         cells = [_spread(spread([seed[c] for seed in row.seeds])) for c in COLUMNS]
-        published = [percent_text(row.settings.paper.AP), percent_text(row.settings.paper.APr)]
+        paper = row.settings.paper
+        published = ["" if one is None else percent_text(one) for one in (paper.AP, paper.APr)]
         lines.append(_line(row.title, str(len(row.seeds)), *cells, *published))
     lines += ["", *_head("step", "over", "seeds", *STEP_COLUMNS, "paper: AP", "APr")]
     for row in done:

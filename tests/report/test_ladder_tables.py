@@ -54,10 +54,18 @@ def test_rows_and_steps_beside_the_papers() -> None:
     never = RowResult("c", RowSettings(), [], {})
     lines = markdown([first, second, never])
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    assert cells[2] == ["A", "1", *["10.0"] * len(COLUMNS), "19.2", "-"]
+    assert cells[2] == ["A", "1", *["10.0"] * len(COLUMNS), "19.2", ""]
     assert cells[3] == ["b", "2", *["20.0 ± 14.1"] * len(COLUMNS), "20.3", "2.0"]
     assert cells[-1] == ["b", "A", "1", *["+2.0 (0.0 to 4.0)"] * len(STEP_COLUMNS), "+1.1", ""]
     assert len(lines) == 4 + 1 + 3
+
+
+def test_a_row_is_called_by_its_number_and_title() -> None:
+    """As texts refer to it: "row 47"."""
+    settings = RowSettings(title="all of stage 2")
+    assert RowResult("47_all", settings, [], {}).title == "47 all of stage 2"
+    assert RowResult("47_all", RowSettings(), [], {}).title == "47_all"
+    assert RowResult("all", settings, [], {}).title == "all of stage 2"
 
 
 def test_the_papers_step_may_be_over_another_row() -> None:

@@ -123,7 +123,7 @@ def test_a_ladder_runs_shares_and_reports(folder: Path, lvistk: Commands) -> Non
     assert lvistk("report", str(folder), "--threads", "1").code == 0
     root = rows[0].seeds[0].out
     text = (root / "ladder.md").read_text()
-    assert "| second row | first row | 1 |" in text
+    assert "| 2 second row | 1 first row | 1 |" in text
     assert "| +5.0 | +2.0 |" in text, "the paper's step stands beside the measured one"
     table = json.loads((root / "ladder.json").read_text())
     scores = [json.loads((row.score(0).out / "metrics.json").read_text()) for row in rows]
@@ -161,7 +161,7 @@ def test_rows_that_were_run_elsewhere_are_taken_from_their_records(
     alone = lvistk("report", *moved, str(tmp_path / "alone.md"), "--only", "2_second")
     assert (alone.code, alone.out[-1].count("alone.")) == (0, 3)
     rows = [line.split(" | ")[0] for line in (tmp_path / "alone.md").read_text().splitlines()]
-    assert rows == ["| row", "| ---", "| second row", "", "| step", "| ---", "| second row"]
+    assert rows == ["| row", "| ---", "| 2 second row", "", "| step", "| ---", "| 2 second row"]
     told = lvistk("report", *moved, str(tmp_path / "x.md"), "--only", "2_secnd").error()
     assert told == "no row '2_secnd'; did you mean '2_second'?"
 

@@ -49,11 +49,6 @@ class LadderRow:
         assert row is not None  # load_ladder takes no other file
         return row
 
-    @property
-    def title(self) -> str:
-        """What tables call the row."""
-        return self.settings.title or self.name
-
     def score(self, seed: int) -> StagePlan:
         """The evaluation whose scores are the row's."""
         return self.seeds[seed].stages[-1]

@@ -81,7 +81,7 @@ def run(
     chosen = chosen_rows(rows, only)
     compared = {name for row in chosen for name in (row.name, *row.settings.over)}
     needed = [row for row in rows if row.name in compared]
-    results = _results(needed, _records(needed, kept, threads=threads or os.cpu_count() or 1))
+    results = row_results(needed, _records(needed, kept, threads=threads or os.cpu_count() or 1))
     shown = [row.name for row in chosen]
     if not any(one.seeds for one in results if one.name in shown):
         raise UserError(f"{root}: no row is done; lvistk run {folders[0]} runs them")
@@ -109,6 +109,26 @@ def seeds_done(folder: Path, records: Path) -> int:
         ):
             return max(seeds - 1, 1)
     return MOST_SEEDS
+
+
+def row_results(
+    rows: Sequence[LadderRow], records: Mapping[tuple[str, int], ScoreRecord]
+) -> list[RowResult]:
+    """Scores and steps of each row, by the records of rows and seeds; those without a record are left out."""
+    results = []
+    for row in rows:
+        done = [seed for seed in range(len(row.seeds)) if (row.name, seed) in records]
+        steps = {
+            other: [
+                steps_between(records[other, seed], records[row.name, seed])
+                for seed in done
+                if (other, seed) in records
+            ]
+            for other in row.settings.over
+        }
+        scores = [records[row.name, seed].scores for seed in done]
+        results.append(RowResult(row.name, row.settings, scores, steps))
+    return results
 
 
 def _records(
@@ -163,25 +183,6 @@ def _measured(row: LadderRow, seed: int, *, threads: int) -> ScoreRecord:
             for column, (table, name) in RESAMPLED.items()
         },
     )
-
-
-def _results(
-    rows: Sequence[LadderRow], records: Mapping[tuple[str, int], ScoreRecord]
-) -> list[RowResult]:
-    results = []
-    for row in rows:
-        done = [seed for seed in range(len(row.seeds)) if (row.name, seed) in records]
-        steps = {
-            other: [
-                steps_between(records[other, seed], records[row.name, seed])
-                for seed in done
-                if (other, seed) in records
-            ]
-            for other in row.settings.over
-        }
-        scores = [records[row.name, seed].scores for seed in done]
-        results.append(RowResult(row.name, row.settings, scores, steps))
-    return results
 
 
 def _table(results: Sequence[RowResult]) -> dict[str, Any]:
