@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from lvistk.config.ranges import fault, range_text
+from lvistk.config.ranges import fault, range_text, type_text
 from lvistk.errors import UserError
 
 Settings = TypeVar("Settings")
@@ -234,14 +234,22 @@ def _leaf(value: Any, hint: Any, where: str) -> Any:
         converted = msgspec.convert(value, hint, dec_hook=_decode_path)
         wrong = fault(converted, hint)
     except (msgspec.ValidationError, OverflowError) as error:
-        choices = typing.get_args(hint) if typing.get_origin(hint) is typing.Literal else ()
-        allowed = range_text(hint)
-        mend = f"choose one of {', '.join(map(str, choices))}" if choices else ""
-        mend = mend or (f"range: {allowed}" if allowed else str(error))
-        raise UserError(f"{where} = {_shown(value)} does not fit; {mend}") from None
+        raise UserError(
+            f"{where} = {_shown(value)} does not fit; {_mend(hint, str(error))}"
+        ) from None
     if wrong:
         raise UserError(f"{where} = {_shown(value)} does not fit; it {wrong}")
     return converted
+
+
+def _mend(hint: Any, fault_text: str) -> str:
+    """What would fit, by the fault that msgspec found: another type, or another value of it."""
+    allowed = range_text(hint)
+    if typing.get_origin(hint) is typing.Literal:
+        return f"choose {type_text(hint)}"
+    if not allowed or ", got " in fault_text or "enum" in fault_text:
+        return f"give {type_text(hint)}" + (f", {allowed}" if allowed else "")
+    return f"range: {allowed}"
 
 
 def _shown(value: Any) -> str:

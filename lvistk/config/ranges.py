@@ -5,6 +5,7 @@ import math
 import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 from msgspec import Meta
@@ -24,6 +25,14 @@ class Ascending:
     """Each item is larger than the one before."""
 
 
+TYPES = {
+    bool: ("true or false", "true or false"),
+    int: ("a whole number", "whole numbers"),
+    float: ("a number", "numbers"),
+    str: ("text", "texts"),
+    Path: ("a path", "paths"),
+}
+"""Plain types of settings in words, one and several."""
 PART_PATTERN = r"^([1-9][0-9]{0,4}/[1-9][0-9]{0,4})?$"
 Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Natural = Annotated[int, Meta(ge=0)]
@@ -50,9 +59,22 @@ def range_text(hint: Any) -> str:
         return ", ".join([*([inner] if inner else []), *own])
     if origin is tuple and arguments:
         inner = range_text(arguments[0])
-        return f"each {inner}" if inner else ""
+        return f"each {inner.removeprefix('each ')}" if inner else ""
     inner = [text for one in arguments if one is not type(None) and (text := range_text(one))]
     return inner[0] if inner and origin is not typing.Literal else ""
+
+
+def type_text(hint: Any, *, many: bool = False) -> str:
+    """A setting's type in words, ``a whole number`` or ``a list of 2 numbers``."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Literal:
+        return f"{'' if many else 'one of '}{', '.join(map(str, arguments))}"
+    if origin is tuple:
+        count = "" if arguments[-1] is Ellipsis else f"{len(arguments)} "
+        return f"{'lists' if many else 'a list'} of {count}{type_text(arguments[0], many=True)}"
+    if arguments:  # annotated, or with None
+        return type_text(arguments[0], many=many)
+    return TYPES[hint][many]
 
 
 def _mark_text(mark: Any) -> str:

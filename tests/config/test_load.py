@@ -188,6 +188,32 @@ def test_a_setting_out_of_its_range_is_named_with_it(assignment: str, message: s
         plan_alone("train-repr", out=Path("o"), assignments=[assignment])
 
 
+@pytest.mark.parametrize(
+    ("command", "assignment", "message"),
+    [
+        ("train-repr", "loop.epochs=2.5", "give a whole number, at least 1"),
+        ("train-repr", "loop.epochs=true", "give a whole number, at least 1"),
+        ("train-repr", "optim.lr=1,5", "give a number, at least 0"),
+        (
+            "train-repr",
+            "augment.mosaic_size=640",
+            "give a list of 2 whole numbers, each at least 1",
+        ),
+        ("train-repr", "augment.short_edges=96,128", "give a list of whole numbers, each at least"),
+        ("train-repr", "model.backbone.name=[1]", "give text"),
+        ("evaluate", "boundary=maybe", "give true or false"),
+        ("evaluate", "kinds=segm", "give a list of segm, bbox, at least 1 of them"),
+        ("evaluate", 'kinds=["mask"]', "give a list of segm, bbox, at least 1 of them"),
+        ("tta-infer", "views.valid_ranges=[1]", "give a list of lists of 2 numbers, each at least"),
+    ],
+)
+def test_a_setting_of_another_type_is_told_what_to_give(
+    command: str, assignment: str, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        plan_alone(command, out=Path("o"), assignments=[assignment])
+
+
 @pytest.mark.parametrize("kind", STAGES.values(), ids=list(STAGES))
 def test_every_number_has_a_range(kind) -> None:
     """Every numeric setting of every stage but seeds and image means refuses something."""
