@@ -28,7 +28,11 @@ def whole_file(path: Path, *, replaced: bool = False) -> Iterator[Path]:
 
     replaced: the writer puts another file in the temporary one's place, which a lock cannot protect: it
     gets a name of this process's own.
+
+    Raises ``UserError`` where ``path`` is a folder. An ``OSError`` names ``path``, not the temporary file.
     """
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder; give the name of a file")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.part")
     with room_for(path):
@@ -42,7 +46,9 @@ def whole_file(path: Path, *, replaced: bool = False) -> Iterator[Path]:
             with temporary.open("rb") as handle:
                 os.fsync(handle.fileno())
             temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and str(error.filename) == str(temporary):
+            error.filename = str(path)
         temporary.unlink(missing_ok=True)
         raise
     finally:  # from the new name on, the temporary file of this name may be another process's

@@ -1,5 +1,6 @@
 """How a command line ends: a user's mistake is one line and exit code 2."""
 
+import errno
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -15,6 +16,15 @@ NO_HOST_MEMORY = (
 )
 """What torch says when the operating system gives it no more."""
 
+OF_PATHS = {
+    errno.EEXIST: "a file of this name is where a folder is needed; give another name",
+    errno.ENOTDIR: "a part of this path is a file, not a folder; give another path",
+    errno.EISDIR: "a folder is where a file is needed; give the file itself",
+    errno.EACCES: "its permissions, or those of its folder, forbid it; change them or give another path",
+    errno.EROFS: "the disk is mounted for reading only; give a path elsewhere",
+}
+"""What to do about a path that the operating system refuses, by its number of the error."""
+
 
 def end_process(run: Callable[[], int]) -> NoReturn:
     """Call ``run``, and leave the process with the exit code that it returns."""
@@ -29,7 +39,10 @@ def end_process(run: Callable[[], int]) -> NoReturn:
     except OSError as error:
         if error.filename is None and error.errno is None:
             raise
-        console.fail(f"{error.filename or 'file'}: {error.strerror or error}")
+        mend = OF_PATHS.get(error.errno or 0)
+        console.fail(
+            f"{error.filename or 'file'}: {error.strerror or error}" + (f"; {mend}" if mend else "")
+        )
         sys.exit(2)
     except (MemoryError, RuntimeError) as error:
         mend = _mend(error)

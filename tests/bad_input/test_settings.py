@@ -50,4 +50,5 @@ def test_an_out_folder_that_cannot_be_one(
         for extra in ([], ["--force"]):
             told = lvistk(*SIX[name](world, out), *extra).error()
             assert str(tmp_path / out.relative_to(tmp_path).parts[0]) in told
+            assert "give another" in told or "choose another --out" in told
     assert before.items() <= files_below(tmp_path).items()

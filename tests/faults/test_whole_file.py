@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from lvistk.errors import UserError
 from lvistk.whole_file import whole_file
 
 HOLD = """
 import sys, time
 from pathlib import Path
+from lvistk.errors import UserError
 from lvistk.whole_file import whole_file
 with whole_file(Path(sys.argv[1])) as temporary:
     temporary.write_text("theirs")
@@ -84,3 +86,17 @@ def test_a_link_in_its_way_is_not_followed(tmp_path: Path) -> None:
     with whole_file(tmp_path / "a.json") as temporary:
         temporary.write_text("mine")
     assert (tmp_path / "a.json").read_text() == "mine" and not (tmp_path / "target").exists()
+
+
+def test_a_folder_in_its_way_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is a folder; give the name"), whole_file(tmp_path):
+        pass
+    assert list(tmp_path.parent.glob(f".{tmp_path.name}*")) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="a folder that takes no file")
+def test_an_error_names_the_file_and_not_the_temporary_one() -> None:
+    path = Path("/proc/a.json")
+    with pytest.raises(FileNotFoundError) as told, whole_file(path) as temporary:
+        temporary.write_text("mine")
+    assert told.value.filename == str(path)
