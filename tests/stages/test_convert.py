@@ -85,6 +85,31 @@ def test_data_that_are_split_already(tmp_path: Path) -> None:
     assert not (tmp_path / "no").exists()
 
 
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        ("coco", {"names": Path("n.yaml")}, "--names is not for --from coco, but for yolo"),
+        (
+            "labelme",
+            {"crowds": "instances"},
+            "--crowds is not for --from labelme, but for coco, lvis",
+        ),
+        ("lvis", {"exhaustive": False}, "--not-exhaustive is not for --from lvis, but for coco"),
+        (
+            "yolo",
+            {"frequency": "keep"},
+            "--frequency keep is not for --from yolo, but for coco, lvis",
+        ),
+        ("coco", {"seed": 3}, "--seed chooses the images of --val-share; give that too"),
+    ],
+)
+def test_an_option_that_means_nothing_is_refused(
+    kind: convert.Kind, options: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=message):
+        convert.run([tmp_path / "a"], tmp_path / "out", kind=kind, **options)
+
+
 def test_coco_that_is_not_exhaustive(tmp_path: Path) -> None:
     out = tmp_path / "lvis.json"
     convert.run([coco(tmp_path / "coco.json")], out, kind="coco", exhaustive=False)

@@ -54,6 +54,8 @@ def run(
     val_share: share of the images that val has
     val_sources: what val is made of, where the data set is split already; as ``sources``
     seed: chooses the images of val
+
+    Raises ``UserError`` for an option that ``kind`` does not take.
     """
     if not 0 <= val_share < 1:
         raise UserError(f"--val-share {val_share}: give a share of the images from 0 to below 1")
@@ -67,6 +69,9 @@ def run(
         raise UserError(
             f"--prefix: {len(prefixes)} given for {len(sources)} sources; give one each"
         )
+    if seed and not val_share:
+        raise UserError("--seed chooses the images of --val-share; give that too")
+    _require_taken(kind, names=names, crowds=crowds, exhaustive=exhaustive, frequency=frequency)
     read = partial(_read, kind=kind, names=names, crowds=crowds)
     records = _merged(sources, read, kind=kind, prefixes=prefixes, exhaustive=exhaustive)
     _say_similar_names(records)
@@ -84,6 +89,21 @@ def run(
         write_records(side, path, info=f"made from {kind} by lvistk convert")
         console.say(f"{path}: {len(side.images)} images, {len(side.annotations)} annotations")
     _say_groups(records)
+
+
+def _require_taken(
+    kind: Kind, *, names: Path | None, crowds: Crowds, exhaustive: bool, frequency: str
+) -> None:
+    """Raise ``UserError`` for an option that means nothing for ``kind``."""
+    given = {
+        "names": (names is not None, ("yolo",)),
+        "crowds": (crowds != "not-exhaustive", ("coco", "lvis")),
+        "not-exhaustive": (not exhaustive, ("coco", "yolo", "labelme")),
+        "frequency keep": (frequency == "keep", ("coco", "lvis")),
+    }
+    for option, (is_given, kinds) in given.items():
+        if is_given and kind not in kinds:
+            raise UserError(f"--{option} is not for --from {kind}, but for {', '.join(kinds)}")
 
 
 def _merged(
