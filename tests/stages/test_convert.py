@@ -110,6 +110,17 @@ def test_an_option_that_means_nothing_is_refused(
         convert.run([tmp_path / "a"], tmp_path / "out", kind=kind, **options)
 
 
+def test_a_source_is_never_replaced(tmp_path: Path) -> None:
+    path = coco(tmp_path / "train.json")
+    before = path.read_bytes()
+    for out, share in ((path, 0.0), (tmp_path, 0.5)):
+        with pytest.raises(UserError, match=r"train\.json is a source, and would be replaced"):
+            convert.run([path], out, kind="coco", val_share=share)
+    with pytest.raises(UserError, match="is a source"):
+        convert.run([coco(tmp_path / "b.json")], tmp_path, kind="coco", val_sources=[path])
+    assert path.read_bytes() == before and not (tmp_path / "val.json").exists()
+
+
 def test_coco_that_is_not_exhaustive(tmp_path: Path) -> None:
     out = tmp_path / "lvis.json"
     convert.run([coco(tmp_path / "coco.json")], out, kind="coco", exhaustive=False)

@@ -55,7 +55,7 @@ def run(
     val_sources: what val is made of, where the data set is split already; as ``sources``
     seed: chooses the images of val
 
-    Raises ``UserError`` for an option that ``kind`` does not take.
+    Raises ``UserError`` for an option that ``kind`` does not take, and where a file to write is a source.
     """
     if not 0 <= val_share < 1:
         raise UserError(f"--val-share {val_share}: give a share of the images from 0 to below 1")
@@ -72,6 +72,10 @@ def run(
     if seed and not val_share:
         raise UserError("--seed chooses the images of --val-share; give that too")
     _require_taken(kind, names=names, crowds=crowds, exhaustive=exhaustive, frequency=frequency)
+    _require_no_source(
+        [out / "train.json", out / "val.json"] if val_share or val_sources else [out],
+        [*sources, *val_sources],
+    )
     read = partial(_read, kind=kind, names=names, crowds=crowds)
     records = _merged(sources, read, kind=kind, prefixes=prefixes, exhaustive=exhaustive)
     _say_similar_names(records)
@@ -104,6 +108,16 @@ def _require_taken(
     for option, (is_given, kinds) in given.items():
         if is_given and kind not in kinds:
             raise UserError(f"--{option} is not for --from {kind}, but for {', '.join(kinds)}")
+
+
+def _require_no_source(written: Sequence[Path], sources: Sequence[Path]) -> None:
+    """Raise ``UserError`` where a file to write would replace a source."""
+    for path in written:
+        for source in sources:
+            if path.exists() and source.exists() and path.samefile(source):
+                raise UserError(
+                    f"--out: {path} is a source, and would be replaced; choose another --out"
+                )
 
 
 def _merged(
