@@ -121,6 +121,13 @@ def test_a_source_is_never_replaced(tmp_path: Path) -> None:
     assert path.read_bytes() == before and not (tmp_path / "val.json").exists()
 
 
+def test_too_few_images_for_a_val_file_are_told(tmp_path: Path) -> None:
+    one = write(tmp_path / "a.json", [image(1)], [annotation(1, 1, 1)], [category(1, "cup")])
+    with pytest.raises(UserError, match=r"a\.json: 1 images are too few for a val\.json"):
+        convert.run([one], tmp_path / "out", kind="coco", val_share=0.2)
+    assert not (tmp_path / "out").exists()
+
+
 def test_coco_that_is_not_exhaustive(tmp_path: Path) -> None:
     out = tmp_path / "lvis.json"
     convert.run([coco(tmp_path / "coco.json")], out, kind="coco", exhaustive=False)

@@ -86,6 +86,12 @@ def run(
         sides = {out / "train.json": records, out / "val.json": val}
     if val_share:
         train, val = split(records, val_share=val_share, seed=seed)
+        if records.annotations and not val.annotations:
+            raise UserError(
+                f"{sources[0]}: {len(records.images)} images are too few for a val.json with a share of "
+                f"{val_share:g}: it would have no annotations; add images, or convert with a larger "
+                "--val-share or with --val"
+            )
         sides = {out / "train.json": train, out / "val.json": val}
     # Frequency groups are those of training, in both files.
     count_categories(next(iter(sides.values())), frequency=frequency)
