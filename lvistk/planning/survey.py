@@ -1,6 +1,5 @@
 """What lies in a folder of data: annotation files, images, a pool without annotations."""
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,9 +10,15 @@ from lvistk.data.images.image_files import ImageFolder
 from lvistk.data.index.lvis_json import AnnotationFile, Broken, ImageRecord
 from lvistk.errors import UserError
 from lvistk.planning.listing import Listing, Pool, listing_of, pool_of
+from lvistk.planning.survey_folders import (
+    Folders,
+    Role,
+    is_sheet,
+    labelme_folders,
+    role_of,
+    yolo_folders,
+)
 
-VAL = re.compile(r"(^|[^a-z])(minival|validation|valid|val|dev)([^a-z]|\d|$)", re.IGNORECASE)
-TEST = re.compile(r"(^|[^a-z])test([^a-z]|\d|$)", re.IGNORECASE)
 NOT_INSTANCES = re.compile(r"^(captions|person_keypoints|panoptic|stuff)_", re.IGNORECASE)
 MOST_JSON = 200
 """JSON files of a folder that are looked into; a folder of LabelMe sheets has more."""
@@ -32,7 +37,7 @@ class Annotations:
 
     path: Path
     kind: Kind
-    role: Literal["train", "val", "test"]
+    role: Role
     names: dict[int, tuple[str, ...]]
     instances: int
 
@@ -72,17 +77,10 @@ def survey(folder: Path) -> Survey:
         return _of_files(folder, files, listing, pool)
     for yaml in listing.yaml:
         if _is_yolo(yaml):
-            return _of_yolo(yaml, pool)
-    sheets = next((path for path in listing.json[:MOST_JSON] if _is_sheet(path)), None)
+            return _of_folders("yolo", yolo_folders(yaml), pool, names=yaml)
+    sheets = labelme_folders(folder, listing.json)
     if sheets is not None:
-        return Survey(
-            kind="labelme",
-            train=(sheets.parent,),
-            val=(),
-            images=sheets.parent,
-            pool=pool,
-            told=(f"{sheets.parent}: LabelMe sheets",),
-        )
+        return _of_folders("labelme", sheets, pool)
     raise UserError(
         f"{folder}: no annotations: no LVIS or COCO JSON with instances, no YOLO data.yaml, no LabelMe "
         "sheets"
@@ -94,7 +92,7 @@ def survey(folder: Path) -> Survey:
 def _annotation_files(paths: Sequence[Path], refused: list[str]) -> Iterator[Annotations]:
     """The files that list images, categories and instances; why others are none joins ``refused``."""
     for path in paths[:MOST_JSON]:
-        if NOT_INSTANCES.match(path.name) or _is_sheet(path):
+        if NOT_INSTANCES.match(path.name) or is_sheet(path):
             continue
         try:
             file = AnnotationFile(path)
@@ -119,11 +117,9 @@ def _kind(file: AnnotationFile, images: Sequence[ImageRecord]) -> Kind:
     return "lvis" if has_lists or has_groups else "coco"
 
 
-def _role(path: Path) -> Literal["train", "val", "test"]:
+def _role(path: Path) -> Role:
     text = path.stem if path.stem not in ("annotations", "_annotations.coco") else path.parent.name
-    if VAL.search(text):
-        return "val"
-    return "test" if TEST.search(text) else "train"
+    return role_of(text) or "train"
 
 
 def _of_files(
@@ -214,42 +210,20 @@ def _is_there(images: ImageFolder, names: Sequence[str]) -> bool:
     return True
 
 
-def _is_sheet(path: Path) -> bool:
-    """Whether a JSON is a LabelMe sheet: small, with shapes."""
-    if path.stat().st_size > 50_000_000:
-        return False
-    try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(content, dict) and "shapes" in content and "imagePath" in content
-
-
 def _is_yolo(path: Path) -> bool:
     text = path.read_text(encoding="utf-8", errors="replace")
     return bool(re.search(r"^names\s*:", text, re.MULTILINE))
 
 
-def _of_yolo(yaml: Path, pool: Pool | None) -> Survey:
-    """A YOLO data set: ``images/train`` and ``images/val`` beside ``data.yaml``, or one folder."""
-    base = yaml.parent
-    images = base / "images" if (base / "images").is_dir() else base
-    train: tuple[Path, ...] = ()
-    val: tuple[Path, ...] = ()
-    for first, second in (("train", "val"), ("train", "valid")):
-        for root in (images, base):
-            if (root / first).is_dir() and (root / second).is_dir():
-                train, val = (root / first,), (root / second,)
-                break
-    told = (f"{yaml}: YOLO" + (", folders train and val" if val else ", one folder"),)
-    root, val_root = (train[0], val[0]) if train and val else (images, None)
+def _of_folders(kind: Kind, found: Folders, pool: Pool | None, names: Path | None = None) -> Survey:
+    """YOLO or LabelMe data."""
     return Survey(
-        kind="yolo",
-        train=(root,),
-        val=val,
-        images=root,
-        val_images=val_root,
-        names=yaml,
+        kind=kind,
+        train=(found.train,),
+        val=(found.val,) if found.val else (),
+        images=found.images,
+        val_images=found.val,
+        names=names,
         pool=pool,
-        told=told,
+        told=(found.told,),
     )

@@ -86,10 +86,78 @@ def test_yolo_with_and_without_a_split(tmp_path: Path) -> None:
     assert found.val_images == tmp_path / "images/val"
 
 
+@pytest.mark.parametrize(
+    ("named", "train", "val"),
+    [
+        ("path: .\ntrain: a/images\nval: b/images", "a/images", "b/images"),
+        ("path: /elsewhere\ntrain: [a/images]\nval: b\\images", "a/images", "b/images"),
+        ("train: ../a/images\nval: ../b/images  # Roboflow", "a/images", "b/images"),
+        ("train: a/images\nval: a/images\ntest: b/images", "a/images", None),
+        ("train: a/images\nval:\n", "a/images", None),
+        ("train: /gone/a\nval: /gone/b\n", ".", None),
+    ],
+)
+def test_yolo_folders_that_data_yaml_names(
+    named: str, train: str, val: str | None, tmp_path: Path
+) -> None:
+    """Its own split is kept, and images of a test folder are not trained on."""
+    (tmp_path / "data.yaml").write_text(f"names: [cup]\n{named}\n")
+    image(tmp_path / "a/images/1.jpg")
+    image(tmp_path / "b/images/2.jpg")
+    found = survey(tmp_path)
+    assert found.train == (tmp_path / train,) and found.images == tmp_path / train
+    assert found.val == ((tmp_path / val,) if val else ())
+    assert found.val_images == (tmp_path / val if val else None)
+
+
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [
+        ("train: train.txt\nval: val.txt", "train: train.txt is a list of images; name a folder"),
+        ("train: [images/a, images/b]\nval: x", "train: several folders"),
+        ("train: images\nval: images/a", "train and val lie in each other"),
+    ],
+)
+def test_yolo_folders_that_cannot_be_taken(named: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "data.yaml").write_text(f"names: [cup]\n{named}\n")
+    (tmp_path / "train.txt").write_text("images/a/1.jpg\n")
+    image(tmp_path / "images/a/1.jpg")
+    image(tmp_path / "images/b/2.jpg")
+    with pytest.raises(UserError, match=f"data.yaml: {words}"):
+        survey(tmp_path)
+
+
 def test_labelme_sheets(tmp_path: Path) -> None:
     image(tmp_path / "sheets/a.jpg")
     (tmp_path / "sheets/a.json").write_text('{"shapes": [], "imagePath": "a.jpg"}')
     assert survey(tmp_path).train == (tmp_path / "sheets",)
+
+
+def sheet(path: Path, image_path: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"shapes": [], "imagePath": image_path}))
+
+
+def test_labelme_sheets_in_several_folders(tmp_path: Path) -> None:
+    """All of them are taken; folders of train and val are the split, and test is left out."""
+    for name in ("a", "b"):
+        image(tmp_path / f"one/{name}/1.jpg")
+        sheet(tmp_path / f"one/{name}/1.json", "1.jpg")
+    found = survey(tmp_path / "one")
+    assert (found.train, found.val) == ((tmp_path / "one",), ())
+    for name in ("train", "val", "test"):
+        image(tmp_path / f"two/{name}/1.jpg")
+        sheet(tmp_path / f"two/{name}/1.json", "1.jpg")
+    found = survey(tmp_path / "two")
+    assert found.train == (tmp_path / "two/train",) and found.val == (tmp_path / "two/val",)
+    assert found.images == tmp_path / "two/train" and found.val_images == tmp_path / "two/val"
+
+
+def test_labelme_sheets_apart_from_their_images(tmp_path: Path) -> None:
+    image(tmp_path / "data/images/1.jpg")
+    sheet(tmp_path / "data/sheets/1.json", "..\\images\\1.jpg")
+    found = survey(tmp_path)
+    assert found.train == (tmp_path / "data",) and found.images == tmp_path / "data"
 
 
 def test_runs_and_hidden_folders_are_no_data(tmp_path: Path) -> None:

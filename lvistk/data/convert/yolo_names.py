@@ -17,24 +17,33 @@ def read_names(path: Path) -> dict[int, str]:
     In a text file, line k + 1 names class k; an empty line leaves its class without a name. Raises
     ``UserError`` where there are no names.
     """
-    text = read_text(path, what="class names")
     if path.suffix.lower() not in YAML_SUFFIXES:
-        names = {k: line.strip() for k, line in enumerate(text.splitlines())}
+        lines = read_text(path, what="class names").splitlines()
+        names = {k: line.strip() for k, line in enumerate(lines)}
     else:
-        names = _of_yaml(text, path)
+        names = _names_in(read_yaml(path), path)
     names = {k: name for k, name in names.items() if name}
     if not names:
         raise UserError(f"{path}: no class names in it; write one name a line")
     return dict(sorted(names.items()))
 
 
-def _of_yaml(text: str, path: Path) -> dict[int, str]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file as a table of texts, lists and tables; empty for one that is no table.
+
+    Raises ``UserError`` where it is not valid.
+    """
+    text = read_text(path, what="class names")
     try:
         content = yaml.load(text, Loader=yaml.BaseLoader)  # text only: 'no' stays a name
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: not valid YAML: {reason}") from None
-    names: Any = content.get("names") if isinstance(content, dict) else None
+    return content if isinstance(content, dict) else {}
+
+
+def _names_in(content: dict[str, Any], path: Path) -> dict[int, str]:
+    names: Any = content.get("names")
     if isinstance(names, list):
         names = dict(enumerate(names))
     if not isinstance(names, dict):
