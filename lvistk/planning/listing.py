@@ -10,6 +10,7 @@ from lvistk.data.pool.open_images import IMAGE_NAME
 from lvistk.folders import walk
 
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"))
+OTHER_SUFFIXES = frozenset((".json", ".yaml", ".yml", ".csv"))
 POOL_IMAGES = 10
 """So many images with names as in Open Images are a pool."""
 
@@ -24,29 +25,39 @@ class Pool:
 
 @dataclass(frozen=True)
 class Listing:
-    """Files below a folder, hidden and stage folders left out."""
+    """Files below a folder, hidden and stage folders left out.
+
+    missing: links to files that are not there, images aside.
+    """
 
     json: list[Path]
     yaml: list[Path]
     csv: list[Path]
     image_folders: Counter[Path]
     pool_folders: Counter[Path]
+    missing: list[Path]
 
 
 def listing_of(folder: Path) -> Listing:
     """All files below ``folder`` that matter."""
-    listing = Listing([], [], [], Counter(), Counter())
+    listing = Listing([], [], [], Counter(), Counter(), [])
     for here, files in walk(folder, enters=_is_data):
         for name in sorted(files):
-            suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122  # 100,000 names
+            lower = name.lower()
+            lower = lower.removesuffix(".gz") if lower.endswith(".json.gz") else lower
+            suffix = os.path.splitext(lower)[1]  # noqa: PTH122  # 100,000 names
             if suffix in IMAGE_SUFFIXES:
                 is_pool = IMAGE_NAME.fullmatch(name)
                 (listing.pool_folders if is_pool else listing.image_folders)[here] += 1
+            elif suffix not in OTHER_SUFFIXES:
+                continue
+            elif not (here / name).is_file():
+                listing.missing.append(here / name)
             elif suffix == ".json":
                 listing.json.append(here / name)
             elif suffix in (".yaml", ".yml"):
                 listing.yaml.append(here / name)
-            elif suffix == ".csv":
+            else:
                 listing.csv.append(here / name)
     if not listing.image_folders:  # names alone make no pool
         listing.image_folders.update(listing.pool_folders)

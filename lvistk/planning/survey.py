@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -65,16 +65,19 @@ class Survey:
 
 def survey(folder: Path) -> Survey:
     """What a run can start from; ``UserError`` where there are no annotations or no images."""
+    if folder.is_file():
+        raise UserError(f"{folder}: is a file; give the folder that holds annotations and images")
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder of data")
     listing = listing_of(folder)
     if not listing.image_folders:
         raise UserError(f"{folder}: no images in this folder; give the folder that holds them")
-    refused: list[str] = []
+    refused = [f"{path}: a link to a file that is not there" for path in listing.missing]
     files = list(_annotation_files(listing.json, refused))
     pool = pool_of(listing)
     if files:
-        return _of_files(folder, files, listing, pool)
+        found = _of_files(folder, files, listing, pool)
+        return replace(found, told=(*found.told, *_left_out(refused)))
     for yaml in listing.yaml:
         if _is_yolo(yaml):
             return _of_folders("yolo", yolo_folders(yaml), pool, names=yaml)
@@ -87,6 +90,13 @@ def survey(folder: Path) -> Survey:
         + (f" ({refused[0]})" if refused else "")
         + "; lvistk convert --help says what is read"
     )
+
+
+def _left_out(refused: Sequence[str]) -> Iterator[str]:
+    """A line about the files that were passed over, with the reason of the first."""
+    if refused:
+        more = f" ({len(refused) - 1} more files)" if len(refused) > 1 else ""
+        yield f"left out: {refused[0]}{more}"
 
 
 def _annotation_files(paths: Sequence[Path], refused: list[str]) -> Iterator[Annotations]:
@@ -130,9 +140,22 @@ def _of_files(
 ) -> Survey:
     told: list[str] = []
     with_instances = [one for one in files if one.instances]
-    val = _largest([one for one in with_instances if one.role == "val"])
-    candidates = [one for one in with_instances if one.role == "train"]
+    usable = [one for one in with_instances if one.role != "test"]
+    val = _largest([one for one in usable if one.role == "val"])
+    candidates = [one for one in usable if one.role == "train"]
+    told += [f"{one.path}: left out, no instances" for one in files if not one.instances]
+    told += [f"{one.path}: left out, a test file" for one in with_instances if one.role == "test"]
+    told += [
+        f"{one.path}: left out, {val.path.name} has more instances"
+        for one in usable
+        if val is not None and one.role == "val" and one is not val
+    ]
     if not candidates:
+        if with_instances and val is None:
+            raise UserError(
+                f"{with_instances[0].path}: a test file by its name, which is not trained on; rename it if "
+                "it may be"
+            )
         if val is None:
             raise UserError(
                 f"{files[0].path}: lists images and no instances; give the file that has them"

@@ -1,5 +1,6 @@
 """What is found in folders of data as people have them."""
 
+import gzip
 import json
 import shutil
 from pathlib import Path
@@ -72,6 +73,41 @@ def test_files_that_share_images_are_not_put_together(tmp_path: Path) -> None:
     found = survey(tmp_path)
     assert {path.name for path in found.train} == {"train_a.json", "train_c.json"}
     assert any("more.json: left out, shares 2 images" in line for line in found.told)
+
+
+def test_links_to_files_that_are_not_there_are_passed_over(tmp_path: Path) -> None:
+    image(tmp_path / "a.jpg")
+    for name in ("a.json", "b.yaml", "c.csv"):
+        (tmp_path / name).symlink_to(tmp_path / "gone")
+    with pytest.raises(UserError, match=r"no annotations.*a.json: a link to a file that is not"):
+        survey(tmp_path)
+    annotations(tmp_path / "mine.json", ["a.jpg"])
+    found = survey(tmp_path)
+    assert found.train == (tmp_path / "mine.json",)
+    assert "a.json: a link to a file that is not there (2 more files)" in found.told[-1]
+
+
+def test_what_is_left_out_is_told(tmp_path: Path) -> None:
+    for name in "abc":
+        image(tmp_path / f"{name}.jpg")
+    annotations(tmp_path / "train.json.gz", ["a.jpg"])
+    packed = gzip.compress((tmp_path / "train.json.gz").read_bytes())
+    (tmp_path / "train.json.gz").write_bytes(packed)
+    annotations(tmp_path / "test.json", ["b.jpg"])
+    (tmp_path / "cut.json").write_text('{"images": [')
+    empty = {"images": [{"id": 1, "width": 4, "height": 3, "file_name": "c.jpg"}]}
+    (tmp_path / "val.json").write_text(json.dumps(empty | {"annotations": [], "categories": []}))
+    found = survey(tmp_path)
+    assert found.train == (tmp_path / "train.json.gz",) and found.val == ()
+    told = "\n".join(found.told)
+    assert "val.json: left out, no instances" in told
+    assert "test.json: left out, a test file" in told
+    assert "left out: " in told and "cut.json" in told
+    (tmp_path / "train.json.gz").unlink()
+    with pytest.raises(UserError, match=r"test\.json: a test file by its name"):
+        survey(tmp_path)
+    with pytest.raises(UserError, match=r"test\.json: is a file; give the folder"):
+        survey(tmp_path / "test.json")
 
 
 def test_yolo_with_and_without_a_split(tmp_path: Path) -> None:
