@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn
 
 from lvistk.data.images.image_files import ImageFolder
 from lvistk.data.index.lvis_json import AnnotationFile, Broken, ImageRecord
@@ -16,6 +16,7 @@ from lvistk.planning.survey_folders import (
     is_sheet,
     labelme_folders,
     role_of,
+    role_of_folder,
     yolo_folders,
 )
 
@@ -73,7 +74,7 @@ def survey(folder: Path) -> Survey:
     if not listing.image_folders:
         raise UserError(f"{folder}: no images in this folder; give the folder that holds them")
     refused = [f"{path}: a link to a file that is not there" for path in listing.missing]
-    files = list(_annotation_files(listing.json, refused))
+    files = list(_annotation_files(folder, listing.json, refused))
     pool = pool_of(listing)
     if files:
         found = _of_files(folder, files, listing, pool)
@@ -99,7 +100,9 @@ def _left_out(refused: Sequence[str]) -> Iterator[str]:
         yield f"left out: {refused[0]}{more}"
 
 
-def _annotation_files(paths: Sequence[Path], refused: list[str]) -> Iterator[Annotations]:
+def _annotation_files(
+    folder: Path, paths: Sequence[Path], refused: list[str]
+) -> Iterator[Annotations]:
     """The files that list images, categories and instances; why others are none joins ``refused``."""
     for path in paths[:MOST_JSON]:
         if NOT_INSTANCES.match(path.name) or is_sheet(path):
@@ -113,7 +116,7 @@ def _annotation_files(paths: Sequence[Path], refused: list[str]) -> Iterator[Ann
         if images:
             instances = sum(1 for _ in file.annotations())
             names = {one.id: _names(one) for one in images}
-            yield Annotations(path, _kind(file, images), _role(path), names, instances)
+            yield Annotations(path, _kind(file, images), _role(path, folder), names, instances)
 
 
 def _names(image: ImageRecord) -> tuple[str, ...]:
@@ -127,9 +130,10 @@ def _kind(file: AnnotationFile, images: Sequence[ImageRecord]) -> Kind:
     return "lvis" if has_lists or has_groups else "coco"
 
 
-def _role(path: Path) -> Role:
-    text = path.stem if path.stem not in ("annotations", "_annotations.coco") else path.parent.name
-    return role_of(text) or "train"
+def _role(path: Path, folder: Path) -> Role:
+    """By the file's name, or where that says nothing by the name of its folder below ``folder``."""
+    above = path.parent.name if path.parent != folder else ""
+    return role_of(path.stem) or role_of(above) or "train"
 
 
 def _of_files(
@@ -138,59 +142,105 @@ def _of_files(
     listing: Listing,
     pool: Pool | None,
 ) -> Survey:
-    told: list[str] = []
-    with_instances = [one for one in files if one.instances]
-    usable = [one for one in with_instances if one.role != "test"]
+    usable = [one for one in files if one.instances and one.role != "test"]
     val = _largest([one for one in usable if one.role == "val"])
+    told = list(_passed_over(files, val))
     candidates = [one for one in usable if one.role == "train"]
-    told += [f"{one.path}: left out, no instances" for one in files if not one.instances]
-    told += [f"{one.path}: left out, a test file" for one in with_instances if one.role == "test"]
-    told += [
-        f"{one.path}: left out, {val.path.name} has more instances"
-        for one in usable
-        if val is not None and one.role == "val" and one is not val
-    ]
     if not candidates:
-        if with_instances and val is None:
-            raise UserError(
-                f"{with_instances[0].path}: a test file by its name, which is not trained on; rename it if "
-                "it may be"
-            )
-        if val is None:
-            raise UserError(
-                f"{files[0].path}: lists images and no instances; give the file that has them"
-            )
-        candidates, val = [val], None
+        candidates, val = [val or _refuse_unusable(files)], None
     candidates.sort(key=lambda one: ("train" not in one.path.stem, len(one.path.stem)))
     kind = candidates[0].kind
     train: list[Annotations] = []
-    taken = set(_keys(val)) if val else set()
+    own = _own_folders(candidates[0], val, folder, listing) if val else None
+    taken = set(_keys(val)) if val and own is None else set()
     for one in candidates:
         shared = taken & _keys(one)
-        if shared or one.kind != kind:
-            why = f"shares {len(shared)} images with others" if shared else f"a {one.kind} file"
+        why = ""
+        if shared:
+            why = f"shares {len(shared)} images with others"
+        elif one.kind != kind:
+            why = f"a {one.kind} file"
+        elif own and train:
+            why = f"its images may lie elsewhere than those of {train[0].path}"
+        if why:
             told.append(f"{one.path}: left out, {why}")
             continue
         taken |= _keys(one)
         train.append(one)
     if not train:
         raise UserError(
-            f"{candidates[0].path}: shares images with the validation file; name the files train and val"
+            f"{candidates[0].path}: shares images with the validation file, or names of them; name the files "
+            "train and val, and where the images are others put each file beside its own"
         )
     used = [*train, *([val] if val else [])]
     for one in used:
         role = "validation" if one is val else "training"
         counts = f"{len(one.names)} images, {one.instances} instances"
         told.append(f"{one.path}: {one.kind.upper()}, {counts}, {role}")
-    images = _image_root(folder, used, listing)
+    images, val_images = own or (_image_root(folder, used, listing), None)
     return Survey(
         kind=kind,
         train=tuple(one.path for one in train),
         val=(val.path,) if val else (),
         images=images,
+        val_images=val_images,
         pool=pool,
         told=tuple(told),
     )
+
+
+def _passed_over(files: Sequence[Annotations], val: Annotations | None) -> Iterator[str]:
+    """A line about each file that is neither trained nor scored on by its content or name."""
+    for one in files:
+        if not one.instances:
+            yield f"{one.path}: left out, no instances"
+        elif one.role == "test":
+            yield f"{one.path}: left out, a test file"
+        elif val is not None and one.role == "val" and one is not val:
+            yield f"{one.path}: left out, {val.path.name} has more instances"
+
+
+def _refuse_unusable(files: Sequence[Annotations]) -> NoReturn:
+    """Files without instances, and test files, leave nothing to train on."""
+    test = next((one for one in files if one.instances), None)
+    if test is not None:
+        raise UserError(
+            f"{test.path}: a test file by its name, which is not trained on; rename it if it may be"
+        )
+    raise UserError(f"{files[0].path}: lists images and no instances; give the file that has them")
+
+
+def _own_folders(
+    train: Annotations, val: Annotations, folder: Path, listing: Listing
+) -> tuple[Path, Path] | None:
+    """The image folders of two files that name images alike, where each has one of its own.
+
+    None where they share no name, or where both may mean the same images.
+    """
+    if not _keys(train) & _keys(val):
+        return None
+    first, second = (_own_folder(one, folder, listing) for one in (train, val))
+    return None if first is None or second is None or first == second else (first, second)
+
+
+def _own_folder(one: Annotations, folder: Path, listing: Listing) -> Path | None:
+    """The image folder beside a file, or else the one that is called for its role."""
+    looked_for = [names[0] for names in _some(one) if names]
+    holding = [
+        path
+        for path in listing.image_folders
+        if all((path / name).is_file() for name in looked_for)
+    ]
+    above = one.path.parent
+    beside = [path for path in holding if above != folder and path.is_relative_to(above)]
+    called = [path for path in holding if role_of_folder(path, folder) == one.role]
+    return next((paths[0] for paths in (beside, called) if len(paths) == 1), None)
+
+
+def _some(one: Annotations) -> list[tuple[str, ...]]:
+    """The names of some of a file's images, from all over it."""
+    all_names = list(one.names.values())
+    return all_names[:: max(1, len(all_names) // PEEKED)]
 
 
 def _keys(one: Annotations) -> set[str]:
@@ -208,9 +258,7 @@ def _image_root(folder: Path, files: Sequence[Annotations], listing: Listing) ->
         roots |= {below, *(up for up in below.parents if up.is_relative_to(folder))}
     looked_for: list[tuple[str, ...]] = []
     for one in files:
-        all_names = list(one.names.values())
-        step = max(1, len(all_names) // PEEKED)
-        looked_for += all_names[::step]
+        looked_for += _some(one)
     by_count: dict[Path, int] = {}
     for root in sorted(roots, key=lambda path: -len(path.parts)):
         images = ImageFolder(root, same_ending=lambda _: False)

@@ -39,6 +39,12 @@ def role_of(name: str) -> Role | None:
     return next((role for role, pattern in ROLES.items() if pattern.search(name)), None)
 
 
+def role_of_folder(path: Path, folder: Path) -> Role | None:
+    """What a folder is for, by its own name or the nearest above it, up to ``folder``."""
+    parts = path.relative_to(folder).parts
+    return next((role for part in reversed(parts) if (role := role_of(part))), None)
+
+
 def yolo_folders(yaml: Path) -> Folders:
     """Those that ``data.yaml`` names, else ``images/train`` and ``images/val`` beside it, else one folder.
 
@@ -76,9 +82,7 @@ def labelme_folders(folder: Path, files: Sequence[Path]) -> Folders | None:
         return None
     by_role: dict[Role | None, list[Path]] = {}
     for path in sheets:
-        parts = path.parent.relative_to(folder).parts
-        role = next((role for part in reversed(parts) if (role := role_of(part))), None)
-        by_role.setdefault(role, []).append(path)
+        by_role.setdefault(role_of_folder(path.parent, folder), []).append(path)
     if "val" in by_role and len(by_role) > 1:
         val = _source(by_role.pop("val"))
         by_role.pop("test", None)

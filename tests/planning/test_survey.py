@@ -110,6 +110,33 @@ def test_what_is_left_out_is_told(tmp_path: Path) -> None:
         survey(tmp_path / "test.json")
 
 
+def test_a_file_is_for_what_its_folder_is_called(tmp_path: Path) -> None:
+    for k, name in enumerate(("train", "val")):
+        image(tmp_path / f"{name}/data/{name}.jpg")
+        annotations(tmp_path / f"{name}/labels.json", [f"{name}.jpg"], first=k)
+    found = survey(tmp_path)
+    assert found.train == (tmp_path / "train/labels.json",)
+    assert found.val == (tmp_path / "val/labels.json",)
+
+
+@pytest.mark.parametrize(
+    "files", [("train/labels.json", "val/labels.json"), ("notes/train.json", "notes/val.json")]
+)
+def test_images_of_train_and_val_that_are_called_alike(
+    files: tuple[str, str], tmp_path: Path
+) -> None:
+    """Each file means the images beside it, or in the folder of its own name."""
+    for k, name in enumerate(("train", "val")):
+        image(tmp_path / name / "0001.jpg")
+        annotations(tmp_path / files[k], ["0001.jpg"])
+    found = survey(tmp_path)
+    assert found.train == (tmp_path / files[0],) and found.val == (tmp_path / files[1],)
+    assert found.images == tmp_path / "train" and found.val_images == tmp_path / "val"
+    (tmp_path / "val/0001.jpg").unlink()
+    with pytest.raises(UserError, match="shares images with the validation file, or names of them"):
+        survey(tmp_path)
+
+
 def test_yolo_with_and_without_a_split(tmp_path: Path) -> None:
     (tmp_path / "data.yaml").write_text("names: [cup]\n")
     image(tmp_path / "images/a.jpg")
