@@ -10,6 +10,8 @@ from lvistk.data.pool.open_images import IMAGE_NAME
 from lvistk.folders import walk
 
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"))
+CONVERTED = "lvistk-data"
+"""The folder that ``init`` writes converted annotations into; data that it reads lie elsewhere."""
 OTHER_SUFFIXES = frozenset((".json", ".yaml", ".yml", ".csv"))
 POOL_IMAGES = 10
 """So many images with names as in Open Images are a pool."""
@@ -25,7 +27,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class Listing:
-    """Files below a folder, hidden and stage folders left out.
+    """Files below a folder; hidden folders, stage folders and ``CONVERTED`` left out.
 
     missing: links to files that are not there, images aside.
     """
@@ -66,8 +68,8 @@ def listing_of(folder: Path) -> Listing:
 
 
 def _is_data(folder: Path) -> bool:
-    """Whether a folder is neither hidden nor a stage's run; drawn data sets have a manifest too."""
-    if folder.name.startswith("."):
+    """Whether a folder is neither hidden nor of ``init`` or a stage; drawn data have a manifest too."""
+    if folder.name.startswith(".") or folder.name == CONVERTED:
         return False
     return not (folder / MANIFEST).is_file() or read_manifest(folder)["command"] == "generate"
 

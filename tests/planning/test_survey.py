@@ -231,6 +231,7 @@ def test_runs_and_hidden_folders_are_no_data(tmp_path: Path) -> None:
     (tmp_path / "runs/x/stage.json").write_text(manifest.replace("COMMAND", "evaluate"))
     annotations(tmp_path / "runs/x/other.json", ["a.jpg"])
     annotations(tmp_path / ".cache/other.json", ["a.jpg"])
+    annotations(tmp_path / "lvistk-data/train.json", ["a.jpg"])  # an earlier init's
     assert survey(tmp_path).train == (tmp_path / "mine.json",)
     (tmp_path / "mine.json").unlink()
     (tmp_path / "runs/x/stage.json").write_text(manifest.replace("COMMAND", "generate"))

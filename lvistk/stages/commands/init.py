@@ -14,6 +14,7 @@ from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.index.index_cache import cache_beside
 from lvistk.errors import UserError
 from lvistk.planning.fingerprint import Fingerprint, fingerprint_of
+from lvistk.planning.listing import CONVERTED
 from lvistk.planning.planned import duration
 from lvistk.planning.survey import Survey, survey
 from lvistk.planning.write import data_lines, pipeline_text
@@ -24,8 +25,6 @@ from lvistk.stages.pipelines.project import PROJECT_FILE
 from lvistk.stages.pipelines.shipped import whole_pipeline
 from lvistk.whole_file import whole_file
 
-CONVERTED = Path("lvistk-data")
-"""Where converted and split annotations are written."""
 VAL_SHARE = 0.2
 """Share of the images that become val.json where the data have no validation file."""
 
@@ -64,7 +63,7 @@ def run(data: Path, options: InitOptions) -> str:
     name = "".join(c if c.isalnum() or c in "-_" else "_" for c in Path.cwd().name) or "mine"
     with _workplace(name, dry_run=options.dry_run) as (converted, cache):
         paths = _lvis_files(source, converted)
-        shown = _renamed(paths, str(converted), str(CONVERTED))
+        shown = _renamed(paths, str(converted), CONVERTED)
         if options.preset is not None:
             text = _preset(options.preset, shown, name=name)
         else:
@@ -85,10 +84,10 @@ def run(data: Path, options: InitOptions) -> str:
 def _workplace(name: str, *, dry_run: bool) -> Iterator[tuple[Path, Path]]:
     """Folders of converted annotations and of the index's cache; of a dry run they are temporary."""
     if not dry_run:
-        yield CONVERTED, cache_beside(Path("runs") / name / "stage")
+        yield Path(CONVERTED), cache_beside(Path("runs") / name / "stage")
         return
     with tempfile.TemporaryDirectory() as folder:
-        yield Path(folder) / CONVERTED.name, Path(folder) / "cache"
+        yield Path(folder) / CONVERTED, Path(folder) / "cache"
 
 
 def _lvis_files(source: Survey, converted: Path) -> dict[str, Any]:
