@@ -170,6 +170,11 @@ def test_yolo_and_labelme_are_converted(
     [
         (["nowhere"], "nowhere: no such folder of data"),
         (["--hours", "0"], "give a time above 0"),
+        (["--hours", "nan"], "--hours nan: give a time above 0"),
+        (["--hours", "inf"], "--hours inf: give a time above 0"),
+        (["--preset", "htc_r50", "--hours", "3"], "--hours is for a plan, and --preset htc_r50"),
+        (["--preset", "htc_r50", "--weights", "none"], "--weights is for a plan"),
+        (["--preset", "htc_r50", "--from", "mine.json"], "--from is for a plan"),
         (["--weights", "none.pth"], "--weights none.pth: no such file"),
         (["--weights", "mine.json"], "which backbone they are of is not clear"),
         (["--weights", "none", "--from", "mine.json"], "--from and --weights: give one"),

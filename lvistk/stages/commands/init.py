@@ -57,6 +57,8 @@ def run(data: Path, options: InitOptions) -> str:
         raise UserError(
             f"{file}: is there already; --force replaces it, --dry-run only shows a plan"
         )
+    if options.preset is not None:
+        _require_unplanned(options)
     source = survey(data)
     for line in source.told:
         console.say(line)
@@ -78,6 +80,20 @@ def run(data: Path, options: InitOptions) -> str:
     load_pipeline(file)
     console.say(f"{file}: written; lvistk run starts it, lvistk status shows its stages")
     return text
+
+
+def _require_unplanned(options: InitOptions) -> None:
+    """Raise ``UserError`` for an option that only a plan goes by."""
+    given = {
+        "hours": options.hours,
+        "weights": options.weights,
+        "from": options.checkpoint,
+    }
+    for name, value in given.items():
+        if value is not None:
+            raise UserError(
+                f"--{name} is for a plan, and --preset {options.preset} has its own values; leave one out"
+            )
 
 
 @contextmanager

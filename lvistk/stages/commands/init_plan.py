@@ -1,5 +1,6 @@
 """A plan for data and this machine: what to start from, and rates that are measured."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +59,7 @@ def plan_for(
     machine = this_machine(device)
     if checkpoint is not None and weights is not None:
         raise UserError("--from and --weights: give one, a detector or a backbone to start from")
-    if hours is not None and hours <= 0:
+    if hours is not None and not 0 < hours < math.inf:
         raise UserError(f"--hours {hours:g}: give a time above 0")
     backbone = None if checkpoint else _backbone(weights, data, machine)
     start = _detector(checkpoint, categories) if checkpoint else {}
