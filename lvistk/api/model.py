@@ -98,12 +98,12 @@ class Model:
 
         images: a path; an array (H, W, 3) or (H, W) uint8, RGB or grey; a PIL image; or a list of these.
         min_score: detections that score less are left out.
-        categories: names of the categories to detect; all by default.
+        categories: names of the categories to detect, or one name; all by default.
         tta: six sizes around the training's, each flipped too, instead of one view.
         views, merge: other views, and how their detections become one set; the settings of ``tta-infer``.
         batch_size: images that go through the model together.
 
-        Raises ``UserError`` for an image that cannot be read, or an unknown category.
+        Raises ``UserError`` for an image that cannot be read, an unknown category, or a number out of range.
         """
         alone = not isinstance(images, list | tuple)
         chosen = [images] if alone else list(images)
@@ -132,8 +132,9 @@ class Model:
         names: N names of categories of the model.
         scores: (N,), by which the detections are ordered, best first; 1 by default.
 
-        Raises ``UserError`` for an unknown category, or where the lengths differ.
+        Raises ``UserError`` for an unknown category, for boxes that are none, or where the lengths differ.
         """
+        boxes = _corners(boxes)
         values = np.ones(len(boxes)) if scores is None else np.asarray(scores)
         if not len(boxes) == len(names) == len(values):
             raise UserError(f"{len(boxes)} boxes, {len(names)} names and {len(values)} scores")
@@ -141,7 +142,7 @@ class Model:
         given = Detections(
             image_id=0,
             size=(0, 0),  # the image's is known when it is read
-            boxes=np.asarray(boxes, np.float32).reshape(-1, 4),
+            boxes=boxes,
             scores=values.astype(np.float32),
             labels=np.array(labels, np.int32),
         ).select(np.argsort(-values, kind="stable"))
@@ -194,6 +195,12 @@ class Model:
         merge: MergeSettings | None,
         batch_size: int,
     ) -> Predictor:
+        if not 0 <= min_score <= 1:
+            raise UserError(f"min_score = {min_score}: give 0 to 1")
+        if batch_size < 1:
+            raise UserError(f"batch_size = {batch_size}: give 1 or more")
+        if isinstance(categories, str):
+            categories = [categories]
         many = tta or (views is not None and len(plan_views(views)) > 1)
         return Predictor(
             self.network,
@@ -235,6 +242,22 @@ def _image(given: Any, k: int) -> Image:
     raise UserError(
         f"image {k} is of type {type(given).__name__}; give a path, an array, or a PIL image"
     )
+
+
+def _corners(boxes: np.ndarray) -> np.ndarray:
+    """Boxes as (N, 4) float32 xyxy; ``UserError`` for other shapes and for boxes that are none."""
+    corners = np.asarray(boxes, np.float32)
+    if corners.size == 0:
+        return corners.reshape(0, 4)
+    if corners.ndim != 2 or corners.shape[1] != 4:
+        raise UserError(f"boxes: an array {corners.shape}; give (N, 4): left, top, right, bottom")
+    wrong = ~np.isfinite(corners).all(1) | (corners[:, 2:] < corners[:, :2]).any(1)
+    if wrong.any():
+        k = int(np.flatnonzero(wrong)[0])
+        raise UserError(
+            f"boxes: number {k} is {corners[k].tolist()}; give left, top, right, bottom, in this order"
+        )
+    return corners
 
 
 def _bgr(array: np.ndarray, k: int) -> np.ndarray:

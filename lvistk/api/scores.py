@@ -89,20 +89,35 @@ def evaluate(
 
     Raises ``UserError`` for anything wrong with the files, naming file and record.
     """
+    if isinstance(results, Mapping):
+        raise UserError("results: a table; give a list of records, detections, or an array (N, 7)")
     with TemporaryDirectory() as folder:
-        files = _Files(Path(folder))
-        gt_path = Path(gt) if isinstance(gt, str | Path) else files.gt(gt)
-        second = None if boxes is None else Path(boxes)
-        if isinstance(results, str | Path):
-            first = Path(results)
-        elif isinstance(results, np.ndarray):
-            first = files.write("results.json", _records_of_array(results))
-        elif results and not isinstance(results[0], Mapping):
-            first, second = files.detections(results)
-        else:
-            records: Any = results
-            first = files.write("results.json", [_with_text(record) for record in records])
-        return _scores(_evaluate(gt_path, first, second, settings))
+        try:
+            return _evaluate_in(_Files(Path(folder)), gt, results, boxes=boxes, settings=settings)
+        except UserError as error:  # what was in memory is named without the folder
+            raise UserError(str(error).replace(f"{folder}/", "")) from None
+
+
+def _evaluate_in(
+    files: "_Files",
+    gt: Any,
+    results: Any,
+    *,
+    boxes: "str | Path | None",
+    settings: EvaluateSettings | None,
+) -> Scores:
+    """``evaluate``, with files for what is in memory."""
+    gt_path = Path(gt) if isinstance(gt, str | Path) else files.gt(gt)
+    second = None if boxes is None else Path(boxes)
+    if isinstance(results, str | Path):
+        first = Path(results)
+    elif isinstance(results, np.ndarray):
+        first = files.write("results.json", _records_of_array(results))
+    elif results and not isinstance(results[0], Mapping):
+        first, second = files.detections(results)
+    else:
+        first = files.write("results.json", [_with_text(record) for record in results])
+    return _scores(_evaluate(gt_path, first, second, settings))
 
 
 class _Files:
@@ -153,6 +168,9 @@ def _records_of_array(rows: np.ndarray) -> list[dict[str, Any]]:
         raise UserError(
             f"results: an array {rows.shape}; give (N, 7): image_id, x, y, width, height, score, category_id"
         )
+    broken = np.flatnonzero(~np.isfinite(rows.astype(float)).all(1))
+    if len(broken):
+        raise UserError(f"results: row {broken[0]} of the array holds a number that is not finite")
     return [
         {"image_id": int(row[0]), "bbox": row[1:5], "score": row[5], "category_id": int(row[6])}
         for row in rows.astype(float).tolist()

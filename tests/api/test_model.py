@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -155,6 +156,37 @@ def test_categories_and_scores(world: Path, model: lvistk.Model) -> None:
 def test_what_is_no_image_is_told(model: lvistk.Model, image: object, words: str) -> None:
     with pytest.raises(lvistk.UserError, match=words):
         model.predict(image)  # pyright: ignore[reportArgumentType, reportCallIssue]  # wrong on purpose
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"min_score": 50}, "min_score = 50: give 0 to 1"),
+        ({"min_score": float("nan")}, "min_score = nan: give 0 to 1"),
+        ({"batch_size": 0}, "batch_size = 0: give 1 or more"),
+        ({"categories": "zebra"}, "no category 'zebra'"),
+    ],
+)
+def test_options_out_of_range_are_told(
+    model: lvistk.Model, options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(lvistk.UserError, match=words):
+        model.predict(np.zeros((40, 40, 3), np.uint8), **options)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "words"),
+    [
+        ([[1, 2, 3, 4, 5]], r"boxes: an array \(1, 5\); give \(N, 4\)"),
+        ([1, 2, 30, 40], r"boxes: an array \(4,\); give \(N, 4\)"),
+        ([[20, 20, 10, 10]], "boxes: number 0 is .* in this order"),  # x, y, width, height
+        ([[1, 2, float("nan"), 4]], "boxes: number 0 is .*nan"),
+    ],
+)
+def test_boxes_that_are_none_are_told(model: lvistk.Model, boxes: list, words: str) -> None:
+    image = np.zeros((40, 40, 3), np.uint8)
+    with pytest.raises(lvistk.UserError, match=words):
+        model.masks_for(image, np.array(boxes), names=[model.names[0]])
 
 
 def test_a_broken_image_of_a_stream_is_left_out(

@@ -97,3 +97,11 @@ def test_mistakes(world: Path) -> None:
         lvistk.evaluate("none.json", world / "results.json")
     with pytest.raises(lvistk.UserError, match="a value of type object"):
         lvistk.evaluate(world / "train.json", [{"score": object()}])
+    with pytest.raises(lvistk.UserError, match="results: a table; give a list of records"):
+        lvistk.evaluate(world / "train.json", {"detections": []})  # pyright: ignore[reportArgumentType]  # wrong on purpose
+    rows = np.array([[1, 2, 3, 4, 5, 0.5, 1], [1, 2, 3, 4, 5, np.nan, 1]])
+    with pytest.raises(lvistk.UserError, match="results: row 1 of the array holds a number"):
+        lvistk.evaluate(world / "train.json", rows)
+    broken = [{"image_id": 1, "category_id": 1, "score": None, "bbox": [1, 2, 3, 4]}]
+    with pytest.raises(lvistk.UserError, match=r"^results\.json: detection 1"):
+        lvistk.evaluate(world / "train.json", broken)
