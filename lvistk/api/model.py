@@ -11,6 +11,7 @@ import torch
 from lvistk import console
 from lvistk.api.detections import ImageDetections
 from lvistk.config.inference import MergeSettings, PredictSettings, ViewSettings
+from lvistk.config.load import expanded
 from lvistk.data.images.listed_images import ListedImages
 from lvistk.distributed import choose_device
 from lvistk.errors import UserError
@@ -217,14 +218,15 @@ def load(path: str | Path, *, device: str = "auto") -> Model:
     """The model of a stage folder, of a ``model.safetensors`` or checkpoint of lvistk, or of a checkpoint of
     detectron2, mmdetection or torchvision with COCO's categories (others: ``lvistk import-weights`` first).
 
-    path: folder or file.
+    path: folder or file; ``lvistk:NAME`` is a file that ships with lvistk.
     device: ``cpu``, ``cuda``, ``cuda:N``; ``auto``: a GPU if there is one.
 
     Raises ``UserError`` where there is no model, or it is damaged.
     """
     chosen = choose_device(device)
-    network, size = load_any_model(Path(path), device=chosen)
-    return Model(network, size=size, source=Path(path), device=chosen)
+    source = expanded(path)
+    network, size = load_any_model(source, device=chosen)
+    return Model(network, size=size, source=source, device=chosen)
 
 
 def _image(given: Any, k: int) -> Image:

@@ -206,6 +206,12 @@ def test_no_model_is_told(tmp_path: Path) -> None:
         lvistk.load(tmp_path / "model.pth")
 
 
+def test_the_model_that_ships_is_loaded_by_name() -> None:
+    assert len(lvistk.load("lvistk:demo_detector", device="cpu").names) == 9
+    with pytest.raises(lvistk.UserError, match="lvistk:demo: no such file ships with lvistk"):
+        lvistk.load("lvistk:demo")
+
+
 def test_supervision_is_named_where_it_is_missing(world: Path, model: lvistk.Model) -> None:
     detections = low(model, world / "train2017" / "000000000001.jpg")
     try:

@@ -27,6 +27,11 @@ def test_it_is_the_same_model_in_a_smaller_file(tmp_path: Path) -> None:
         torch.testing.assert_close(again.state_dict()[name], value, rtol=1e-3, atol=1e-6)
 
 
+def test_the_model_that_ships_is_exported_by_name(tmp_path: Path) -> None:
+    run(Path("lvistk:demo_detector"), tmp_path / "model.safetensors", kind="model")
+    assert len(model_table(tmp_path / "model.safetensors")["categories"]["names"]) == 9
+
+
 def test_what_half_precision_does_not_hold_is_refused(tmp_path: Path) -> None:
     model = small_model()
     with torch.no_grad():

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from lvistk import console
+from lvistk.config.load import expanded
 from lvistk.data.exchange.annotation_records import (
     annotation_records,
     category_records,
@@ -68,8 +69,8 @@ def run(source: Path, out: Path, *, kind: Kind, options: ExportOptions = USUAL) 
     """Write ``source`` to ``out`` in another form.
 
     source: a detection store (file, folder, or stage folder); for ``store`` an annotation or results JSON;
-    for ``model``, ``backbone`` and ``onnx`` a model (stage folder or file); for ``card`` the stage folder of
-    a model.
+    for ``model``, ``backbone`` and ``onnx`` a model (stage folder, file or ``lvistk:NAME``); for ``card``
+    the stage folder of a model.
     kind: ``segm`` and ``bbox``, results JSON as the LVIS server takes them; ``annotations``, an annotation
     JSON with RLE masks; ``store``, a detection store, one file where ``out`` ends in ``.h5``, else a folder
     of shards; ``model``, a model alone; ``backbone``, its backbone as a weight file; ``card``, its model card
@@ -78,6 +79,7 @@ def run(source: Path, out: Path, *, kind: Kind, options: ExportOptions = USUAL) 
     Raises ``UserError`` for an option that the kind does not take.
     """
     _require_taken(kind, options)
+    source = expanded(source)
     match kind:
         case "model":
             from lvistk.stages.commands.export_model import write_model  # imports torch

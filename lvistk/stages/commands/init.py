@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lvistk import console
+from lvistk.config.load import expanded
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.index.index_cache import cache_beside
 from lvistk.errors import UserError
@@ -159,7 +160,7 @@ def _plan(
         pool="pool" in paths,
         hours=options.hours,
         weights=options.weights,
-        checkpoint=options.checkpoint,
+        checkpoint=expanded(options.checkpoint) if options.checkpoint else None,
         device=options.device,
     )
     head = _head(fingerprint, planned)
