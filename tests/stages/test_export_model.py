@@ -32,6 +32,19 @@ def test_the_model_that_ships_is_exported_by_name(tmp_path: Path) -> None:
     assert len(model_table(tmp_path / "model.safetensors")["categories"]["names"]) == 9
 
 
+def test_what_is_read_is_never_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_model(path, small_model(), extra={})
+    before = path.read_bytes()
+    with pytest.raises(UserError, match=r"model\.safetensors: is read, and would be replaced"):
+        run(path, path, kind="model", options=ExportOptions(half=True))
+    val = tmp_path / "val.json"
+    val.write_text("{}")
+    with pytest.raises(UserError, match=r"val\.json: is read, and would be replaced"):
+        run(tmp_path, val, kind="annotations", options=ExportOptions(annotations=val))
+    assert path.read_bytes() == before and val.read_text() == "{}"
+
+
 def test_what_half_precision_does_not_hold_is_refused(tmp_path: Path) -> None:
     model = small_model()
     with torch.no_grad():

@@ -76,10 +76,13 @@ def run(source: Path, out: Path, *, kind: Kind, options: ExportOptions = USUAL) 
     of shards; ``model``, a model alone; ``backbone``, its backbone as a weight file; ``card``, its model card
     with all scores of the runs beside it; ``onnx``, the model with one view as a graph.
 
-    Raises ``UserError`` for an option that the kind does not take.
+    Raises ``UserError`` for an option that the kind does not take, and where ``out`` is a file that is read.
     """
     _require_taken(kind, options)
     source = expanded(source)
+    for read in (source, options.annotations):
+        if read is not None and read.exists() and out.exists() and out.samefile(read):
+            raise UserError(f"{out}: is read, and would be replaced; choose another OUT")
     match kind:
         case "model":
             from lvistk.stages.commands.export_model import write_model  # imports torch
