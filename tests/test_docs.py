@@ -98,6 +98,21 @@ def test_paths_of_the_package_exist(page: Path) -> None:
         assert (ROOT / path).exists(), path
 
 
+FOREIGN = {"utils.py", "eval_workload.py", "htc-without-semantic_r50_fpn_1x_coco.py"}
+"""Files that pages name and that are not ours."""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_modules_that_pages_name_by_their_end_exist(page: Path) -> None:
+    """Also ``classifiers/build.py`` or ``rules.py`` alone. The changelog may name what was."""
+    if page.name in ("extending.md", "changelog.md"):
+        return
+    folders = ("lvistk", "tests", "pipelines")
+    known = [f"/{path.as_posix()}" for one in folders for path in (ROOT / one).rglob("*.py")]
+    for name in set(re.findall(r"`([\w./-]+\.py)\b", page.read_text())) - FOREIGN:
+        assert any(path.endswith(f"/{name}") for path in known), name
+
+
 def defined(path: Path) -> set[str]:
     """Top-level names of a module, and the methods of its classes as ``Class.method``."""
     names: set[str] = set()
