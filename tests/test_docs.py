@@ -13,6 +13,7 @@ import pytest
 
 import lvistk.config
 import lvistk.stages.specifications
+from lvistk.data.store.shard_format import COLUMNS, OPTIONAL
 
 ROOT = Path(__file__).parents[1]
 METHOD = (ROOT / "docs" / "method.md").read_text()
@@ -111,6 +112,13 @@ def test_modules_that_pages_name_by_their_end_exist(page: Path) -> None:
     known = [f"/{path.as_posix()}" for one in folders for path in (ROOT / one).rglob("*.py")]
     for name in set(re.findall(r"`([\w./-]+\.py)\b", page.read_text())) - FOREIGN:
         assert any(path.endswith(f"/{name}") for path in known), name
+
+
+def test_the_table_of_a_detection_store_lists_every_column() -> None:
+    text = (ROOT / "docs" / "artifacts.md").read_text()
+    table = text.partition("| dataset |")[2].partition("\n\n")[0]
+    named = {name for row in table.splitlines()[2:] for name in quoted(row.split("|")[1])}
+    assert named == {*COLUMNS, *OPTIONAL}
 
 
 def defined(path: Path) -> set[str]:
