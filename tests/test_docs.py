@@ -121,6 +121,12 @@ def test_the_table_of_a_detection_store_lists_every_column() -> None:
     assert named == {*COLUMNS, *OPTIONAL}
 
 
+def test_settings_lists_the_command_of_every_stage() -> None:
+    text = (ROOT / "docs" / "settings.md").read_text()
+    row = next(line for line in text.splitlines() if line.startswith("| `COMMAND` |"))
+    assert set(quoted(row)) - {"COMMAND"} == set(lvistk.stages.specifications.STAGES)
+
+
 def defined(path: Path) -> set[str]:
     """Top-level names of a module, and the methods of its classes as ``Class.method``."""
     names: set[str] = set()
