@@ -14,6 +14,7 @@ import pytest
 import lvistk.config
 import lvistk.stages.specifications
 from lvistk.data.store.shard_format import COLUMNS, OPTIONAL
+from lvistk.engine.curves import NOT_LOSSES
 
 ROOT = Path(__file__).parents[1]
 METHOD = (ROOT / "docs" / "method.md").read_text()
@@ -125,6 +126,12 @@ def test_settings_lists_the_command_of_every_stage() -> None:
     text = (ROOT / "docs" / "settings.md").read_text()
     row = next(line for line in text.splitlines() if line.startswith("| `COMMAND` |"))
     assert set(quoted(row)) - {"COMMAND"} == set(lvistk.stages.specifications.STAGES)
+
+
+def test_numbers_of_a_training_are_named_as_they_are_written() -> None:
+    text = (ROOT / "docs" / "train-repr.md").read_text()
+    row = next(line for line in text.splitlines() if line.startswith("| `metrics.jsonl` |"))
+    assert NOT_LOSSES - {"step", "epoch"} <= set(quoted(row))
 
 
 def defined(path: Path) -> set[str]:
