@@ -134,6 +134,34 @@ def test_numbers_of_a_training_are_named_as_they_are_written() -> None:
     assert NOT_LOSSES - {"step", "epoch"} <= set(quoted(row))
 
 
+def test_error_lines_that_troubleshooting_explains_exist() -> None:
+    text = (ROOT / "docs" / "troubleshooting.md").read_text()
+    table = text.partition("| the line holds |")[2].partition("\n\n")[0]
+    told = [
+        literal
+        for path in (ROOT / "lvistk").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if (literal := literal_text(node))
+    ]
+    rows = [row.split("|")[1] for row in table.splitlines()[2:]]
+    assert len(rows) > 10
+    for words in [words for cell in rows for words in quoted(cell)]:
+        assert any(words in one for one in told), words
+
+
+def literal_text(node: ast.AST) -> str:
+    """A text of the code, ``...`` in place of its values; empty for anything else."""
+    match node:
+        case ast.Constant(value=str(value)):
+            return value
+        case ast.JoinedStr(values=parts):
+            return re.sub(
+                r"(\.\.\.)+", "...", "".join(literal_text(part) or "..." for part in parts)
+            )
+        case _:
+            return ""
+
+
 def defined(path: Path) -> set[str]:
     """Top-level names of a module, and the methods of its classes as ``Class.method``."""
     names: set[str] = set()
