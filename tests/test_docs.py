@@ -13,6 +13,10 @@ import pytest
 
 import lvistk.config
 import lvistk.stages.specifications
+from lvistk.config.evaluation import EvaluateSettings
+from lvistk.config.missing import MissingRule
+from lvistk.config.train import AugmentSettings, SamplerSettings, SelfTrainSettings
+from lvistk.data.index.defects import DEFECTS
 from lvistk.data.store.shard_format import COLUMNS, OPTIONAL
 from lvistk.engine.curves import NOT_LOSSES
 
@@ -120,6 +124,30 @@ def test_the_table_of_a_detection_store_lists_every_column() -> None:
     table = text.partition("| dataset |")[2].partition("\n\n")[0]
     named = {name for row in table.splitlines()[2:] for name in quoted(row.split("|")[1])}
     assert named == {*COLUMNS, *OPTIONAL}
+
+
+DOCUMENTED = {
+    "data.md": (AugmentSettings, SamplerSettings),
+    "evaluate.md": (EvaluateSettings,),
+    "filter-missing.md": (MissingRule,),
+    "train-repr.md": (SelfTrainSettings,),
+}
+"""Pages that speak of every setting of some tables."""
+
+
+@pytest.mark.parametrize("page", DOCUMENTED)
+def test_a_page_speaks_of_every_setting(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text()
+    for kind in DOCUMENTED[page]:
+        for field in dataclasses.fields(kind):
+            named = re.search(rf"\b{field.name}\b", text) or field.name == "seed"
+            assert named, f"{page}: {kind.__name__}.{field.name}"
+
+
+def test_inspect_explains_every_defect() -> None:
+    text = (ROOT / "docs" / "inspect.md").read_text().partition("## Defects")[2]
+    cells = re.findall(r"^\| (`.*?) \|", text.partition("Training decides")[0], re.MULTILINE)
+    assert {name for cell in cells for name in quoted(cell)} == set(DEFECTS)
 
 
 def test_settings_lists_the_command_of_every_stage() -> None:
