@@ -50,7 +50,7 @@ def range_text(hint: Any) -> str:
         return ", ".join([*([inner] if inner else []), *own])
     if origin is tuple and arguments:
         inner = range_text(arguments[0])
-        return f"each {inner}" if inner else ""
+        return f"each {inner.removeprefix('each ')}" if inner else ""
     inner = [text for one in arguments if one is not type(None) and (text := range_text(one))]
     return inner[0] if inner and origin is not typing.Literal else ""
 

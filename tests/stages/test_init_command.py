@@ -175,6 +175,12 @@ def test_yolo_and_labelme_are_converted(
         (["--weights", "none", "--from", "mine.json"], "--from and --weights: give one"),
         (["--from", "mine.json"], "mine.json"),
         (["--preset", "htc_r5"], "did you mean 'htc_r50'?"),
+        (["--preset", "htc_r50", "--weights", "none"], "--preset takes its values as they are"),
+        (["--preset", "htc_r50", "--hours", "3"], "--hours, --weights and --from are for a plan"),
+        (
+            ["--preset", "htc_r50", "--from", "a.pth"],
+            "--hours, --weights and --from are for a plan",
+        ),
         (["--preset", "ladder/12_eql"], 'write a file with base = "ladder/12_eql" instead'),
     ],
 )

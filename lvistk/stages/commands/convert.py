@@ -63,6 +63,10 @@ def run(
         raise UserError(
             "--val-share and --val: give one, a share of the images or sources of their own"
         )
+    if kind == "lvis" and not exhaustive:
+        raise UserError(
+            "--not-exhaustive is for data without LVIS's lists; --from lvis keeps those of the files"
+        )
     if prefixes and len(prefixes) != len(sources):
         raise UserError(
             f"--prefix: {len(prefixes)} given for {len(sources)} sources; give one each"

@@ -58,6 +58,10 @@ def run(data: Path, options: InitOptions) -> str:
         raise UserError(
             f"{file}: is there already; --force replaces it, --dry-run only shows a plan"
         )
+    if options.preset and (options.hours, options.weights, options.checkpoint) != (None,) * 3:
+        raise UserError(
+            "--preset takes its values as they are; --hours, --weights and --from are for a plan"
+        )
     source = survey(data)
     for line in source.told:
         console.say(line)
