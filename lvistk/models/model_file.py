@@ -151,10 +151,7 @@ def input_size(path: Path) -> InputSize:
     """
     file = model_path(path)
     written = model_table(file).get("input")
-    stages = [
-        file.parent,
-        file.parent.parent,
-    ]  # the second of a checkpoint, which lies a folder deeper
+    stages = (file.parent, file.parent.parent)  # a checkpoint lies a folder deeper
     folder = next((one for one in stages if (one / artifacts.MANIFEST).is_file()), None)
     if written is None and folder is not None:
         augment = artifacts.read_manifest(folder, strict=True)["settings"].get("augment", {})
