@@ -41,7 +41,11 @@ def test_help_does_not_import_torch() -> None:
     ("arguments", "words"),
     [
         (["train-repr", "--set", "optim.lrr=1"], "did you mean 'lr'?"),
-        (["train-repr"], "needs the input 'train'"),
+        (["train-repr"], "needs the input 'train': give --train or, in"),
+        (["evaluate"], "needs the input 'val': give GROUND_TRUTH or, in"),
+        (["evaluate", "a.json"], "(made by lvistk tta-infer): give RESULTS or, in"),
+        (["import-weights"], "needs the input 'checkpoint': give CHECKPOINT or, in"),
+        (["inspect", "a.json", "--decode"], "--decode measures images: give their folder with"),
         (["run", "none.toml"], "no such pipeline file"),
         (["status", "."], "no stage folders"),
         (["evaluate", "none.json", "none.json"], "none.json: no such file"),

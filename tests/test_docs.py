@@ -13,6 +13,12 @@ import pytest
 
 import lvistk.config
 import lvistk.stages.specifications
+from lvistk.config.evaluation import EvaluateSettings
+from lvistk.config.missing import MissingRule
+from lvistk.config.train import AugmentSettings, SamplerSettings, SelfTrainSettings
+from lvistk.data.index.defects import DEFECTS
+from lvistk.data.store.shard_format import COLUMNS, OPTIONAL
+from lvistk.engine.curves import NOT_LOSSES
 
 ROOT = Path(__file__).parents[1]
 METHOD = (ROOT / "docs" / "method.md").read_text()
@@ -96,6 +102,92 @@ def test_paths_of_the_package_exist(page: Path) -> None:
     text = page.read_text()
     for path in re.findall(r"`((?:lvistk|tests|pipelines|docs)/[\w./-]+)`", text):
         assert (ROOT / path).exists(), path
+
+
+FOREIGN = {"utils.py", "eval_workload.py", "htc-without-semantic_r50_fpn_1x_coco.py"}
+"""Files that pages name and that are not ours."""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_modules_that_pages_name_by_their_end_exist(page: Path) -> None:
+    """Also ``classifiers/build.py`` or ``rules.py`` alone. The changelog may name what was."""
+    if page.name in ("extending.md", "changelog.md"):
+        return
+    folders = ("lvistk", "tests", "pipelines")
+    known = [f"/{path.as_posix()}" for one in folders for path in (ROOT / one).rglob("*.py")]
+    for name in set(re.findall(r"`([\w./-]+\.py)\b", page.read_text())) - FOREIGN:
+        assert any(path.endswith(f"/{name}") for path in known), name
+
+
+def test_the_table_of_a_detection_store_lists_every_column() -> None:
+    text = (ROOT / "docs" / "artifacts.md").read_text()
+    table = text.partition("| dataset |")[2].partition("\n\n")[0]
+    named = {name for row in table.splitlines()[2:] for name in quoted(row.split("|")[1])}
+    assert named == {*COLUMNS, *OPTIONAL}
+
+
+DOCUMENTED = {
+    "data.md": (AugmentSettings, SamplerSettings),
+    "evaluate.md": (EvaluateSettings,),
+    "filter-missing.md": (MissingRule,),
+    "train-repr.md": (SelfTrainSettings,),
+}
+"""Pages that speak of every setting of some tables."""
+
+
+@pytest.mark.parametrize("page", DOCUMENTED)
+def test_a_page_speaks_of_every_setting(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text()
+    for kind in DOCUMENTED[page]:
+        for field in dataclasses.fields(kind):
+            named = re.search(rf"\b{field.name}\b", text) or field.name == "seed"
+            assert named, f"{page}: {kind.__name__}.{field.name}"
+
+
+def test_inspect_explains_every_defect() -> None:
+    text = (ROOT / "docs" / "inspect.md").read_text().partition("## Defects")[2]
+    cells = re.findall(r"^\| (`.*?) \|", text.partition("Training decides")[0], re.MULTILINE)
+    assert {name for cell in cells for name in quoted(cell)} == set(DEFECTS)
+
+
+def test_settings_lists_the_command_of_every_stage() -> None:
+    text = (ROOT / "docs" / "settings.md").read_text()
+    row = next(line for line in text.splitlines() if line.startswith("| `COMMAND` |"))
+    assert set(quoted(row)) - {"COMMAND"} == set(lvistk.stages.specifications.STAGES)
+
+
+def test_numbers_of_a_training_are_named_as_they_are_written() -> None:
+    text = (ROOT / "docs" / "train-repr.md").read_text()
+    row = next(line for line in text.splitlines() if line.startswith("| `metrics.jsonl` |"))
+    assert NOT_LOSSES - {"step", "epoch"} <= set(quoted(row))
+
+
+def test_error_lines_that_troubleshooting_explains_exist() -> None:
+    text = (ROOT / "docs" / "troubleshooting.md").read_text()
+    table = text.partition("| the line holds |")[2].partition("\n\n")[0]
+    told = [
+        literal
+        for path in (ROOT / "lvistk").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if (literal := literal_text(node))
+    ]
+    rows = [row.split("|")[1] for row in table.splitlines()[2:]]
+    assert len(rows) > 10
+    for words in [words for cell in rows for words in quoted(cell)]:
+        assert any(words in one for one in told), words
+
+
+def literal_text(node: ast.AST) -> str:
+    """A text of the code, ``...`` in place of its values; empty for anything else."""
+    match node:
+        case ast.Constant(value=str(value)):
+            return value
+        case ast.JoinedStr(values=parts):
+            return re.sub(
+                r"(\.\.\.)+", "...", "".join(literal_text(part) or "..." for part in parts)
+            )
+        case _:
+            return ""
 
 
 def defined(path: Path) -> set[str]:

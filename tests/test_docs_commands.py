@@ -59,7 +59,7 @@ CASES += [
 
 
 def test_there_are_many() -> None:
-    assert len(CASES) > 60
+    assert len(CASES) > 60 and len(SCRIPTS) > 10
 
 
 @pytest.mark.parametrize(("page", "line"), CASES, ids=[f"{p.stem}: {c}" for p, c in CASES])
@@ -75,6 +75,29 @@ def test_it_is_taken(page: Path, line: str, monkeypatch: pytest.MonkeyPatch) -> 
         return
     context = command.make_context(words[0], words[1:], resilient_parsing=False)
     read_settings(words[0], context.params)
+
+
+SCRIPT = re.compile(r"python (?:-m (tests\.[\w.]+)|((?:tests|pipelines)/\w+\.py))([^`\n#]*)")
+SCRIPTS = [
+    (page, *found)
+    for page in [ROOT / "CONTRIBUTING.md", *PAGES]
+    for found in SCRIPT.findall(page.read_text(encoding="utf-8").replace("\\\n", " "))
+]
+
+
+@pytest.mark.parametrize(
+    ("page", "module", "file", "words"),
+    SCRIPTS,
+    ids=[f"{p.stem}: {m or f}" for p, m, f, _ in SCRIPTS],
+)
+def test_a_script_is_there_and_has_the_options(
+    page: Path, module: str, file: str, words: str
+) -> None:
+    """Scripts of the repository that pages call; an option is a text or a parameter in them."""
+    text = (ROOT / (file or f"{module.replace('.', '/')}.py")).read_text(encoding="utf-8")
+    for option in re.findall(r"--([a-z][a-z-]*)", words):
+        named = f'"--{option}"' in text or f"{option.replace('-', '_')}:" in text
+        assert named, f"{page.name}: --{option}"
 
 
 def read_settings(name: str, given: dict) -> None:

@@ -38,6 +38,36 @@ def test_the_sites_navigation_has_every_page() -> None:
     assert listed == {path.name for path in (ROOT / "docs").glob("*.md")}
 
 
+def test_the_index_links_to_every_page() -> None:
+    text = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    linked = set(re.findall(r"\(([\w-]+\.md)\)", text))
+    assert linked == {path.name for path in (ROOT / "docs").glob("*.md")} - {"index.md"}
+
+
+def headings(page: Path) -> set[str]:
+    """The headings of a page as anchors, by the rules of GitHub and of the site where both are the same."""
+    text = re.sub(r"^ *```.*?^ *```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    plain = [
+        re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).replace("`", "").lower()
+        for heading in re.findall(r"^#+ (.*)", text, flags=re.M)
+    ]
+    words = [re.sub(r"[^\w\s-]", "", heading).strip() for heading in plain]
+    return {one.replace(" ", "-") for one in words} & {re.sub(r"[-\s]+", "-", one) for one in words}
+
+
+@pytest.mark.parametrize(
+    "page",
+    [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))],
+    ids=lambda page: page.name,
+)
+def test_anchors_of_links_are_headings(page: Path) -> None:
+    for file, anchor in re.findall(
+        r"\]\(([^)#\s:]*)#([^)\s]+)\)", page.read_text(encoding="utf-8")
+    ):
+        target = page.parent / file if file else page
+        assert anchor in headings(target), f"{page.name}: {file}#{anchor}"
+
+
 def test_links_of_pages_lead_to_pages_and_pictures() -> None:
     for path in (ROOT / "docs").glob("*.md"):
         for link in re.findall(r"\]\(([^)#\s]+)", path.read_text(encoding="utf-8")):

@@ -34,6 +34,9 @@ def test_it_loads_and_its_stages_build_on_earlier_ones(path: Path) -> None:
 @pytest.mark.parametrize("path", PIPELINES, ids=lambda p: p.stem)
 def test_it_opens_with_its_header(path: Path) -> None:
     text = path.read_text()
+    assert text.splitlines()[1] == "#", (
+        f"{path.name}: `lvistk pipelines` shows the first line alone"
+    )
     for line in HEADER:
         assert line in text.partition("\n\n")[0], f"{path.name} has no line '{line}'"
     assert f"pipelines/{path.name}" in text or path.is_symlink()

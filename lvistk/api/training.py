@@ -7,7 +7,7 @@ from typing import Any
 
 from lvistk.errors import UserError
 from lvistk.stages.pipelines.one_stage import plan_from_file
-from lvistk.stages.pipelines.pipeline import run_pipeline
+from lvistk.stages.pipelines.pipeline import draw_data, run_pipeline
 from lvistk.stages.pipelines.pipeline_file import load_pipeline
 from lvistk.stages.pipelines.runner import run_stage
 from lvistk.stages.pipelines.stage_plan import StagePlan, with_inputs
@@ -41,6 +41,8 @@ def train(
 ) -> StageResult:
     """Run one stage of a pipeline file unless it is done: a training, or any other.
 
+    Data that the file draws (``[generate]``) and the stage reads are drawn first.
+
     config: pipeline file, or the name of a shipped one.
     stage: a command such as ``train-repr`` or ``tta-infer``, or the stage's own name in the file.
     assign: changes of settings, ``["optim.lr=0.01"]``, as ``--set`` takes them.
@@ -54,6 +56,9 @@ def train(
     """
     plan = _plan(Path(config), stage, assign=assign, out=None if out is None else Path(out))
     plan = with_inputs(plan, inputs or {})
+    pipeline = load_pipeline(Path(config), more={})
+    if pipeline.undrawn is not None:
+        draw_data(pipeline, [plan])
     summary = run_stage(plan, force=force, resume_with_changes=resume_with_changes, device=device)
     return StageResult(plan.name, plan.out, summary)
 

@@ -71,9 +71,10 @@ def run(
         out = out and typed_path(out)
         pipeline = require_project("PIPELINE")
     if ladder := find_ladder(pipeline):
-        if force or resume_with_changes:
+        if force or resume_with_changes or shard:
             raise UserError(
-                f"{pipeline}: a folder takes no --force or --resume-with-changes; give one of its files"
+                f"{pipeline}: a folder takes no --force, --resume-with-changes or --shard; give one of its "
+                "files"
             )
         rows = load_ladder(ladder, seeds=seeds or 1, assignments=assign or (), out=out)
         rows = chosen_rows(rows, only or ())

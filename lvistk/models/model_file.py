@@ -145,14 +145,16 @@ def model_table(file: Path) -> dict[str, Any]:
 
 
 def input_size(path: Path) -> InputSize:
-    """The image size that the model at ``path`` was trained at, by its metadata or the manifest beside it.
+    """The image size that the model at ``path`` was trained at, by its metadata or its stage's manifest.
 
     Imported models and files without either: 800 and 1333, as most published detectors.
     """
     file = model_path(path)
     written = model_table(file).get("input")
-    if written is None and (file.parent / artifacts.MANIFEST).is_file():
-        augment = artifacts.read_manifest(file.parent, strict=True)["settings"].get("augment", {})
+    stages = (file.parent, file.parent.parent)  # a checkpoint lies a folder deeper
+    folder = next((one for one in stages if (one / artifacts.MANIFEST).is_file()), None)
+    if written is None and folder is not None:
+        augment = artifacts.read_manifest(folder, strict=True)["settings"].get("augment", {})
         written = {
             "short_edge": max(augment.get("short_edges", [0])),
             "long_edge": augment.get("long_edge", 0),

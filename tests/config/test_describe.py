@@ -43,6 +43,11 @@ def test_a_changed_value_shows_its_default_and_choices(tmp_path: Path) -> None:
     assert "# Largest gradient norm; 0 does not clip." in lines
 
 
+def test_a_range_within_lists_of_lists_is_told_once(lvistk: Commands) -> None:
+    shown = lvistk("settings", "tta-infer").out
+    assert "valid_ranges = []  # each at least 0" in shown
+
+
 def test_the_command_prints_and_refuses(lvistk: Commands) -> None:
     assert "[stage.evaluate]" in lvistk("settings", "evaluate").out
     assert lvistk("settings", "evalute").error().endswith("did you mean 'evaluate'?")

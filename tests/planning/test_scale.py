@@ -87,6 +87,13 @@ def test_plan_of_a_shipped_pipeline_from_given_rates(lvistk: Commands) -> None:
     assert any("does not divide over 64 devices" in line for line in shown.err)
 
 
+def test_disk_of_a_detecting_stage_follows_the_limit_per_image(lvistk: Commands) -> None:
+    wanted = ("--set", "tta.merge.max_detections=1000")
+    costs = json.loads(lvistk("plan", "mask_rcnn_r50", *GIVEN, *wanted, "--json").out[-1])["stages"]
+    usual = costs["detect_finetune"]["storage_gb"]  # of as many images, 300 detections each
+    assert costs["tta"]["storage_gb"] == pytest.approx(usual * 1000 / 300)
+
+
 def test_what_is_not_there_to_be_counted_is_asked_for(
     lvistk: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -94,7 +94,6 @@ def test_data_that_are_split_already(tmp_path: Path) -> None:
             {"crowds": "instances"},
             "--crowds is not for --from labelme, but for coco, lvis",
         ),
-        ("lvis", {"exhaustive": False}, "--not-exhaustive is not for --from lvis, but for coco"),
         (
             "yolo",
             {"frequency": "keep"},
@@ -388,6 +387,8 @@ def test_wrong_ways(tmp_path: Path) -> None:
     path = coco(tmp_path / "coco.json")
     with pytest.raises(UserError, match="0 to below 1"):
         convert.run([path], tmp_path / "x", kind="coco", val_share=1.5)
+    with pytest.raises(UserError, match="--from lvis keeps those of the files"):
+        convert.run([path], tmp_path / "x", kind="lvis", exhaustive=False)
     with pytest.raises(UserError, match="nothing to convert"):
         convert.run([], tmp_path / "x", kind="coco")
     with pytest.raises(UserError, match="give --names"):

@@ -231,6 +231,7 @@ def test_shipped_ladders_are_found_by_name(
 
 def test_options_that_a_folder_does_not_take(folder: Path, lvistk: Commands) -> None:
     assert "takes no --force" in lvistk("run", str(folder), "--force").error()
+    assert "--shard" in lvistk("run", str(folder), "--shard", "1/2").error()
     assert "--seeds" in lvistk("run", str(folder), "--set", "seed=1").error()
     alone = lvistk("run", str(folder / "1_first.toml"), "--seeds", "2")
     assert "--seeds is for a folder" in alone.error()

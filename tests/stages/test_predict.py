@@ -240,6 +240,16 @@ def test_bare_in_a_project(
         assert DetectionStore.open(Path(folder)).image_ids.tolist() == [1]
 
 
+def test_no_detection_names_the_limit_that_predict_goes_by(
+    world: Path, tmp_path: Path, lvistk: Commands
+) -> None:
+    image = world / "train2017" / "000000000001.jpg"
+    line = ("predict", image, "--model", world, *SMALL, "--min-score", 0.999)
+    done = lvistk(*line, "--out", tmp_path / "a")
+    assert done.code == 0, done
+    assert any("may be untrained, or --min-score too high" in text for text in done.err)
+
+
 def test_without_images_or_model(world: Path, tmp_path: Path, lvistk: Commands) -> None:
     assert "needs the input 'images'" in lvistk("predict", "--out", tmp_path / "a").error()
     told = lvistk("predict", world / "train2017", "--out", tmp_path / "a").error()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lvistk import console
+from lvistk.api.training import train
 from lvistk.artifacts import read_manifest
 from lvistk.data.synthetic import GenerateSettings, generate
 from lvistk.stages.pipelines.one_stage import next_stage, plan_from_file
@@ -213,6 +214,17 @@ def test_a_single_stage_draws_the_data_that_its_file_draws(project: Path, lvistk
     shutil.rmtree(data)
     done = "\n".join(lvistk("train-repr", "--dry-run").out)
     assert "done, if the data are drawn as they were" in done and "would run" not in done
+
+
+def test_a_stage_in_python_draws_the_data_that_its_file_draws(project: Path) -> None:
+    head = SMALL + '\nout = "runs/drawn"\n[generate]\nimages = 8\nval_images = 2\npool_images = 0\n'
+    (project / "lvistk.toml").write_text(head)
+    given = {"train": ["train.json"], "train_images": "."}
+    train("lvistk.toml", stage="train-repr", inputs=given, out="runs/given", device="cpu")
+    assert not (project / "runs/drawn/data").exists()
+    done = train("lvistk.toml", stage="train-repr", device="cpu")
+    assert (done.folder / "model.safetensors").is_file()
+    assert (project / "runs/drawn/data/annotations/train.json").is_file()
 
 
 def test_other_ranks_wait_until_the_first_has_drawn(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,8 +18,8 @@ from lvistk.config.load import update
 from lvistk.console import read_metrics
 from lvistk.data.store.detection_store import DetectionStore, DetectionWriter
 from lvistk.errors import UserError
-from lvistk.models.model_file import load_model, model_table
-from lvistk.models.tensor_file import read_table, read_tensors
+from lvistk.models.model_file import InputSize, input_size, load_model, model_table
+from lvistk.models.tensor_file import read_table, read_tensors, write_tensors
 from lvistk.stages.pipelines.pipeline import run_pipeline
 from lvistk.stages.pipelines.runner import run_stage
 from lvistk.stages.specifications.train_repr import TrainReprSettings
@@ -60,6 +61,25 @@ def test_stage_one_leaves_a_model_that_says_what_it_is(finished: Path) -> None:
     assert (
         told["loss"] == rows[-1]["loss"] and "photos_per_s" not in told
     )  # equal runs, equal files
+
+
+def test_a_checkpoint_is_run_at_the_size_that_it_was_trained_at(
+    finished: Path, tmp_path: Path
+) -> None:
+    folder = finished / "first"
+    trained = input_size(folder)
+    assert trained != InputSize()
+    newest = max((folder / "checkpoints").glob("step_*.safetensors"))
+    alone = tmp_path / "alone.safetensors"
+    shutil.copy(newest, alone)
+    assert input_size(newest) == input_size(alone) == trained
+    table = read_table(newest)
+    del table["model"]["input"]  # as release 0.2 wrote it
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    shutil.copy(folder / "stage.json", tmp_path / "run" / "stage.json")
+    older = tmp_path / "run" / "checkpoints" / newest.name
+    write_tensors(older, read_tensors(newest), table=table)
+    assert input_size(older) == trained
 
 
 def test_the_prior_is_the_mean_area_ratio_of_each_category(finished: Path) -> None:

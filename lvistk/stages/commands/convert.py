@@ -65,13 +65,17 @@ def run(
         raise UserError(
             "--val-share and --val: give one, a share of the images or sources of their own"
         )
+    if kind == "lvis" and not exhaustive:
+        raise UserError(
+            "--not-exhaustive is for data without LVIS's lists; --from lvis keeps those of the files"
+        )
     if prefixes and len(prefixes) != len(sources):
         raise UserError(
             f"--prefix: {len(prefixes)} given for {len(sources)} sources; give one each"
         )
     if seed and not val_share:
         raise UserError("--seed chooses the images of --val-share; give that too")
-    _require_taken(kind, names=names, crowds=crowds, exhaustive=exhaustive, frequency=frequency)
+    _require_taken(kind, names=names, crowds=crowds, frequency=frequency)
     _require_no_source(
         [out / "train.json", out / "val.json"] if val_share or val_sources else [out],
         [*sources, *val_sources],
@@ -101,14 +105,11 @@ def run(
     _say_groups(records)
 
 
-def _require_taken(
-    kind: Kind, *, names: Path | None, crowds: Crowds, exhaustive: bool, frequency: str
-) -> None:
+def _require_taken(kind: Kind, *, names: Path | None, crowds: Crowds, frequency: str) -> None:
     """Raise ``UserError`` for an option that means nothing for ``kind``."""
     given = {
         "names": (names is not None, ("yolo",)),
         "crowds": (crowds != "not-exhaustive", ("coco", "lvis")),
-        "not-exhaustive": (not exhaustive, ("coco", "yolo", "labelme")),
         "frequency keep": (frequency == "keep", ("coco", "lvis")),
     }
     for option, (is_given, kinds) in given.items():

@@ -58,8 +58,10 @@ def run(data: Path, options: InitOptions) -> str:
         raise UserError(
             f"{file}: is there already; --force replaces it, --dry-run only shows a plan"
         )
-    if options.preset is not None:
-        _require_unplanned(options)
+    if options.preset and (options.hours, options.weights, options.checkpoint) != (None,) * 3:
+        raise UserError(
+            "--preset takes its values as they are; --hours, --weights and --from are for a plan"
+        )
     source = survey(data)
     for line in source.told:
         console.say(line)
@@ -81,20 +83,6 @@ def run(data: Path, options: InitOptions) -> str:
     load_pipeline(file)
     console.say(f"{file}: written; lvistk run starts it, lvistk status shows its stages")
     return text
-
-
-def _require_unplanned(options: InitOptions) -> None:
-    """Raise ``UserError`` for an option that only a plan goes by."""
-    given = {
-        "hours": options.hours,
-        "weights": options.weights,
-        "from": options.checkpoint,
-    }
-    for name, value in given.items():
-        if value is not None:
-            raise UserError(
-                f"--{name} is for a plan, and --preset {options.preset} has its own values; leave one out"
-            )
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from lvistk import console
 from lvistk.data.index.annotation_index import AnnotationIndex
 from lvistk.data.index.defects import CORRECTIONS, DEFECTS, record_name
 from lvistk.data.inspect.inspection import Inspection, inspect_index
+from lvistk.errors import UserError
 from lvistk.whole_file import write_json
 
 GROUP_NAMES = {"r": "rare", "c": "common", "f": "frequent", "": "none"}
@@ -33,6 +34,8 @@ def run(
     instead of tables. ``cache``: where the index is kept, else the user's cache. Raises ``UserError`` for
     files that are no annotations at all; what single records lack is in the report.
     """
+    if decode and images is None:
+        raise UserError("--decode measures images: give their folder with --images")
     index = AnnotationIndex.open(annotations, cache=cache, defects="skip")
     faults = None
     if images is not None:

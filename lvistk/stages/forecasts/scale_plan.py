@@ -152,7 +152,7 @@ class _Planner:
         return inference_cost(
             self._detected_images(plan),
             rate=rate,
-            detections=min(plan.settings.merge.max_detections, 300),
+            detections=plan.settings.merge.max_detections,
             view_pixels_ratio=sides,
             devices=self.cluster.devices,
         )

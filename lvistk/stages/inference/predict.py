@@ -66,7 +66,7 @@ def run(
     if rank() != 0:
         return {}
     unreadable, _ = list_left_out(stage, images, store, max_pixels=settings.predict.max_pixels)
-    warn_of_nothing(store, inputs.model)
+    warn_of_nothing(store, inputs.model, limit="--min-score")
     write_predictions(
         stage.file("predictions.json"), store, categories, annotations=inputs.annotations
     )

@@ -189,10 +189,12 @@ def list_left_out(
     return counts[0], counts[1]
 
 
-def warn_of_nothing(store: DetectionStore, model: Path) -> None:
-    """A model that detects nothing anywhere is hardly what was meant."""
+def warn_of_nothing(
+    store: DetectionStore, model: Path, *, limit: str = "merge.score_threshold"
+) -> None:
+    """A model that detects nothing anywhere is hardly what was meant; ``limit`` leaves out low scores."""
     if len(store) and not any(shard.layout["score"][1][0] for shard in store.shards):
         console.warn(
             f"{model}: no detection in any of {len(store)} images; the model may be untrained, or "
-            "merge.score_threshold too high"
+            f"{limit} too high"
         )

@@ -180,7 +180,7 @@ def _require_inputs(plan: StagePlan) -> None:
     """Raise ``UserError`` for an input that is not given, or is the result of a stage that has not run."""
     for name in plan.stage.required:
         if getattr(plan.inputs, name) in (None, ()):
-            option = "--" + name.replace("_", "-")
+            option = plan.stage.argument(name) or "--" + name.replace("_", "-")
             makers = [f"lvistk {typed}" for typed in plan.stage.made_by(name)]
             made = f" (made by {' or '.join(makers)})" if makers else ""
             raise UserError(

@@ -55,5 +55,12 @@ class Stage:
 
     def made_by(self, name: str) -> tuple[str, ...]:
         """Commands, as they are typed, whose results the input ``name`` can be."""
+        return self._metadata(name)["made_by"]
+
+    def argument(self, name: str) -> str:
+        """What the input ``name`` is called as an argument of the command; '' where it is an option."""
+        return self._metadata(name)["argument"]
+
+    def _metadata(self, name: str) -> Mapping[str, Any]:
         inputs = {one.name: one for one in dataclasses.fields(self.inputs)}
-        return inputs[name].metadata["made_by"]
+        return inputs[name].metadata

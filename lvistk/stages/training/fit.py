@@ -160,6 +160,10 @@ def fit(
     if settings.loop.compile:
         model.backbone.compile()
         model.neck.compile()
+    size = {
+        "short_edge": max(settings.augment.short_edges),
+        "long_edge": settings.augment.long_edge,
+    }
     job = Job(
         model=model,
         batches=loader,
@@ -170,7 +174,7 @@ def fit(
         seed=settings.seed,
         frozen=frozen,
         evaluate=validator(settings, inputs, stage, device=device),
-        description=describe_model(model),
+        description={**describe_model(model), "input": size},
         resumed=stage.resumed_after,
     )
     try:
@@ -186,10 +190,6 @@ def fit(
         console.warn(
             f"{summary['skipped_samples']} samples left out for {len(loader.skipped)} broken image(s)"
         )
-    size = {
-        "short_edge": max(settings.augment.short_edges),
-        "long_edge": settings.augment.long_edge,
-    }
     told = {name: value for name, value in summary.items() if name != "photos_per_s"}
     training = {"command": stage.command, **told}
     save_model(stage.file(MODEL), model, extra={"training": training, "input": size})
