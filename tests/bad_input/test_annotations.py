@@ -45,6 +45,24 @@ def test_broken_annotations(
     assert lvistk(*SIX[name](world, tmp_path / "out")).code == 0
 
 
+def as_shares(table: dict[str, Any]) -> None:
+    sizes = {image["id"]: (image["width"], image["height"]) for image in table["images"]}
+    for one in table["annotations"]:
+        width, height = sizes[one["image_id"]]
+        x, y, w, h = one["bbox"]
+        x, w, y, h = x / width, w / width, y / height, h / height
+        one["bbox"], one["area"] = [x, y, w, h], w * h
+        one["segmentation"] = [[x, y, x + w, y, x + w, y + h, x, y + h]]
+
+
+def test_coordinates_that_are_shares(world: Path, tmp_path: Path, lvistk: Commands) -> None:
+    """As YOLO and some exporters write them; as pixels they are masks that nobody can see."""
+    edit(world / "train.json", as_shares)
+    for line in (SIX["train-repr"](world, tmp_path / "out"), ("inspect", world / "train.json")):
+        told = lvistk(*line).error()
+        assert f"{world / 'train.json'}: all " in told and "shares of width and height" in told
+
+
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.999])
 @pytest.mark.parametrize("name", list(SIX))
 def test_json_that_stops_in_the_middle(

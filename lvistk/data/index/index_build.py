@@ -22,18 +22,21 @@ from lvistk.data.index.flat_arrays import FlatWriter, map_arrays
 from lvistk.data.index.image_table import ImageTable
 from lvistk.data.index.lvis_json import Broken
 from lvistk.data.index.runs import gather_runs
+from lvistk.errors import UserError
 from lvistk.masks.polygons import starts
 from lvistk.structures.categories import Categories
 
 CHUNK = 4096
 """Annotations moved together."""
+SHARES_FROM = 8
+"""Pixels of an image's longer edge; in smaller ones an instance may well lie in the first pixel."""
 
 
 def build_index(paths: Sequence[Path], folder: Path) -> None:
     """Write the index of ``paths`` into the new folder ``folder``.
 
     Raises ``UserError`` for what no policy can leave out: a file that is no JSON, categories that
-    differ, an image id in two files.
+    differ, an image id in two files, shares in place of pixels.
     """
     sources = [open_source(path) for path in paths]
     categories = union_categories([(source.path, source.categories()) for source in sources])
@@ -50,6 +53,7 @@ def build_index(paths: Sequence[Path], folder: Path) -> None:
             )
         writer.finish(notes={})
     arrays, _ = map_arrays(unsorted)
+    _require_pixels(arrays, images.sizes(), paths)
     keep, repeated = _drop_repeated_ids(arrays)
     defects += repeated
     notes = {
@@ -137,6 +141,20 @@ def _append(
     writer.append("points", polygons.points)
     writer.append("rle_length", np.array([len(value) for value in counts], np.int64))
     writer.append("rle", np.frombuffer(b"".join(counts), np.uint8))
+
+
+def _require_pixels(
+    arrays: dict[str, np.ndarray], sizes: np.ndarray, paths: Sequence[Path]
+) -> None:
+    """Raise ``UserError`` where all boxes of a file lie in the first pixel of images that have more."""
+    for number, path in enumerate(paths):
+        mine = arrays["source"] == number
+        boxes, largest = arrays["boxes"][mine], sizes[arrays["rows"][mine]].max(initial=0)
+        if len(boxes) > 1 and boxes.max() <= 1 and largest > SHARES_FROM:
+            raise UserError(
+                f"{path}: all {len(boxes)} annotations lie in the first pixel of their images: their "
+                "coordinates are shares of width and height; multiply them by these"
+            )
 
 
 def _drop_repeated_ids(arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, list[Defect]]:
