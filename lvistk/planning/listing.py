@@ -51,7 +51,7 @@ def listing_of(folder: Path) -> Listing:
             if suffix in IMAGE_SUFFIXES:
                 is_pool = IMAGE_NAME.fullmatch(name)
                 (listing.pool_folders if is_pool else listing.image_folders)[here] += 1
-            elif suffix not in OTHER_SUFFIXES:
+            elif suffix not in OTHER_SUFFIXES or name == MANIFEST:
                 continue
             elif not (here / name).is_file():
                 listing.missing.append(here / name)

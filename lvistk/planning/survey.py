@@ -1,7 +1,7 @@
 """What lies in a folder of data: annotation files, images, a pool without annotations."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NoReturn
@@ -21,6 +21,8 @@ from lvistk.planning.survey_folders import (
 )
 
 NOT_INSTANCES = re.compile(r"^(captions|person_keypoints|panoptic|stuff)_", re.IGNORECASE)
+ALL_DRAWN = "_full_truth"
+"""End of the names of the files that ``generate`` writes of what its annotations leave out."""
 MOST_JSON = 200
 """JSON files of a folder that are looked into; a folder of LabelMe sheets has more."""
 PEEKED = 50
@@ -107,6 +109,9 @@ def _annotation_files(
     for path in paths[:MOST_JSON]:
         if NOT_INSTANCES.match(path.name) or is_sheet(path):
             continue
+        if path.stem.endswith(ALL_DRAWN):
+            refused.append(f"{path}: what `lvistk generate` drew, to measure others by")
+            continue
         try:
             file = AnnotationFile(path)
             images = [one for one in file.images() if not isinstance(one, Broken)]
@@ -177,6 +182,9 @@ def _of_files(
         role = "validation" if one is val else "training"
         counts = f"{len(one.names)} images, {one.instances} instances"
         told.append(f"{one.path}: {one.kind.upper()}, {counts}, {role}")
+    if pool is not None and any(_lies_in(listing.pool_folders, one) for one in used):
+        told.append(f"{pool.folder}: no pool, its images are annotated")
+        pool = None
     images, val_images = own or (_image_root(folder, used, listing), None)
     return Survey(
         kind=kind,
@@ -241,6 +249,12 @@ def _some(one: Annotations) -> list[tuple[str, ...]]:
     """The names of some of a file's images, from all over it."""
     all_names = list(one.names.values())
     return all_names[:: max(1, len(all_names) // PEEKED)]
+
+
+def _lies_in(folders: Iterable[Path], one: Annotations) -> bool:
+    """Whether images of a file lie in one of ``folders``, by the last part of some names."""
+    files = [Path(names[0]).name for names in _some(one) if names]
+    return any((folder / name).is_file() for folder in folders for name in files)
 
 
 def _keys(one: Annotations) -> set[str]:

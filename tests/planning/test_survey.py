@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from lvistk.data.synthetic import GenerateSettings, generate
 from lvistk.errors import UserError
 from lvistk.planning.listing import Pool
 from lvistk.planning.survey import survey
@@ -60,6 +61,33 @@ def test_lvis_files_without_a_val_file_and_with_a_pool(tmp_path: Path) -> None:
     found = survey(tmp_path)
     assert (found.kind, found.val, found.images) == ("lvis", (), tmp_path / "images")
     assert found.pool == Pool(tmp_path / "open", tmp_path / "open/list.csv")
+
+
+def test_annotated_images_of_open_images_are_no_pool(tmp_path: Path) -> None:
+    image(tmp_path / "images/a.jpg")
+    annotations(tmp_path / "train.json", ["a.jpg"])
+    names = [f"{k:016x}.jpg" for k in range(12)]
+    for name in names:
+        image(tmp_path / "open/part_0" / name)
+    annotations(tmp_path / "open_train.json", names, first=5)
+    found = survey(tmp_path)
+    assert {path.name for path in found.train} == {"train.json", "open_train.json"}
+    assert found.pool is None
+    assert any("part_0: no pool, its images are annotated" in line for line in found.told)
+    (tmp_path / "open_train.json").unlink()
+    assert survey(tmp_path).pool == Pool(tmp_path / "open/part_0", None)
+
+
+def test_drawn_data_are_trained_on_without_what_they_hide(tmp_path: Path) -> None:
+    settings = GenerateSettings(images=12, val_images=4, pool_images=12, long_side=64)
+    generate(tmp_path, settings=settings)
+    found = survey(tmp_path)
+    assert [path.name for path in found.train] == ["train.json"]
+    assert found.pool is not None and found.pool.folder.name == "openimages"
+    left_out = [line for line in found.told if line.startswith("left out: ")]
+    assert any("_full_truth.json: what `lvistk generate` drew" in line for line in left_out), (
+        found.told
+    )
 
 
 def test_files_that_share_images_are_not_put_together(tmp_path: Path) -> None:
