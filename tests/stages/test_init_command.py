@@ -121,6 +121,8 @@ def test_a_preset_gets_the_data(coco: Path, lvistk: Commands) -> None:
     assert [one.name for one in mine.stages] == [one.name for one in shipped.stages]
     assert mine.stages[0].settings == shipped.stages[0].settings
     assert mine.stages[0].inputs.train == (Path("lvistk-data/train.json"),)
+    first = Path("lvistk.toml").read_text().splitlines()[0]
+    assert first.startswith("# The shipped pipeline htc_r50 with other data")
 
 
 @pytest.mark.parametrize("preset", ["demo", "demo_paper"])  # it draws data, or its base does

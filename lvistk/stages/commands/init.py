@@ -26,6 +26,9 @@ from lvistk.stages.pipelines.project import PROJECT_FILE
 from lvistk.stages.pipelines.shipped import whole_pipeline
 from lvistk.whole_file import whole_file
 
+PRESET_HEAD = """# The shipped pipeline {} with other data, written by `lvistk init`; `lvistk run` starts it.
+# Its own header follows: hardware, time and scores are of the data that it is made for.
+#"""
 VAL_SHARE = 0.2
 """Share of the images that become val.json where the data have no validation file."""
 
@@ -187,6 +190,7 @@ def _preset(preset: str, paths: Mapping[str, Any], *, name: str) -> str:
     text = whole_pipeline(Path(preset)).read_text(encoding="utf-8")
     head, *tables = re.split(r"^(?=\[)", text, flags=re.MULTILINE)
     head = re.sub(r"^(name|out) *=.*\n", "", head, flags=re.MULTILINE).rstrip()
+    head = f"{PRESET_HEAD.format(preset)}\n{head}"
     if re.search(r'^weights = "imagenet"', text, re.MULTILINE):
         console.warn(
             f'{preset}: weights = "imagenet" of [model.backbone] is a download when the run starts; give a '
