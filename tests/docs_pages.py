@@ -30,6 +30,7 @@ LADDERS = {
     "pipelines/ladder": "The ladder",
     "pipelines/ladder/distinct": "Rare categories with shapes of their own",
     "pipelines/ladder/few": "Mosaic on few images",
+    "pipelines/ladder/real": "Real images",
 }
 IN_PICTURE = {
     *(
