@@ -32,26 +32,30 @@ LADDERS = {
     "pipelines/ladder/few": "Mosaic on few images",
     "pipelines/ladder/real": "Real images",
 }
-IN_PICTURE = {
-    *(
-        "11_mosaic",
-        "12_eql",
-        "13_rfs",
-        "14_htc",
-        "15_tricks",
-        "16_rfs_on_softmax",
-        "22_self_training",
-    ),
-    *(
-        "23_mask_scoring",
-        "31_group_softmax_on_softmax",
-        "41_group_softmax",
-        "42_high_quality_masks",
-    ),
-    *("47_all", "50_tta", "58_htc_all", "59_htc_all_tta", "60_seesaw", "67_seesaw_throughout"),
-    *("69_htc_seesaw", "70_htc_seesaw_throughout", "72_htc_count_factors", "78_htc_twice_as_long"),
+IN_PICTURE = [
+    "11_mosaic",
+    "12_eql",
+    "13_rfs",
+    "14_htc",
+    "15_tricks",
+    "16_rfs_on_softmax",
+    "22_self_training",
+    "23_mask_scoring",
+    "31_group_softmax_on_softmax",
+    "41_group_softmax",
+    "42_high_quality_masks",
+    "47_all",
+    "50_tta",
+    "58_htc_all",
+    "59_htc_all_tta",
+    "60_seesaw",
+    "67_seesaw_throughout",
+    "69_htc_seesaw",
+    "70_htc_seesaw_throughout",
+    "72_htc_count_factors",
+    "78_htc_twice_as_long",
     "82_best",
-}
+]
 """Rows with a step of the paper, and those that lead to the best."""
 TABLES_HEAD = """# The ladder's tables
 

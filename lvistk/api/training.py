@@ -56,9 +56,7 @@ def train(
     """
     plan = _plan(Path(config), stage, assign=assign, out=None if out is None else Path(out))
     plan = with_inputs(plan, inputs or {})
-    pipeline = load_pipeline(Path(config), more={})
-    if pipeline.undrawn is not None:
-        draw_data(pipeline, [plan])
+    draw_data(load_pipeline(Path(config), more={}), [plan])
     summary = run_stage(plan, force=force, resume_with_changes=resume_with_changes, device=device)
     return StageResult(plan.name, plan.out, summary)
 

@@ -8,6 +8,7 @@ from typing import Literal, NoReturn
 
 from lvistk.data.images.image_files import ImageFolder
 from lvistk.data.index.lvis_json import AnnotationFile, Broken, ImageRecord
+from lvistk.data.synthetic.settings import COMPLETE
 from lvistk.errors import UserError
 from lvistk.planning.listing import Listing, Pool, listing_of, pool_of
 from lvistk.planning.survey_folders import (
@@ -21,8 +22,6 @@ from lvistk.planning.survey_folders import (
 )
 
 NOT_INSTANCES = re.compile(r"^(captions|person_keypoints|panoptic|stuff)_", re.IGNORECASE)
-ALL_DRAWN = "_full_truth"
-"""End of the names of the files that ``generate`` writes of what its annotations leave out."""
 MOST_JSON = 200
 """JSON files of a folder that are looked into; a folder of LabelMe sheets has more."""
 PEEKED = 50
@@ -109,7 +108,7 @@ def _annotation_files(
     for path in paths[:MOST_JSON]:
         if NOT_INSTANCES.match(path.name) or is_sheet(path):
             continue
-        if path.stem.endswith(ALL_DRAWN):
+        if path.stem.endswith(COMPLETE):
             refused.append(f"{path}: what `lvistk generate` drew, to measure others by")
             continue
         try:

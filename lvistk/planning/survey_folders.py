@@ -48,7 +48,7 @@ def role_of_folder(path: Path, folder: Path) -> Role | None:
 def yolo_folders(yaml: Path) -> Folders:
     """Those that ``data.yaml`` names, else ``images/train`` and ``images/val`` beside it, else one folder.
 
-    Raises ``UserError`` where the file names what is no folder.
+    Raises ``UserError`` where the file names lists of images or several folders, or train and val overlap.
     """
     train, val = named_folders(yaml)
     base = yaml.parent

@@ -12,6 +12,8 @@ from lvistk.errors import UserError
 
 MAX_TRAIN_IMAGES = 1_000_000
 MAX_OTHER_IMAGES = 500_000
+COMPLETE = "_full_truth"
+"""End of the names of annotation files that hold what the others leave out."""
 
 
 @dataclass(frozen=True)

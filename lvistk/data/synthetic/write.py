@@ -41,7 +41,12 @@ from lvistk.data.synthetic.records import (
     image_records,
 )
 from lvistk.data.synthetic.scene import Style, draw
-from lvistk.data.synthetic.settings import MAX_OTHER_IMAGES, MAX_TRAIN_IMAGES, GenerateSettings
+from lvistk.data.synthetic.settings import (
+    COMPLETE,
+    MAX_OTHER_IMAGES,
+    MAX_TRAIN_IMAGES,
+    GenerateSettings,
+)
 from lvistk.whole_file import whole_file
 
 FIRST_ID = {
@@ -103,8 +108,8 @@ def generate(out: Path, *, settings: GenerateSettings, force: bool = False) -> S
     outputs = {
         "annotations/train.json": (images["train"], False),
         "annotations/val.json": (images["val"], False),
-        "annotations/train_full_truth.json": (images["train"], True),
-        "annotations/openimages_full_truth.json": (images["pool"], True),
+        f"annotations/train{COMPLETE}.json": (images["train"], True),
+        f"annotations/openimages{COMPLETE}.json": (images["pool"], True),
     }
     for name, (rows, full) in outputs.items():
         _write_annotations(out / name, rows, categories=categories, full=full)
